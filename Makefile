@@ -1,0 +1,31 @@
+# The front door. `make run` and `make test` need Python 3.11 (or newer) and nothing else; CI calls the same targets.
+
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+CODE := app worker models migrations tests bench install.py
+
+.PHONY: run test check fix bench python
+
+run: python
+	@$(PYTHON) install.py && exec .venv/bin/firstread up
+
+test: python
+	@$(PYTHON) install.py --extra test && exec .venv/bin/python -m pytest $(ARGS)
+
+check: python
+	@$(PYTHON) install.py --extra test
+	@.venv/bin/ruff check $(CODE)
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/mypy
+
+fix: python
+	@$(PYTHON) install.py --extra test
+	@.venv/bin/ruff check --fix $(CODE)
+	@.venv/bin/ruff format $(CODE)
+
+bench: python
+	@$(PYTHON) install.py --extra test
+	@exec .venv/bin/python -m bench $(ARGS)
+
+python:
+	@test -n "$(PYTHON)" || { echo "FirstRead needs Python 3.11 or newer, and none was found as python3.11 or python3." >&2; exit 1; }
