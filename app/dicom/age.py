@@ -1,0 +1,86 @@
+"""The patient's age at the study, from PatientAge as devices really write it, or from two dates."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+OLDEST_YEARS = 120.0
+"""Above this an age is a typing error or a placeholder, and counts as unknown."""
+
+_DAYS_PER_YEAR = 365.25
+_UNITS = {
+    **dict.fromkeys(("D", "DAY", "DAYS", "T", "TAG", "TAGE", "JOUR", "JOURS"), 1 / _DAYS_PER_YEAR),
+    **dict.fromkeys(("W", "WK", "WKS", "WEEK", "WEEKS", "WOCHE", "WOCHEN"), 7 / _DAYS_PER_YEAR),
+    **dict.fromkeys(("M", "MO", "MOS", "MTH", "MTHS", "MONTH", "MONTHS", "MONAT", "MONATE", "MOIS"), 1 / 12),
+    **dict.fromkeys(
+        ("Y", "YR", "YRS", "YEAR", "YEARS", "YO", "Y/O", "J", "JAHR", "JAHRE", "A", "AN", "ANS", "ANOS"), 1.0
+    ),
+}
+_PART = re.compile(r"(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[A-Z]+(?:/O)?)?\.?\s*")
+_UNIT_FIRST = re.compile(r"(?P<unit>[DWMY])\s*(?P<number>\d+)")
+
+PLACEHOLDER_BIRTH_DATES = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1800, 1, 1), date(1753, 1, 1)})
+"""Dates that systems write for "not known"."""
+_FIRST_RADIOGRAPH = date(1970, 1, 1)
+
+
+def parse_patient_age(text: str | None) -> float | None:
+    """Years from a PatientAge (0010,1010); None when it says nothing believable.
+
+    PS3.5 6.2 asks for three digits and D, W, M or Y ("003Y"). Also read are missing zeros and missing units
+    ("62": years), small letters, words, decimals, blanks, "Y003", "1Y 6M", ">89Y" and "090Y+".
+    """
+    if text is None:
+        return None
+    compact = text.replace("\0", " ").strip().upper().removeprefix(">").removesuffix("+").strip()
+    if swapped := _UNIT_FIRST.fullmatch(compact):
+        compact = swapped["number"] + swapped["unit"]
+    years = 0.0
+    position = 0
+    while position < len(compact):
+        part = _PART.match(compact, position)
+        if part is None:
+            return None
+        unit = part["unit"]
+        whole = position == 0 and part.end() == len(compact)
+        if unit is None and not whole:
+            return None
+        if unit is not None and unit not in _UNITS:
+            return None
+        number = float(part["number"].replace(",", "."))
+        years += number * (1.0 if unit is None else _UNITS[unit])
+        position = part.end()
+    if not compact or years > OLDEST_YEARS:
+        return None
+    return years
+
+
+def age_between(birth: date | None, study: date | None) -> float | None:
+    """Years between two dates, whole on birthdays; None when a date is missing, a placeholder or impossible."""
+    if birth is None or study is None or birth in PLACEHOLDER_BIRTH_DATES:
+        return None
+    if study < birth or study < _FIRST_RADIOGRAPH:
+        return None
+    years = study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day))
+    since_birthday = (study - _birthday(birth, birth.year + years)).days
+    age = years + since_birthday / 366
+    return age if age <= OLDEST_YEARS else None
+
+
+def _birthday(birth: date, year: int) -> date:
+    try:
+        return birth.replace(year=year)
+    except ValueError:  # born on 29 February
+        return date(year, 3, 1)
+
+
+def say_age(years: float) -> str:
+    """An age in words for a radiologist: "3 years old", "7 months old", "5 days old"."""
+    if years >= 2:
+        count, unit = int(years), "year"
+    elif years >= 1 / 12:
+        count, unit = int(years * 12 + 1e-6), "month"
+    else:
+        count, unit = round(years * _DAYS_PER_YEAR), "day"
+    return f"{count} {unit}{'' if count == 1 else 's'} old"
