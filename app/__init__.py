@@ -1,0 +1,1 @@
+"""The application: rules, records, DICOM, storage, commands, queries and the web."""

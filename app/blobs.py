@@ -1,0 +1,163 @@
+"""Stored bytes, named by their sha256; what `keep` has returned from is on the disk.
+
+A local or shared (NFS) folder. The order is: write a staged file, fsync it, link it under its name, fsync the
+folder. A crash at any line leaves either nothing under the name or all of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from app.errors import NotFound, TooLarge, Unavailable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_STAGED_FOR_AT_MOST = 24 * 3600.0
+
+
+class StagedFile:
+    """Bytes on their way in: written and hashed, not yet kept. Use as a context manager; leaving it discards."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        self.path = path
+        self.size = 0
+        self._max_bytes = max_bytes
+        self._hash = hashlib.sha256()
+        self._file = path.open("xb", buffering=0)
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Appends; raises TooLarge past the limit and Unavailable when the disk is full."""
+        self.size += len(chunk)
+        if self.size > self._max_bytes:
+            raise TooLarge(
+                f"A file may have at most {self._max_bytes:,} bytes. Send it uncut in fewer bytes, or raise FIRSTREAD_MAX_FILE_BYTES."
+            )
+        self._hash.update(chunk)
+        try:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            if error.errno in _FULL:
+                raise Unavailable(
+                    "The disk is full; nothing was accepted. Try again once there is room."
+                ) from error
+            raise
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written so far."""
+        return self._hash.hexdigest()
+
+    def sync(self) -> None:
+        """Waits until the bytes are on the disk, and closes the file."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def discard(self) -> None:
+        """Forgets the bytes; harmless after `keep`."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> StagedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class Blobs:
+    """The store below one folder: `incoming/` for staged files, `sha256/ab/...` for kept ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._incoming = folder / "incoming"
+        self._kept = folder / "sha256"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._kept.mkdir(exist_ok=True)
+        if not (self._kept / "ff").is_dir():
+            for first in range(256):
+                (self._kept / f"{first:02x}").mkdir(exist_ok=True)
+            _sync_folder(self._kept)
+            _sync_folder(folder)
+
+    def stage(self, *, max_bytes: int) -> StagedFile:
+        """A new, empty staged file."""
+        try:
+            return StagedFile(self._incoming / uuid4().hex, max_bytes=max_bytes)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise Unavailable(
+                    "The disk is full; nothing was accepted. Try again once there is room."
+                ) from error
+            raise
+
+    def keep(self, staged: StagedFile) -> str:
+        """Makes the staged bytes durable under their sha256, which it returns; the same bytes again change nothing."""
+        sha256 = staged.sha256
+        path = self._path(sha256)
+        try:
+            staged.sync()
+            try:
+                os.link(staged.path, path)
+            except FileExistsError:
+                if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
+                    os.replace(staged.path, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise Unavailable(
+                    "The disk is full; nothing was accepted. Try again once there is room."
+                ) from error
+            raise
+        return sha256
+
+    def put(self, data: bytes) -> str:
+        """Keeps bytes made here (a preview, a bundle) and returns their sha256."""
+        with self.stage(max_bytes=len(data)) as staged:
+            staged.write(data)
+            return self.keep(staged)
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes are; raises NotFound when they are not."""
+        path = self._path(sha256)
+        if not path.is_file():
+            raise NotFound(f"The stored bytes {sha256[:12]} are missing from the blob folder.")
+        return path
+
+    def read(self, sha256: str) -> bytes:
+        """The bytes."""
+        return self.path(sha256).read_bytes()
+
+    def has(self, sha256: str) -> bool:
+        """True when the bytes are kept."""
+        return self._path(sha256).is_file()
+
+    def sweep(self) -> int:
+        """Removes staged files that a crash left more than a day ago; returns how many."""
+        swept = 0
+        for path in self._incoming.iterdir():
+            try:
+                if time.time() - path.stat().st_mtime > _STAGED_FOR_AT_MOST:
+                    path.unlink()
+                    swept += 1
+            except FileNotFoundError:
+                continue
+        return swept
+
+    def _path(self, sha256: str) -> Path:
+        if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
+            raise NotFound("That is no sha256.")
+        return self._kept / sha256[:2] / sha256
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Verbs that change something, each in the caller's transaction and with its audit event."""

@@ -1,0 +1,187 @@
+"""Deliver: finished readings to webhooks, signed, retried, and kept as dead letters when nobody answers.
+
+The rows are written with the reading; sending happens in the duty worker through `worker.deliver`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.commands import audit
+from app.domain.roles import SYSTEM, Actor
+from app.errors import Conflict, NotFound, Unprocessable
+from app.records import Delivery, Destination, Reading, Study
+from app.records.base import now
+
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryToSend:
+    """One message that is due."""
+
+    delivery_id: UUID
+    url: str
+    secret: str
+    event: str
+    payload: dict[str, Any]
+    attempt: int
+
+
+def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
+    """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise Unprocessable("A destination is an http or https address without a user name in it.")
+    if not name.strip():
+        raise Unprocessable("A destination needs a name.")
+    if session.scalar(select(Destination.id).where(Destination.name == name.strip())) is not None:
+        raise Conflict("There is a destination of that name already.")
+    secret = secrets.token_urlsafe(32)
+    destination = Destination(id=uuid4(), name=name.strip(), url=url, secret=secret, created_by_name=by.name)
+    session.add(destination)
+    audit.record(
+        session, action="destination.added", by=by, subject_id=destination.id, name=name, host=parts.hostname
+    )
+    return secret
+
+
+def disable_destination(session: Session, *, destination_id: UUID, by: Actor) -> None:
+    """Nothing more is sent there."""
+    destination = session.get(Destination, destination_id, with_for_update=True)
+    if destination is None:
+        raise NotFound("There is no such destination.")
+    if destination.disabled_at is None:
+        destination.disabled_at, destination.disabled_by_name = now(), by.name
+        audit.record(session, action="destination.disabled", by=by, subject_id=destination.id)
+
+
+def prepare(session: Session, *, study: Study, reading: Reading) -> list[UUID]:
+    """One pending delivery of this reading per destination, in the caller's transaction."""
+    destinations = session.scalars(select(Destination.id).where(Destination.disabled_at.is_(None))).all()
+    deliveries = [
+        Delivery(
+            id=uuid4(),
+            destination_id=destination_id,
+            study_id=study.id,
+            event=f"study.{reading.outcome}",
+            payload=_payload(study, reading),
+        )
+        for destination_id in destinations
+    ]
+    session.add_all(deliveries)
+    return [delivery.id for delivery in deliveries]
+
+
+def claim(session: Session, *, delivery_id: UUID, lease: timedelta) -> DeliveryToSend | None:
+    """The message, if it is due and nobody else is sending it; it is due again after `lease`."""
+    row = session.execute(
+        select(Delivery, Destination)
+        .join(Destination, Destination.id == Delivery.destination_id)
+        .where(Delivery.id == delivery_id, Delivery.state == "pending", Delivery.not_before <= now())
+        .with_for_update(skip_locked=True, of=Delivery),
+    ).one_or_none()
+    if row is None:
+        return None
+    delivery, destination = row
+    if destination.disabled_at is not None:
+        delivery.state, delivery.last_error = "dead", "The destination was disabled."
+        return None
+    delivery.attempts += 1
+    delivery.not_before = now() + lease
+    return DeliveryToSend(
+        delivery_id=delivery.id,
+        url=destination.url,
+        secret=destination.secret,
+        event=delivery.event,
+        payload=delivery.payload,
+        attempt=delivery.attempts,
+    )
+
+
+def sign(secret: str, *, timestamp: int, body: bytes) -> str:
+    """The value of the FirstRead-Signature header: HMAC-SHA256 over `timestamp.body`, as `t=...,v1=hex`."""
+    digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+def delivered(session: Session, *, delivery_id: UUID) -> None:
+    """The destination has answered with success."""
+    row = session.get(Delivery, delivery_id, with_for_update=True)
+    if row is not None and row.state == "pending":
+        row.state, row.delivered_at, row.last_error = "delivered", now(), None
+        audit.record(
+            session, action="delivery.delivered", by=SYSTEM, study_id=row.study_id, subject_id=row.id
+        )
+
+
+def refused(session: Session, *, delivery_id: UUID, error: str, attempts: int, backoff: timedelta) -> None:
+    """The destination has not: tried again after a doubling pause of at most an hour; dead after `attempts`."""
+    row = session.get(Delivery, delivery_id, with_for_update=True)
+    if row is None or row.state != "pending":
+        return
+    row.last_error = error[:500]
+    if row.attempts >= attempts:
+        row.state = "dead"
+        audit.record(session, action="delivery.dead", by=SYSTEM, study_id=row.study_id, subject_id=row.id)
+    else:
+        row.not_before = now() + min(backoff * 2 ** (row.attempts - 1), LONGEST_PAUSE)
+
+
+def resend(session: Session, *, delivery_id: UUID, by: Actor) -> None:
+    """A dead letter is pending again with all its attempts."""
+    row = session.get(Delivery, delivery_id, with_for_update=True)
+    if row is None:
+        raise NotFound("There is no such delivery.")
+    if row.state != "dead":
+        raise Conflict(f"The delivery is {row.state}; only a dead one can be sent again.")
+    row.state, row.attempts, row.not_before = "pending", 0, now()
+    audit.record(session, action="delivery.resent", by=by, study_id=row.study_id, subject_id=row.id)
+
+
+def due(session: Session, *, limit: int = 1000) -> list[UUID]:
+    """Pending deliveries whose time has come."""
+    return list(
+        session.scalars(
+            select(Delivery.id)
+            .where(Delivery.state == "pending", Delivery.not_before <= now())
+            .order_by(Delivery.not_before)
+            .limit(limit),
+        ),
+    )
+
+
+def _payload(study: Study, reading: Reading) -> dict[str, Any]:
+    """What the receiver gets: identifiers to match by, the reading, and what it is not."""
+    return {
+        "event": f"study.{reading.outcome}",
+        "study": {
+            "id": str(study.id),
+            "study_instance_uid": study.study_instance_uid,
+            "accession_number": study.accession_number,
+            "patient_id": study.patient_id or None,
+            "issuer_of_patient_id": study.issuer_of_patient_id or None,
+        },
+        "reading": {
+            "id": str(reading.id),
+            "outcome": reading.outcome,
+            "reason": reading.reason,
+            "lane": reading.lane,
+            "urgency": reading.urgency,
+            "findings": reading.findings,
+            "notices": reading.notices,
+            "bundle": reading.bundle_sha256,
+            "read_at": reading.read_at.isoformat() if reading.read_at else now().isoformat(),
+        },
+        "use": "For prioritisation only. Not a diagnosis.",
+    }

@@ -1,0 +1,332 @@
+"""People and keys: who may come in, and how they prove it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from pwdlib import PasswordHash
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.commands import audit
+from app.domain.roles import (
+    SYSTEM,
+    Actor,
+    Permission,
+    Role,
+    Scope,
+    permissions_of,
+    permissions_of_scopes,
+)
+from app.errors import Conflict, NotFound, NotSignedIn, Unprocessable
+from app.records import ApiKey, User
+from app.records import Session as SessionRecord
+from app.records.base import now
+
+_hasher = PasswordHash.recommended()
+_UNKNOWN_USER_HASH = _hasher.hash(secrets.token_urlsafe(16))
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
+_SHORTEST_PASSWORD = 10
+FIRST_ADMINISTRATOR_ROLES = [Role.ADMINISTRATOR, Role.RADIOLOGIST, Role.AUDITOR]
+"""The first person may do everything, so that one can try the service alone; a site splits the roles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedIn:
+    """A new session: the token goes into the cookie and is nowhere stored."""
+
+    token: str
+    csrf_token: str
+    user_id: UUID
+    must_change_password: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a session or key belongs to."""
+
+    actor: Actor
+    csrf_token: str | None
+    must_change_password: bool
+    roles: tuple[Role, ...]
+    display_name: str
+
+
+def create_first_administrator(session: Session, *, password: str | None) -> str | None:
+    """Makes user `admin` where there is no user yet.
+
+    Returns the one-time password it made, or None where there was a user already or `password` was given.
+    """
+    if session.scalar(select(User.id).limit(1)) is not None:
+        return None
+    one_time = None if password else secrets.token_urlsafe(12)
+    _add(
+        session,
+        username="admin",
+        display_name="Administrator",
+        roles=FIRST_ADMINISTRATOR_ROLES,
+        password=password or one_time or "",
+        must_change=password is None,
+        by=SYSTEM,
+    )
+    return one_time
+
+
+def add_user(session: Session, *, username: str, display_name: str, roles: list[Role], by: Actor) -> str:
+    """Makes a user and returns the one-time password, which must be changed at the first sign-in."""
+    one_time = secrets.token_urlsafe(12)
+    _add(
+        session,
+        username=username,
+        display_name=display_name,
+        roles=roles,
+        password=one_time,
+        must_change=True,
+        by=by,
+    )
+    return one_time
+
+
+def _add(
+    session: Session,
+    *,
+    username: str,
+    display_name: str,
+    roles: list[Role],
+    password: str,
+    must_change: bool,
+    by: Actor,
+) -> None:
+    username = username.strip().lower()
+    if not _USERNAME.fullmatch(username):
+        raise Unprocessable("A user name has 1 to 64 letters a-z, digits, '.', '_', '@' or '-'.")
+    if not roles:
+        raise Unprocessable(f"Name at least one role of {', '.join(role.value for role in Role)}.")
+    if session.scalar(select(User.id).where(User.username == username)) is not None:
+        raise Conflict(f"There is a user {username} already.")
+    user = User(
+        username=username,
+        display_name=display_name.strip() or username,
+        roles=[role.value for role in roles],
+        password_hash=_hasher.hash(password),
+        must_change_password=must_change,
+        created_by_name=by.name,
+    )
+    session.add(user)
+    session.flush()
+    audit.record(session, action="user.added", by=by, subject_id=user.id, username=username, roles=user.roles)
+
+
+def set_roles(session: Session, *, user_id: UUID, roles: list[Role], by: Actor) -> None:
+    """The user has exactly these roles from the next request on."""
+    if not roles:
+        raise Unprocessable("A user needs at least one role; disable the account instead.")
+    user = _user(session, user_id)
+    if Role.ADMINISTRATOR.value in user.roles and Role.ADMINISTRATOR not in roles:
+        _keep_an_administrator(session, except_id=user.id)
+    user.roles = [role.value for role in roles]
+    audit.record(session, action="user.roles-set", by=by, subject_id=user.id, roles=user.roles)
+
+
+def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
+    """The user cannot sign in any more and every session of theirs has ended."""
+    user = _user(session, user_id)
+    if user.disabled_at is not None:
+        return
+    if Role.ADMINISTRATOR.value in user.roles:
+        _keep_an_administrator(session, except_id=user.id)
+    user.disabled_at, user.disabled_by_name = now(), by.name
+    end_sessions(session, user_id=user.id)
+    audit.record(session, action="user.disabled", by=by, subject_id=user.id)
+
+
+def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
+    """Returns a new one-time password; the old one and every session of the user have ended."""
+    user = _user(session, user_id)
+    one_time = secrets.token_urlsafe(12)
+    user.password_hash, user.must_change_password = _hasher.hash(one_time), True
+    end_sessions(session, user_id=user.id)
+    audit.record(session, action="user.password-reset", by=by, subject_id=user.id)
+    return one_time
+
+
+def change_password(session: Session, *, user_id: UUID, current: str, new: str, by: Actor) -> None:
+    """The user's own change; ends their other sessions."""
+    user = _user(session, user_id)
+    if not _hasher.verify(current, user.password_hash):
+        raise Unprocessable("The current password is not right.")
+    if len(new) < _SHORTEST_PASSWORD:
+        raise Unprocessable(f"A password has at least {_SHORTEST_PASSWORD} characters.")
+    if new == current or new.lower() in (user.username, user.username * 2):
+        raise Unprocessable("Choose a password that is neither the old one nor the user name.")
+    user.password_hash, user.must_change_password = _hasher.hash(new), False
+    end_sessions(session, user_id=user.id, keep=by.session_id)
+    audit.record(session, action="user.password-changed", by=by, subject_id=user.id)
+
+
+def sign_in(
+    session: Session, *, username: str, password: str, address: str | None, lifetime: timedelta
+) -> SignedIn:
+    """A new session for the right password; otherwise NotSignedIn, after the same time for any wrong answer."""
+    user = session.scalar(select(User).where(User.username == username.strip().lower()))
+    known = user.password_hash if user else _UNKNOWN_USER_HASH
+    right, updated_hash = _hasher.verify_and_update(password, known)
+    if user is None or not right or user.disabled_at is not None:
+        raise NotSignedIn("The user name or the password is not right.")
+    if updated_hash:
+        user.password_hash = updated_hash
+    token = secrets.token_urlsafe(32)
+    record = SessionRecord(
+        user_id=user.id,
+        token_sha256=_digest(token),
+        csrf_token=secrets.token_urlsafe(24),
+        expires_at=now() + lifetime,
+        address=address,
+    )
+    session.add(record)
+    session.flush()
+    user.last_signed_in_at = now()
+    actor = Actor(kind="user", id=user.id, name=user.username, address=address, session_id=record.id)
+    audit.record(session, action="user.signed-in", by=actor, subject_id=user.id)
+    return SignedIn(
+        token=token,
+        csrf_token=record.csrf_token,
+        user_id=user.id,
+        must_change_password=user.must_change_password,
+    )
+
+
+def sign_out(session: Session, *, by: Actor) -> None:
+    """The caller's session has ended."""
+    session.execute(update(SessionRecord).where(SessionRecord.id == by.session_id).values(ended_at=now()))
+    audit.record(session, action="user.signed-out", by=by, subject_id=by.id)
+
+
+def end_sessions(session: Session, *, user_id: UUID, keep: UUID | None = None) -> None:
+    """Every session of the user but `keep` has ended."""
+    statement = update(SessionRecord).where(
+        SessionRecord.user_id == user_id, SessionRecord.ended_at.is_(None)
+    )
+    if keep is not None:
+        statement = statement.where(SessionRecord.id != keep)
+    session.execute(statement.values(ended_at=now()))
+
+
+def caller_of_session(session: Session, *, token: str, address: str | None, idle: timedelta) -> Caller | None:
+    """Who the cookie's token belongs to; None for an ended, expired or unknown session. Counts as activity."""
+    row = session.execute(
+        select(SessionRecord, User)
+        .join(User, User.id == SessionRecord.user_id)
+        .where(SessionRecord.token_sha256 == _digest(token)),
+    ).one_or_none()
+    if row is None:
+        return None
+    record, user = row
+    moment = now()
+    if (
+        record.ended_at is not None
+        or record.expires_at <= moment
+        or record.last_seen_at + idle <= moment
+        or user.disabled_at is not None
+    ):
+        return None
+    if moment - record.last_seen_at > timedelta(seconds=30):
+        record.last_seen_at = moment
+    roles = tuple(Role(role) for role in user.roles)
+    return Caller(
+        actor=Actor(
+            kind="user",
+            id=user.id,
+            name=user.username,
+            permissions=permissions_of(list(roles)),
+            address=address,
+            session_id=record.id,
+        ),
+        csrf_token=record.csrf_token,
+        must_change_password=user.must_change_password,
+        roles=roles,
+        display_name=user.display_name,
+    )
+
+
+def add_key(
+    session: Session, *, name: str, scopes: list[Scope], by: Actor, lifetime: timedelta | None = None
+) -> str:
+    """Makes an API key and returns it; it cannot be shown again."""
+    if not _KEY_NAME.fullmatch(name):
+        raise Unprocessable("A key's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'.")
+    if not scopes:
+        raise Unprocessable(f"Name at least one scope of {', '.join(scope.value for scope in Scope)}.")
+    if session.scalar(select(ApiKey.id).where(ApiKey.name == name)) is not None:
+        raise Conflict(f"There is a key {name} already; revoked keys keep their name too.")
+    secret = "fr_" + secrets.token_urlsafe(32)
+    key = ApiKey(
+        name=name,
+        key_sha256=_digest(secret),
+        prefix=secret[:7],
+        scopes=[scope.value for scope in scopes],
+        created_by_name=by.name,
+        expires_at=now() + lifetime if lifetime else None,
+    )
+    session.add(key)
+    session.flush()
+    audit.record(session, action="key.added", by=by, subject_id=key.id, name=name, scopes=key.scopes)
+    return secret
+
+
+def revoke_key(session: Session, *, key_id: UUID, by: Actor) -> None:
+    """The key opens nothing any more."""
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise NotFound("There is no such key.")
+    if key.revoked_at is None:
+        key.revoked_at, key.revoked_by_name = now(), by.name
+        audit.record(session, action="key.revoked", by=by, subject_id=key.id, name=key.name)
+
+
+def caller_of_key(session: Session, *, secret: str, address: str | None) -> Caller | None:
+    """Who the bearer key belongs to; None for a revoked, expired or unknown key."""
+    key = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == _digest(secret)))
+    moment = now()
+    if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= moment):
+        return None
+    if key.last_used_at is None or moment - key.last_used_at > timedelta(minutes=1):
+        key.last_used_at = moment
+    permissions = permissions_of_scopes([Scope(scope) for scope in key.scopes])
+    return Caller(
+        actor=Actor(kind="key", id=key.id, name=key.name, permissions=permissions, address=address),
+        csrf_token=None,
+        must_change_password=False,
+        roles=(),
+        display_name=key.name,
+    )
+
+
+def may_review(caller: Caller) -> bool:
+    """True when the buttons of review are shown to this caller."""
+    return caller.actor.may(Permission.REVIEW)
+
+
+def _user(session: Session, user_id: UUID) -> User:
+    user = session.get(User, user_id, with_for_update=True)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def _keep_an_administrator(session: Session, *, except_id: UUID) -> None:
+    others = session.scalars(
+        select(User).where(User.id != except_id, User.disabled_at.is_(None)).with_for_update()
+    )
+    if not any(Role.ADMINISTRATOR.value in other.roles for other in others):
+        raise Conflict("This is the last administrator; make another one first.")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,47 @@
+"""The registry: which bundles the site has, and which one reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.commands import audit
+from app.domain.roles import Actor
+from app.errors import NotFound
+from app.records import Bundle, Promotion
+
+
+def register(session: Session, *, sha256: str, manifest: dict[str, Any], by: Actor) -> None:
+    """The bundle is known; its bytes are a blob of that name. Known already: nothing changes."""
+    created = session.scalar(
+        insert(Bundle)
+        .values(
+            sha256=sha256,
+            name=str(manifest["name"]),
+            version=str(manifest["version"]),
+            manifest=manifest,
+            registered_by_name=by.name,
+        )
+        .on_conflict_do_nothing()
+        .returning(Bundle.sha256),
+    )
+    if created:
+        audit.record(session, action="bundle.registered", by=by, subject_id=sha256)
+
+
+def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
+    """From the next batch on this bundle reads."""
+    if session.get(Bundle, sha256) is None:
+        raise NotFound("There is no such bundle.")
+    session.add(Promotion(bundle_sha256=sha256, promoted_by_name=by.name, reason=reason))
+    audit.record(session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason)
+
+
+def active_bundle(session: Session) -> str | None:
+    """sha256 of the bundle promoted last; None before the first promotion."""
+    return session.scalar(
+        select(Promotion.bundle_sha256).order_by(Promotion.promoted_at.desc(), Promotion.id).limit(1),
+    )

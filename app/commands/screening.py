@@ -1,0 +1,350 @@
+"""Screening from the database's side: claim a batch, record what came of it, give back what was not done.
+
+Every function may run twice: a claim is a lease, and a record counts only while its lease is the study's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from app.commands import audit, delivery
+from app.commands.intake import header_from_json
+from app.commands.ranking import announce, place
+from app.dicom.header import ImageHeader
+from app.domain.order import Credits, Lane, gravest
+from app.domain.roles import SYSTEM
+from app.domain.states import Outcome, State
+from app.records import Image, ImageReading, Reading, Study
+from app.records.base import now
+
+_CLAIMABLE = (State.ADMITTED.value, State.FAILED.value, State.SCREENING.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageToScreen:
+    """One image of a claimed study."""
+
+    image_id: UUID
+    sha256: str
+    media_type: str
+    header: ImageHeader
+    source: str
+    """Who sent it: a key's or person's name."""
+    has_preview: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyToScreen:
+    """One claimed study; `lease` and `revision` are handed back with the result."""
+
+    study_id: UUID
+    lease: UUID
+    revision: int
+    attempt: int
+    images: tuple[ImageToScreen, ...]
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingRead:
+    """What the network says of one finding."""
+
+    probability: float
+    present: bool
+    lane: Lane
+    research: bool = False
+    """Research findings are shown on request and never rank a study."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRead:
+    """What came of one image."""
+
+    image_id: UUID
+    outcome: Outcome
+    reason: str | None = None
+    findings: dict[str, FindingRead] = field(default_factory=dict)
+    logits: dict[str, float] = field(default_factory=dict)
+    activation_maps: dict[str, list[list[float]]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    preview_sha256: str | None = None
+    urgency: float | None = None
+
+
+def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyToScreen]:
+    """Up to `size` studies in the order of the worklist, leased to the caller; other workers skip them."""
+    moment = now()
+    studies = session.scalars(
+        select(Study)
+        .where(
+            Study.screening_due,
+            or_(Study.screening_lease.is_(None), Study.screening_lease_expires_at <= moment),
+            or_(Study.screening_not_before.is_(None), Study.screening_not_before <= moment),
+        )
+        .order_by(Study.rank_at)
+        .limit(size)
+        .with_for_update(skip_locked=True),
+    ).all()
+    claimed: list[StudyToScreen] = []
+    for study in studies:
+        study.screening_lease, study.screening_lease_expires_at = uuid4(), moment + lease
+        study.screening_attempts += 1
+        if study.state in _CLAIMABLE:
+            study.state = State.SCREENING.value
+        images = session.scalars(
+            select(Image)
+            .where(Image.study_id == study.id, Image.superseded_by.is_(None))
+            .order_by(Image.arrived_at, Image.id),
+        )
+        claimed.append(
+            StudyToScreen(
+                study_id=study.id,
+                lease=study.screening_lease,
+                revision=study.revision,
+                attempt=study.screening_attempts,
+                claimed_at=moment,
+                images=tuple(
+                    ImageToScreen(
+                        image_id=image.id,
+                        sha256=image.sha256,
+                        media_type=image.media_type,
+                        header=header_from_json(image.header),
+                        source=image.source,
+                        has_preview=image.preview_sha256 is not None,
+                    )
+                    for image in images
+                ),
+            ),
+        )
+        audit.record(
+            session, action="study.screening", by=SYSTEM, study_id=study.id, attempt=study.screening_attempts
+        )
+    return claimed
+
+
+def record(
+    session: Session,
+    *,
+    study: StudyToScreen,
+    images: list[ImageRead],
+    bundle_sha256: str,
+    runtime: str,
+    credits: Credits,
+) -> list[UUID]:
+    """The study's reading is stored and the study placed by it.
+
+    Returns the deliveries to ring for after the commit; an empty list also where the lease was lost, in which
+    case nothing is changed.
+    """
+    row = _leased(session, study)
+    if row is None:
+        return []
+    outcome, reason = _outcome(images)
+    findings = _maximum(images) if outcome is Outcome.SCREENED else {}
+    lane = gravest([finding.lane for finding in findings.values() if not finding.research])
+    urgency = max((image.urgency for image in images if image.urgency is not None), default=None)
+    read_before = session.scalar(select(exists().where(Reading.study_id == row.id)))
+    reading = Reading(
+        id=uuid4(),
+        study_id=row.id,
+        bundle_sha256=bundle_sha256,
+        runtime=runtime,
+        outcome=outcome.value,
+        reason=reason,
+        lane=lane.value if lane else None,
+        urgency=urgency if lane else None,
+        findings={name: _finding_json(finding) for name, finding in findings.items()},
+        notices=sorted({notice for image in images for notice in image.notices}),
+        seconds=(now() - study.claimed_at).total_seconds(),
+    )
+    session.add(reading)
+    session.flush()
+    for image in images:
+        session.add(_image_reading(reading.id, image))
+        if image.preview_sha256:
+            stored = session.get(Image, image.image_id)
+            assert stored is not None  # noqa: S101  (it was in the claim, and images are never deleted)
+            stored.preview_sha256 = image.preview_sha256
+    _settle(session, row, study=study, outcome=outcome, reason=reason)
+    row.lane, row.urgency = reading.lane, reading.urgency
+    place(
+        row,
+        network_credit=credits.after_reading(
+            before=row.network_credit, lane=lane, read_before=bool(read_before)
+        ),
+    )
+    audit.record(
+        session,
+        action=f"study.{outcome.value}",
+        by=SYSTEM,
+        study_id=row.id,
+        subject_id=reading.id,
+        bundle=bundle_sha256[:12],
+        lane=reading.lane,
+        images=len(images),
+    )
+    announce(session, row)
+    return delivery.prepare(session, study=row, reading=reading)
+
+
+def postpone(
+    session: Session, *, study: StudyToScreen, error: str, attempts: int, backoff: timedelta, credits: Credits
+) -> list[UUID]:
+    """Screening broke: the study is tried again after a doubling pause, and failed after the last attempt.
+
+    `error` is a sentence for the reader. Returns the deliveries to ring for.
+    """
+    if study.attempt >= attempts:
+        images = [
+            ImageRead(image_id=image.image_id, outcome=Outcome.FAILED, reason=error) for image in study.images
+        ]
+        row = _leased(session, study)
+        if row is None:
+            return []
+        reading = Reading(
+            id=uuid4(), study_id=row.id, outcome="failed", reason=error, findings={}, notices=[], seconds=None
+        )
+        session.add(reading)
+        session.flush()
+        session.add_all([_image_reading(reading.id, image) for image in images])
+        _settle(session, row, study=study, outcome=Outcome.FAILED, reason=error)
+        place(row, network_credit=max(row.network_credit, credits.of_network(None)))
+        audit.record(
+            session, action="study.failed", by=SYSTEM, study_id=row.id, subject_id=reading.id, reason=error
+        )
+        announce(session, row)
+        return delivery.prepare(session, study=row, reading=reading)
+    row = _leased(session, study)
+    if row is not None:
+        row.screening_not_before = now() + backoff * 2 ** (study.attempt - 1)
+        _give_back(row)
+        audit.record(
+            session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, attempt=study.attempt
+        )
+    return []
+
+
+def retry(session: Session, *, study_id: UUID) -> bool:
+    """A failed or withheld study is due for screening again; False where there is nothing to retry."""
+    row = session.get(Study, study_id, with_for_update=True)
+    if row is None or row.screening_due or row.state not in (State.FAILED.value, State.WITHHELD.value):
+        return False
+    row.screening_due, row.screening_attempts, row.screening_not_before = True, 0, None
+    if row.state == State.WITHHELD.value:
+        row.state, row.reason = State.ADMITTED.value, None
+    return True
+
+
+def expire_leases(session: Session) -> list[UUID]:
+    """Studies whose worker went silent are free again; returns their ids."""
+    rows = session.scalars(
+        select(Study)
+        .where(Study.screening_due, Study.screening_lease_expires_at <= now())
+        .with_for_update(skip_locked=True),
+    ).all()
+    for row in rows:
+        _give_back(row)
+        audit.record(
+            session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, reason="lease expired"
+        )
+    return [row.id for row in rows]
+
+
+def due(session: Session, *, limit: int = 1000) -> list[UUID]:
+    """Studies that wait for a worker and have no live lease: the ones to ring for."""
+    moment = now()
+    return list(
+        session.scalars(
+            select(Study.id)
+            .where(
+                Study.screening_due,
+                Study.screening_lease.is_(None),
+                or_(Study.screening_not_before.is_(None), Study.screening_not_before <= moment),
+            )
+            .order_by(Study.rank_at)
+            .limit(limit),
+        ),
+    )
+
+
+def _leased(session: Session, study: StudyToScreen) -> Study | None:
+    return session.scalar(
+        select(Study)
+        .where(Study.id == study.study_id, Study.screening_lease == study.lease)
+        .with_for_update(),
+    )
+
+
+def _settle(
+    session: Session, row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None
+) -> None:
+    """Ends the lease; a study that got an image meanwhile stays due, any other has its outcome as state."""
+    row.screening_lease, row.screening_lease_expires_at = None, None
+    changed = row.revision != study.revision
+    row.revision += 1
+    if changed:
+        if row.state == State.SCREENING.value:
+            row.state = State.ADMITTED.value
+        row.screening_attempts = 0
+        return
+    row.screening_due, row.screening_attempts, row.screening_not_before = False, 0, None
+    if row.state == State.SCREENING.value:
+        row.state, row.reason = outcome.value, reason
+    elif row.state == State.CLAIMED.value and row.state_before_claim == State.ADMITTED.value:
+        row.state_before_claim, row.reason = outcome.value, reason
+
+
+def _give_back(row: Study) -> None:
+    row.screening_lease, row.screening_lease_expires_at = None, None
+    if row.state == State.SCREENING.value:
+        row.state = State.ADMITTED.value
+
+
+def _outcome(images: list[ImageRead]) -> tuple[Outcome, str | None]:
+    """Screened if one image passed; else failed if one broke (it might have passed); else withheld."""
+    outcomes = {image.outcome for image in images}
+    if Outcome.SCREENED in outcomes:
+        return Outcome.SCREENED, None
+    outcome = Outcome.FAILED if Outcome.FAILED in outcomes or not images else Outcome.WITHHELD
+    reasons = dict.fromkeys(image.reason for image in images if image.outcome is outcome and image.reason)
+    return outcome, " ".join(reasons) or "The study holds no image that can be read."
+
+
+def _maximum(images: list[ImageRead]) -> dict[str, FindingRead]:
+    """Per finding the image that says most of it."""
+    findings: dict[str, FindingRead] = {}
+    for image in images:
+        for name, finding in image.findings.items():
+            if name not in findings or finding.probability > findings[name].probability:
+                findings[name] = finding
+    return findings
+
+
+def _finding_json(finding: FindingRead) -> dict[str, Any]:
+    return {
+        "probability": finding.probability,
+        "present": finding.present,
+        "lane": finding.lane.value,
+        "research": finding.research,
+    }
+
+
+def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:
+    return ImageReading(
+        reading_id=reading_id,
+        image_id=image.image_id,
+        outcome=image.outcome.value,
+        reason=image.reason,
+        findings={
+            name: _finding_json(finding)
+            | {"logit": image.logits.get(name), "activation_map": image.activation_maps.get(name)}
+            for name, finding in image.findings.items()
+        },
+        notices=list(image.notices),
+    )

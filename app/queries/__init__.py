@@ -1,0 +1,1 @@
+"""Questions whose answers are frozen dataclasses; nothing here writes."""

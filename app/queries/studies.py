@@ -1,0 +1,264 @@
+"""One study with all there is to know of it, and the ways to find one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app.commands.review import can_claim, can_sign
+from app.domain.roles import Actor
+from app.errors import NotFound
+from app.queries.worklist import WorklistEntry, entry_of
+from app.records import IdentityConflict, Image, ImageReading, Reading, Review, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageShown:
+    """One image of the study, with what the network said of it."""
+
+    image_id: UUID
+    sha256: str
+    media_type: str
+    file_name: str | None
+    sop_instance_uid: str
+    series_instance_uid: str
+    rows: int | None
+    columns: int | None
+    view_position: str | None
+    header: dict[str, Any]
+    preview_sha256: str | None
+    arrived_at: datetime
+    superseded: bool
+    outcome: str | None
+    reason: str | None
+    findings: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingShown:
+    """The network's standing reading of the study."""
+
+    reading_id: UUID
+    outcome: str
+    reason: str | None
+    lane: str | None
+    urgency: float | None
+    findings: dict[str, Any]
+    notices: tuple[str, ...]
+    bundle_sha256: str | None
+    runtime: str | None
+    read_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewShown:
+    """One signature, the newest first in `StudyShown.reviews`."""
+
+    review_id: UUID
+    reviewer_name: str
+    verdict: str
+    findings: dict[str, Any]
+    network_findings: dict[str, Any]
+    comment: str
+    signed_at: datetime
+    amends: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorShown:
+    """Another study of the same patient."""
+
+    study_id: UUID
+    study_date: date | None
+    study_description: str | None
+    arrived_at: datetime
+    state: str
+    purpose: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyShown:
+    """A study as its page shows it."""
+
+    entry: WorklistEntry
+    study_date: date | None
+    study_time: str | None
+    issuer_of_patient_id: str
+    institution_name: str | None
+    referring_physician_name: str | None
+    source: str
+    received_via: str
+    purpose: str
+    images: tuple[ImageShown, ...]
+    reading: ReadingShown | None
+    reviews: tuple[ReviewShown, ...]
+    priors: tuple[PriorShown, ...]
+    conflicts: tuple[str, ...]
+    can_claim: bool
+    can_sign: bool
+
+
+def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
+    """The study; NotFound where there is none."""
+    study = session.get(Study, study_id)
+    if study is None:
+        raise NotFound("There is no such study.")
+    reading = session.scalar(
+        select(Reading).where(Reading.study_id == study.id).order_by(Reading.read_at.desc()).limit(1),
+    )
+    reviews = session.scalars(
+        select(Review).where(Review.study_id == study.id).order_by(Review.signed_at.desc(), Review.id),
+    ).all()
+    return StudyShown(
+        entry=entry_of(
+            study,
+            findings=reading.findings if reading else {},
+            notices=tuple(reading.notices) if reading else (),
+        ),
+        study_date=study.study_date,
+        study_time=study.study_time,
+        issuer_of_patient_id=study.issuer_of_patient_id,
+        institution_name=study.institution_name,
+        referring_physician_name=study.referring_physician_name,
+        source=study.source,
+        received_via=study.received_via,
+        purpose=study.purpose,
+        images=_images(session, study, reading),
+        reading=_reading(reading),
+        reviews=tuple(_review(review) for review in reviews),
+        priors=_priors(session, study),
+        conflicts=_conflicts(session, study),
+        can_claim=can_claim(study, by=to),
+        can_sign=can_sign(study, by=to),
+    )
+
+
+def find(
+    session: Session, *, study_instance_uid: str | None, accession_number: str | None, limit: int = 100
+) -> list[UUID]:
+    """Ids of the studies with that UID and that accession number, the newest first."""
+    statement = select(Study.id).order_by(Study.arrived_at.desc()).limit(limit)
+    if study_instance_uid is not None:
+        statement = statement.where(Study.study_instance_uid == study_instance_uid)
+    if accession_number is not None:
+        statement = statement.where(Study.accession_number == accession_number)
+    return list(session.scalars(statement))
+
+
+def image(session: Session, *, image_id: UUID) -> tuple[UUID, ImageShown]:
+    """The image and its study's id; NotFound where there is none."""
+    row = session.get(Image, image_id)
+    if row is None:
+        raise NotFound("There is no such image.")
+    return row.study_id, _image(row, None)
+
+
+def _images(session: Session, study: Study, reading: Reading | None) -> tuple[ImageShown, ...]:
+    images = session.scalars(
+        select(Image)
+        .where(Image.study_id == study.id)
+        .order_by(Image.superseded_by.is_not(None), Image.arrived_at),
+    ).all()
+    said: dict[UUID, ImageReading] = {}
+    if reading is not None:
+        rows = session.scalars(select(ImageReading).where(ImageReading.reading_id == reading.id))
+        said = {row.image_id: row for row in rows}
+    return tuple(_image(image, said.get(image.id)) for image in images)
+
+
+def _image(image: Image, said: ImageReading | None) -> ImageShown:
+    return ImageShown(
+        image_id=image.id,
+        sha256=image.sha256,
+        media_type=image.media_type,
+        file_name=image.file_name,
+        sop_instance_uid=image.sop_instance_uid,
+        series_instance_uid=image.series_instance_uid,
+        rows=image.rows,
+        columns=image.columns,
+        view_position=image.view_position,
+        header=image.header,
+        preview_sha256=image.preview_sha256,
+        arrived_at=image.arrived_at,
+        superseded=image.superseded_by is not None,
+        outcome=said.outcome if said else None,
+        reason=said.reason if said else None,
+        findings=said.findings if said else {},
+        notices=tuple(said.notices) if said else (),
+    )
+
+
+def _reading(reading: Reading | None) -> ReadingShown | None:
+    if reading is None:
+        return None
+    return ReadingShown(
+        reading_id=reading.id,
+        outcome=reading.outcome,
+        reason=reading.reason,
+        lane=reading.lane,
+        urgency=reading.urgency,
+        findings=reading.findings,
+        notices=tuple(reading.notices),
+        bundle_sha256=reading.bundle_sha256,
+        runtime=reading.runtime,
+        read_at=reading.read_at,
+    )
+
+
+def _review(review: Review) -> ReviewShown:
+    return ReviewShown(
+        review_id=review.id,
+        reviewer_name=review.reviewer_name,
+        verdict=review.verdict,
+        findings=review.findings,
+        network_findings=review.network_findings,
+        comment=review.comment,
+        signed_at=review.signed_at,
+        amends=review.amends_id is not None,
+    )
+
+
+def _priors(session: Session, study: Study) -> tuple[PriorShown, ...]:
+    if not study.patient_id:
+        return ()
+    rows = session.scalars(
+        select(Study)
+        .where(
+            Study.patient_id == study.patient_id,
+            Study.issuer_of_patient_id == study.issuer_of_patient_id,
+            Study.id != study.id,
+        )
+        .order_by(Study.arrived_at.desc())
+        .limit(20),
+    )
+    return tuple(
+        PriorShown(
+            study_id=row.id,
+            study_date=row.study_date,
+            study_description=row.study_description,
+            arrived_at=row.arrived_at,
+            state=row.state,
+            purpose=row.purpose,
+        )
+        for row in rows
+    )
+
+
+def _conflicts(session: Session, study: Study) -> tuple[str, ...]:
+    rows = session.scalars(
+        select(IdentityConflict).where(
+            or_(IdentityConflict.study_id == study.id, IdentityConflict.other_study_id == study.id),
+            IdentityConflict.resolved_at.is_(None),
+        ),
+    )
+    words = {
+        "other-patient": "Another patient has a study with the same StudyInstanceUID.",
+        "other-pixels": "Another picture was sent with the same SOPInstanceUID.",
+    }
+    return tuple(dict.fromkeys(words[row.kind] for row in rows))

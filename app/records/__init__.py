@@ -1,0 +1,29 @@
+"""Database rows. Every table is here; nothing outside app.records, app.commands and app.queries sees one."""
+
+from app.records.audit import AuditEvent
+from app.records.base import Base
+from app.records.delivery import Delivery, Destination
+from app.records.image import Image
+from app.records.network import Bundle, Promotion
+from app.records.person import ApiKey, Session, User
+from app.records.reading import ImageReading, Reading
+from app.records.review import Review
+from app.records.study import IdentityConflict, Study
+
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "Base",
+    "Bundle",
+    "Delivery",
+    "Destination",
+    "IdentityConflict",
+    "Image",
+    "ImageReading",
+    "Promotion",
+    "Reading",
+    "Review",
+    "Session",
+    "Study",
+    "User",
+]

@@ -1,0 +1,37 @@
+"""Bundles the site knows, and which one was promoted when, by whom and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.records.base import Base, HasId, now
+
+
+class Bundle(Base):
+    """One bundle file, named by the sha256 of its bytes, which are a blob."""
+
+    __tablename__ = "bundles"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    manifest: Mapped[dict[str, Any]]
+    registered_at: Mapped[datetime] = mapped_column(default=now)
+    registered_by_name: Mapped[str]
+
+
+class Promotion(HasId, Base):
+    """From `promoted_at` on this bundle reads the studies; the latest row is the active one."""
+
+    __tablename__ = "promotions"
+
+    bundle_sha256: Mapped[str] = mapped_column(ForeignKey("bundles.sha256"))
+    promoted_at: Mapped[datetime] = mapped_column(default=now)
+    promoted_by_name: Mapped[str]
+    reason: Mapped[str]
+
+    __table_args__ = (Index("ix_promotions_promoted_at", "promoted_at"),)

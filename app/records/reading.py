@@ -1,0 +1,57 @@
+"""Readings: what the network said of a study, and of each of its images. Append-only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.records.base import Base, HasId, now
+
+
+class Reading(HasId, Base):
+    """The network's reading of a study: the maximum over its passing images."""
+
+    __tablename__ = "readings"
+
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    bundle_sha256: Mapped[str | None] = mapped_column(ForeignKey("bundles.sha256"))
+    runtime: Mapped[str | None]
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    lane: Mapped[str | None]
+    urgency: Mapped[float | None]
+    findings: Mapped[dict[str, Any]]
+    """`{finding: {probability, present, lane}}`; empty unless screened."""
+    notices: Mapped[list[str]] = mapped_column(JSONB)
+    read_at: Mapped[datetime] = mapped_column(default=now)
+    seconds: Mapped[float | None]
+    """From claim to record."""
+
+    __table_args__ = (
+        CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),
+        CheckConstraint("(outcome = 'screened') = (lane IS NOT NULL)", name="lane_if_screened"),
+        CheckConstraint("(outcome = 'screened') <= (bundle_sha256 IS NOT NULL)", name="bundle_if_screened"),
+        CheckConstraint("(outcome = 'screened') = (reason IS NULL)", name="reason_unless_screened"),
+        Index("ix_readings_study_id_read_at", "study_id", "read_at"),
+    )
+
+
+class ImageReading(HasId, Base):
+    """What the network said of one image, or why it may not speak of it."""
+
+    __tablename__ = "image_readings"
+
+    reading_id: Mapped[UUID] = mapped_column(ForeignKey("readings.id"), index=True)
+    image_id: Mapped[UUID] = mapped_column(ForeignKey("images.id"), index=True)
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    findings: Mapped[dict[str, Any]]
+    """As the study's, with `logit` and `activation_map` (rows of logit contributions) besides."""
+    notices: Mapped[list[str]] = mapped_column(JSONB)
+
+    __table_args__ = (CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),)

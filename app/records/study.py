@@ -1,0 +1,122 @@
+"""A study: what a worklist row is."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.states import State
+from app.records.base import Base, HasId, now
+
+_STATES = ", ".join(f"'{state.value}'" for state in State)
+UNSIGNED = "state NOT IN ('signed', 'amended') AND purpose = 'current'"
+
+
+class Study(HasId, Base):
+    """One examination of one patient; `state` is its life, `screening_*` the work owed to it by the workers."""
+
+    __tablename__ = "studies"
+
+    study_instance_uid: Mapped[str]
+    patient_id: Mapped[str] = mapped_column(default="")
+    issuer_of_patient_id: Mapped[str] = mapped_column(default="")
+    patient_name: Mapped[str | None]
+    patient_birth_date: Mapped[date | None]
+    patient_sex: Mapped[str | None]
+    age_years: Mapped[float | None]
+    accession_number: Mapped[str | None]
+    study_date: Mapped[date | None]
+    study_time: Mapped[str | None]
+    study_description: Mapped[str | None]
+    referring_physician_name: Mapped[str | None]
+    modality: Mapped[str | None]
+    station_name: Mapped[str | None]
+    institution_name: Mapped[str | None]
+
+    source: Mapped[str]
+    """Name of the key or person that sent the first image."""
+    received_via: Mapped[str]
+    """browser, rest or stow."""
+    purpose: Mapped[str] = mapped_column(default="current")
+    is_sample: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[str] = mapped_column(default="routine")
+
+    state: Mapped[str] = mapped_column(default=State.ADMITTED.value)
+    reason: Mapped[str | None]
+    """Why it was withheld, failed or reopened, in words."""
+    revision: Mapped[int] = mapped_column(default=1)
+    """Grows whenever what a reader sees changes: a new image, a new reading, a review."""
+    arrived_at: Mapped[datetime] = mapped_column(default=now)
+    rank_at: Mapped[datetime]
+    order_credit: Mapped[timedelta]
+    network_credit: Mapped[timedelta]
+    lane: Mapped[str | None]
+    urgency: Mapped[float | None]
+
+    screening_due: Mapped[bool] = mapped_column(default=True)
+    screening_lease: Mapped[UUID | None]
+    screening_lease_expires_at: Mapped[datetime | None]
+    screening_attempts: Mapped[int] = mapped_column(default=0)
+    screening_not_before: Mapped[datetime | None]
+
+    state_before_claim: Mapped[str | None]
+    claimed_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    claimed_by_name: Mapped[str | None]
+    claimed_at: Mapped[datetime | None]
+    claim_expires_at: Mapped[datetime | None]
+    signed_by_name: Mapped[str | None]
+    signed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("study_instance_uid", "patient_id", "issuer_of_patient_id"),
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        CheckConstraint("purpose IN ('current', 'prior')", name="purpose"),
+        CheckConstraint("priority IN ('routine', 'stat')", name="priority"),
+        CheckConstraint("rank_at <= arrived_at", name="rank_not_after_arrival"),
+        CheckConstraint(
+            "(state = 'claimed') = (claimed_at IS NOT NULL) AND (claimed_at IS NULL) = (claimed_by_name IS NULL)"
+            " AND (claimed_at IS NULL) = (claim_expires_at IS NULL)"
+            " AND (claimed_at IS NULL) = (state_before_claim IS NULL)",
+            name="claim_who_and_when",
+        ),
+        CheckConstraint("(signed_at IS NULL) = (signed_by_name IS NULL)", name="sign_who_and_when"),
+        CheckConstraint(
+            "(screening_lease IS NULL) = (screening_lease_expires_at IS NULL)",
+            name="lease_and_expiry",
+        ),
+        CheckConstraint("(state = 'screening') <= (screening_lease IS NOT NULL)", name="screening_has_lease"),
+        Index("ix_studies_worklist", "rank_at", "id", postgresql_where=text(UNSIGNED)),
+        Index("ix_studies_due", "rank_at", postgresql_where=text("screening_due")),
+        Index("ix_studies_claims", "claim_expires_at", postgresql_where=text("state = 'claimed'")),
+        Index("ix_studies_signed_at", "signed_at", postgresql_where=text("state IN ('signed', 'amended')")),
+        Index("ix_studies_accession_number", "accession_number"),
+        Index("ix_studies_patient_id", "patient_id"),
+        Index("ix_studies_arrived_at", "arrived_at"),
+    )
+
+
+class IdentityConflict(HasId, Base):
+    """Two things that claim one identity; an administrator decides."""
+
+    __tablename__ = "identity_conflicts"
+
+    kind: Mapped[str]
+    """other-patient: one StudyInstanceUID, two patients; other-pixels: one SOPInstanceUID, two pictures."""
+    uid: Mapped[str]
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    other_study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    image_id: Mapped[UUID | None] = mapped_column(ForeignKey("images.id"))
+    other_image_id: Mapped[UUID | None] = mapped_column(ForeignKey("images.id"))
+    found_at: Mapped[datetime] = mapped_column(default=now)
+    resolved_at: Mapped[datetime | None]
+    resolved_by_name: Mapped[str | None]
+    resolution: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('other-patient', 'other-pixels')", name="kind"),
+        CheckConstraint("(resolved_at IS NULL) = (resolved_by_name IS NULL)", name="resolved_who_and_when"),
+        Index("ix_identity_conflicts_open", "study_id", postgresql_where=text("resolved_at IS NULL")),
+    )

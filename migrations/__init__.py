@@ -1,0 +1,34 @@
+"""Alembic revisions, and the one way to bring a database to the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+
+def configuration(url: str) -> Config:
+    """Alembic's configuration for this database."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["url"] = url
+    return config
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """The database at `url` has the schema of `revision`."""
+    command.upgrade(configuration(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """The database at `url` is back at `revision`."""
+    command.downgrade(configuration(url), revision)
+
+
+def newest_revision() -> str:
+    """The revision a current database has."""
+    head = ScriptDirectory.from_config(configuration("")).get_current_head()
+    assert head is not None
+    return head

@@ -1,0 +1,1 @@
+"""The second way in: Celery tasks; the only place where records and the network meet."""
