@@ -19,7 +19,13 @@ from typing import IO, cast
 import pydicom.config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from app.dicom.foreign import describe_foreign
 from app.errors import NotAnImage, TooLarge, Unreadable
@@ -138,7 +144,8 @@ def _open_dataset(stream: IO[bytes], file_meta: Dataset, syntax: str) -> OpenedD
     except Exception as error:
         raise _refusal(counted, error) from error
     if not syntax:
-        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        syntax = ImplicitVRLittleEndian if implicit else explicit
     return OpenedDicom(dataset, file_meta, syntax, not little, stream, pixels)
 
 
