@@ -48,6 +48,7 @@ class Child:
         account: Account | None = None,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         sink: IO[bytes] | int = subprocess.DEVNULL
         if log is not None:
@@ -60,6 +61,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 env=env,
+                pass_fds=pass_fds,
                 process_group=0,
                 user=None if account is None else account.uid,
                 group=None if account is None else account.gid,

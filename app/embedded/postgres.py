@@ -15,21 +15,17 @@ from urllib.parse import quote
 
 from app.embedded.account import Account, give, unprivileged_account
 from app.embedded.binaries import postgres_programs
-from app.embedded.child import Child, command_line, process_alive
+from app.embedded.child import Child
+from app.embedded.cluster import check_cluster, check_unused, is_ready, log_size, sentence
 from app.embedded.placement import Placement, noted, place
-from app.embedded.refusal import AlreadyRunning, CannotStart, check_disk_space, disk_full, from_os_error
-from app.embedded.sockets import socket_folder
+from app.embedded.refusal import CannotStart, StartCancelled, check_disk_space, from_os_error
+from app.embedded.sockets import remove_socket_folder, socket_folder
 
-MAJOR_VERSION = "18"
 USER = "app"
 DATABASE = "firstread"
 SOCKET_NAME = ".s.PGSQL.5432.lock"
 _STOP_FAST = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-
-
-class StartCancelled(Exception):
-    """Whoever asked for the start no longer wants it; what was started has been stopped."""
 
 
 class EmbeddedPostgres:
@@ -112,90 +108,43 @@ class EmbeddedPostgres:
             self._child = self._launch(data)
             self._await_ready(data, cancelled)
         except OSError as error:
-            self.stop()
+            self.halt()
             raise from_os_error(error, self._asked) from error
         except BaseException:
-            self.stop()
+            self.halt()
             raise
         return self.url
 
-    def stop(self) -> None:
-        """It does not run. Open transactions are rolled back, everything committed is on disk."""
+    def halt(self) -> None:
+        """It does not run, and the next `start` gives it the same address. Open transactions are rolled back,
+        everything committed is on disk.
+        """
         if self._child is not None:
             self._child.stop(_STOP_FAST)
             self._child = None
-        if self._sockets is not None:
-            if self._placement is None or self._placement.folder not in self._sockets.parents:
-                shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None
+
+    def stop(self) -> None:
+        """It does not run and has no address."""
+        self.halt()
+        if self._placement is not None:
+            remove_socket_folder(self._placement.folder / "s")
+        self._sockets = None
 
     def _prepare(self, cancelled: Callable[[], bool]) -> Path:
         """The cluster exists and nobody else runs it; returns its folder."""
-        remembered_owner = self._data_folder_before_placing()
-        self._account = unprivileged_account(owner_of=remembered_owner)
+        self._account = unprivileged_account(owner_of=(noted(self._asked) or self._asked) / "data")
         self._placement = place(self._asked, self._account)
         base = self._placement.folder
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._programs = postgres_programs(account=self._account, copies=base)
         data = base / "data"
         if data.exists():
-            self._check_cluster(data)
-            self._check_unused(data)
+            check_cluster(data, account=self._account)
+            check_unused(data)
         else:
             self._make_cluster(data, cancelled)
         self._sockets = socket_folder(base / "s", socket_name=SOCKET_NAME, account=self._account)
         return data
-
-    def _data_folder_before_placing(self) -> Path:
-        try:
-            outside = noted(self._asked)
-        except OSError:
-            outside = None
-        return (outside or self._asked) / "data"
-
-    def _check_cluster(self, data: Path) -> None:
-        if not data.is_dir():
-            raise CannotStart(f"{data} is a file where PostgreSQL's data folder should be; move it away.")
-        runs_as = os.geteuid() if self._account is None else self._account.uid
-        if data.stat().st_uid != runs_as:
-            raise CannotStart(
-                f"PostgreSQL's data in {data} belongs to another user; start firstread as the user who did "
-                "before, "
-                "or give the folder to this user with chown -R."
-            )
-        try:
-            version = (data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            raise CannotStart(
-                f"{data} is not a PostgreSQL data folder (PG_VERSION is missing); restore it from a backup, "
-                "or move it away to start with an empty database."
-            ) from None
-        if version != MAJOR_VERSION:
-            raise CannotStart(
-                f"The data in {data} was made by PostgreSQL {version[:20] or 'unknown'} and this is "
-                f"PostgreSQL {MAJOR_VERSION}; "
-                "restore a backup made with it into an empty folder, or move the data away."
-            )
-        if (data.stat().st_mode & 0o777) not in (0o700, 0o750):
-            data.chmod(0o700)  # PostgreSQL refuses a folder that others may read
-
-    def _check_unused(self, data: Path) -> None:
-        """Waits out a server that is shutting down, refuses a running one, and forgets one that is long
-        dead.
-        """
-        note = data / "postmaster.pid"
-        deadline = time.monotonic() + 15.0
-        while (pid := _noted_pid(note)) is not None:
-            if not process_alive(pid) or "postgres" not in command_line(pid):
-                # PostgreSQL would take any process with that number for the old server, as containers often
-                # have one
-                note.unlink(missing_ok=True)
-                return
-            if time.monotonic() > deadline:
-                raise AlreadyRunning(
-                    f"Another PostgreSQL (process {pid}) is running on {data}; stop it first."
-                )
-            time.sleep(0.05)
 
     def _make_cluster(self, data: Path, cancelled: Callable[[], bool]) -> None:
         """`data` holds a new cluster with an empty database; an interruption leaves no `data` at all."""
@@ -231,7 +180,7 @@ class EmbeddedPostgres:
         _sync_folder(data.parent)
 
     def _run(self, command: list[str | Path], cancelled: Callable[[], bool]) -> None:
-        before = self.log.stat().st_size if self.log.exists() else 0
+        before = log_size(self.log)
         child = Child(command, log=self.log, account=self._account, cwd=Path("/"), env=_ENVIRONMENT)
         try:
             while child.wait(0.05) is None:
@@ -239,12 +188,13 @@ class EmbeddedPostgres:
                     raise StartCancelled
         finally:
             exit_code = child.stop(())
-        if exit_code != 0:
+        # the single-user server tells an error in its log and ends as if nothing had happened
+        if exit_code != 0 or " ERROR: " in self.log.read_text(errors="replace")[before:]:
             raise CannotStart(self._sentence("PostgreSQL's data could not be made", before))
 
     def _launch(self, data: Path) -> Child:
         assert self._sockets is not None
-        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        self._log_start = log_size(self.log)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self._sockets),
@@ -270,43 +220,15 @@ class EmbeddedPostgres:
 
     def _await_ready(self, data: Path, cancelled: Callable[[], bool]) -> None:
         assert self._child is not None
-        while True:
+        while not is_ready(data, self._child.pid):
             if self._child.exit_code() is not None:
                 raise CannotStart(self._sentence("PostgreSQL did not start", self._log_start))
-            try:
-                lines = (data / "postmaster.pid").read_text().splitlines()
-            except FileNotFoundError:
-                lines = []
-            if len(lines) >= 8 and lines[0].strip() == str(self._child.pid) and lines[7].strip() == "ready":
-                return
             if cancelled():
                 raise StartCancelled
             time.sleep(0.01)
 
-    def _sentence(self, what: str, log_from: int) -> str:
-        """What the log says since `log_from`, in one sentence."""
-        try:
-            with self.log.open("rb") as stream:
-                stream.seek(log_from)
-                lines = stream.read().decode(errors="replace").splitlines()
-        except OSError:
-            lines = []
-        if any("No space left on device" in line or "Disk quota exceeded" in line for line in lines):
-            return disk_full(self._asked)
-        telling = [
-            line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "error:", "ERROR:"))
-        ]
-        reason = (telling or lines or ["it ended without a word"])[-1]
-        for word in ("FATAL:", "PANIC:", "error:", "ERROR:"):
-            reason = reason.rpartition(word)[2].strip() if word in reason else reason
-        return f"{what}: {reason.rstrip('.')}; {self.log} says more."
-
-
-def _noted_pid(note: Path) -> int | None:
-    try:
-        return int(note.read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return None
+    def _sentence(self, what: str, since: int) -> str:
+        return sentence(what, log=self.log, since=since, folder=self._asked)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,6 +19,10 @@ class CannotStart(Exception):
     """
 
 
+class StartCancelled(Exception):
+    """Whoever asked for the start no longer wants it; what was started has been stopped."""
+
+
 class AlreadyRunning(CannotStart):
     """Another process holds the folder."""
 

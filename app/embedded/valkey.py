@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import tempfile
@@ -15,9 +14,8 @@ from types import TracebackType
 
 from app.embedded.binaries import valkey_server
 from app.embedded.child import Child
-from app.embedded.postgres import StartCancelled
-from app.embedded.refusal import CannotStart, check_disk_space, disk_full, from_os_error
-from app.embedded.sockets import socket_folder
+from app.embedded.refusal import CannotStart, StartCancelled, check_disk_space, disk_full, from_os_error
+from app.embedded.sockets import remove_socket_folder, socket_folder
 
 SOCKET_NAME = "valkey.sock"
 _STOP = ((signal.SIGTERM, 10.0),)
@@ -90,22 +88,24 @@ class EmbeddedValkey:
                 if not self._try(cancelled):
                     raise CannotStart(self._sentence())
         except OSError as error:
-            self.stop()
+            self.halt()
             raise from_os_error(error, self._folder) from error
         except BaseException:
-            self.stop()
+            self.halt()
             raise
         return self.url
 
-    def stop(self) -> None:
-        """It does not run, and what it held is on disk."""
+    def halt(self) -> None:
+        """It does not run, and the next `start` gives it the same address. What it held is on disk."""
         if self._child is not None:
             self._child.stop(_STOP)
             self._child = None
-        if self._sockets is not None:
-            if self._folder.resolve() not in self._sockets.parents:
-                shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None
+
+    def stop(self) -> None:
+        """It does not run and has no address."""
+        self.halt()
+        remove_socket_folder(self._folder / "s")
+        self._sockets = None
 
     def _try(self, cancelled: Callable[[], bool]) -> bool:
         """Whether it came up; a program that ended by itself is False."""
@@ -144,7 +144,7 @@ class EmbeddedValkey:
         )
         while not _answers(self.socket):
             if self._child.exit_code() is not None:
-                self.stop()
+                self.halt()
                 return False
             if cancelled():
                 raise StartCancelled
