@@ -101,14 +101,14 @@ def _grid(rows: int, columns: int, *, tilt: float) -> tuple[Plane, Plane]:
 def _ellipsoid(x: Plane, y: Plane, centre_x: float, centre_y: float, a: float, b: float) -> Plane:
     """The relative path length through an ellipsoid, 1 in its middle."""
     inside = 1 - ((x - centre_x) / a) ** 2 - ((y - centre_y) / b) ** 2
-    return np.sqrt(np.clip(inside, 0, None)).astype(np.float32)
+    return np.asarray(np.sqrt(np.clip(inside, 0, None)), dtype=np.float32)
 
 
 def _soft_tissue(x: Plane, y: Plane, width: float) -> Plane:
     trunk = np.sqrt(np.clip(1 - (x / (0.86 * width)) ** 4, 0, None)) * (0.80 + 0.18 * np.clip(y, -1, 1))
     shoulders = _ellipsoid(x, y, 0, -1.02, 1.25, 0.42) * 0.55
     neck = np.sqrt(np.clip(1 - (x / 0.24) ** 2, 0, None)) * (y < -0.7) * 0.35
-    return (np.maximum(trunk * (y > -0.93), shoulders) + neck).astype(np.float32)
+    return np.asarray(np.maximum(trunk * (y > -0.93), shoulders) + neck, dtype=np.float32)
 
 
 def _lungs(x: Plane, y: Plane, width: float) -> Plane:
@@ -122,7 +122,7 @@ def _lungs(x: Plane, y: Plane, width: float) -> Plane:
 
 
 def _tube(distance: Plane, radius: float) -> Plane:
-    return np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, None)).astype(np.float32)
+    return np.asarray(np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, None)), dtype=np.float32)
 
 
 def _bones(x: Plane, y: Plane, width: float) -> Plane:
@@ -165,7 +165,7 @@ def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, *, cells: i
     fr, fc = (row - r)[:, None], (column - c)[None, :]
     top = coarse[r][:, c] * (1 - fc) + coarse[r][:, c + 1] * fc
     bottom = coarse[r + 1][:, c] * (1 - fc) + coarse[r + 1][:, c + 1] * fc
-    return (top * (1 - fr) + bottom * fr).astype(np.float32)
+    return np.asarray(top * (1 - fr) + bottom * fr, dtype=np.float32)
 
 
 def _burn_in(grey: Plane, text: str, *, row: int, column: int, scale: int, value: float) -> None:

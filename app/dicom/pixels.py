@@ -1,0 +1,141 @@
+"""From a file to what people and networks see: presentation, values, rendered pictures.
+
+Pure functions of a path, run only in the decoder's child processes. All look-ups are folded into one table with an
+entry for each code a sample can hold, so that an image costs one pass, whatever its header asks for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dicom.decoded import PixelValues, Presentation
+from app.dicom.header import DICOM
+from app.dicom.interpret import Interpretation, interpret_dicom, interpret_raster
+from app.dicom.windowing import Window, apply_voi_lut, apply_window, robust_window
+from app.errors import DecodeFailed
+
+Grey = NDArray[np.uint8]
+
+EMPTY_WINDOW = "The window in the header shows nothing of this image; another was chosen."
+PREVIEW_QUALITY = 85
+_FEWEST_GREYS = 6
+"""A window that shows an image in fewer levels than this, while the image has many more, shows nothing."""
+
+
+def interpret(path: Path, media_type: str) -> Interpretation:
+    """Decode a file of this media type. Raises DecodeFailed (or what opening the file raises) with a sentence."""
+    return interpret_dicom(path) if media_type == DICOM else interpret_raster(path)
+
+
+def present(path: Path, media_type: str, *, preview_side: int) -> Presentation:
+    """Decode, window and preview one image."""
+    interpretation = interpret(path, media_type)
+    brightness, notices = _first_brightness(interpretation)
+    grey = apply_table(interpretation, brightness)
+    preview = encode(fit(grey, preview_side, preview_side), picture_format="jpeg", quality=PREVIEW_QUALITY)
+    return Presentation(grey, preview, grey.shape[0], grey.shape[1], (*interpretation.notices, *notices))
+
+
+def render(
+    path: Path,
+    media_type: str,
+    *,
+    window: Window | None,
+    viewport: tuple[int, int] | None,
+    picture_format: Literal["jpeg", "png"],
+    quality: int,
+) -> bytes:
+    """A picture for people (PS3.18 8.3.5): by `window` or as presented, at most `viewport` (columns, rows) large."""
+    interpretation = interpret(path, media_type)
+    if window is None:
+        brightness, _ = _first_brightness(interpretation)
+    else:
+        brightness = apply_window(interpretation.values, window)
+    grey = apply_table(interpretation, brightness)
+    if viewport is not None:
+        grey = fit(grey, viewport[0], viewport[1])
+    return encode(grey, picture_format=picture_format, quality=quality)
+
+
+def read_values(path: Path, media_type: str) -> PixelValues:
+    """The image at full depth with all that a viewer needs to window it."""
+    interpretation = interpret(path, media_type)
+    codes, table = interpretation.codes, interpretation.data
+    unchanged = codes.dtype == np.uint16 and bool(np.array_equal(table, np.arange(len(table))))
+    data = codes if unchanged else np.asarray(cv2.LUT(np.ascontiguousarray(codes), table))
+    mask = None
+    padding = None
+    if interpretation.is_padding is not None:
+        mask = cv2.LUT(
+            np.ascontiguousarray(codes), np.where(interpretation.is_padding, 0, 255).astype(np.uint8)
+        )
+        padded = table[interpretation.is_padding]
+        padding = (int(padded.min()), int(padded.max()))
+    minimum, maximum, _, _ = cv2.minMaxLoc(np.ascontiguousarray(data), mask)
+    return PixelValues(
+        data=data.astype("<u2", copy=False).tobytes(),
+        rows=data.shape[0],
+        columns=data.shape[1],
+        slope=interpretation.slope,
+        intercept=interpretation.intercept,
+        windows=interpretation.windows,
+        photometric="MONOCHROME1" if interpretation.monochrome1 else "MONOCHROME2",
+        voi_lut=interpretation.voi_lut,
+        minimum=int(minimum),
+        maximum=int(maximum),
+        padding=padding,
+    )
+
+
+def _first_brightness(interpretation: Interpretation) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Brightness by the VOI LUT, else the first window; by a window of our own when that shows nothing."""
+    if interpretation.voi_lut is not None:
+        brightness = apply_voi_lut(interpretation.values, interpretation.voi_lut)
+    else:
+        brightness = apply_window(interpretation.values, interpretation.windows[0])
+    counts = interpretation.sampled_counts()
+    present_codes = counts > 0
+    shown = np.unique(np.rint(255 * brightness[present_codes]))
+    if len(shown) < _FEWEST_GREYS and np.count_nonzero(present_codes) > 4 * _FEWEST_GREYS:
+        window = robust_window(counts, interpretation.values)
+        return apply_window(interpretation.values, window), (EMPTY_WINDOW,)
+    return brightness, ()
+
+
+def apply_table(interpretation: Interpretation, brightness: NDArray[np.float64]) -> Grey:
+    """The image by a table of brightness: 0 to 255, the polarity of MONOCHROME2, padding black."""
+    table = np.rint(255 * brightness).astype(np.uint8)
+    if interpretation.monochrome1:
+        table = 255 - table
+    if interpretation.is_padding is not None:
+        table[interpretation.is_padding] = 0
+    return np.asarray(cv2.LUT(np.ascontiguousarray(interpretation.codes), table), dtype=np.uint8)
+
+
+def fit(grey: Grey, columns: int, rows: int) -> Grey:
+    """The image made smaller to fit, by averaging; never larger, its proportions kept."""
+    scale = min(columns / grey.shape[1], rows / grey.shape[0])
+    if scale >= 1:
+        return grey
+    target = max(round(grey.shape[1] * scale), 1), max(round(grey.shape[0] * scale), 1)
+    while min(grey.shape[1] / target[0], grey.shape[0] / target[1]) >= 2:
+        # Halving has a fast path, so the slow general average sees a quarter of the pixels.
+        half = grey.shape[1] // 2, grey.shape[0] // 2
+        grey = np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.resize(grey, target, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def encode(grey: Grey, *, picture_format: Literal["jpeg", "png"], quality: int) -> bytes:
+    """The image as a JPEG or PNG file."""
+    if picture_format == "jpeg":
+        done, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    else:
+        done, encoded = cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise DecodeFailed("The image cannot be encoded for display.")
+    return encoded.tobytes()

@@ -1,0 +1,239 @@
+"""Decode one image to its stored samples: what the file holds, before any look-up table.
+
+Which codec decodes what was chosen by measurement (docs/decoding.md); gdcm is tried where the first choice fails.
+Runs only in the decoder's child processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID, RLELossless
+
+from app.dicom.codestream import Codec, Codestream, read_codestream
+from app.dicom.elements import text, whole_number
+from app.dicom.frames import encapsulated_frame, frame_count, native_frame_place
+from app.dicom.header import LARGEST_PIXELS, LARGEST_SIDE
+from app.dicom.part10 import OpenedDicom
+from app.errors import DecodeFailed
+
+Samples = NDArray[Any]
+
+_DAMAGED = "The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
+_FLOAT_TAGS: dict[int, np.dtype[Any]] = {0x7FE00008: np.dtype("<f4"), 0x7FE00009: np.dtype("<f8")}
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """The Image Pixel Module (PS3.3 C.7.6.3) as far as it says how to read the samples."""
+
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    allocated: int
+    stored: int
+    high_bit: int
+    signed: bool
+    planar: bool
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """`samples` is (rows, columns) or, in colour, (rows, columns, 3) as RGB; unsigned, or float for Float Pixel Data.
+
+    `bits` of them count, `shift` bits below these are foreign; `signed` says that they are two's complement.
+    `lossy` samples may leave the range of `bits` by overshoot and are clipped; others carry foreign bits above
+    (overlays, garbage), which are masked.
+    """
+
+    samples: Samples
+    layout: PixelLayout
+    bits: int
+    shift: int
+    signed: bool
+    lossy: bool
+
+
+def read_layout(opened: OpenedDicom) -> PixelLayout:
+    """Read the module. Raises DecodeFailed when the header describes pixels that this program does not read."""
+    dataset = opened.dataset
+    rows, columns = whole_number(dataset, "Rows") or 0, whole_number(dataset, "Columns") or 0
+    if not 0 < rows <= LARGEST_SIDE or not 0 < columns <= LARGEST_SIDE or rows * columns > LARGEST_PIXELS:
+        raise DecodeFailed(f"The header claims {columns} x {rows} pixels, which is not a radiograph.")
+    allocated = whole_number(dataset, "BitsAllocated") or 0
+    if opened.pixels is not None and opened.pixels.tag in _FLOAT_TAGS:
+        allocated = 8 * _FLOAT_TAGS[opened.pixels.tag].itemsize
+    elif allocated not in (8, 16, 32):
+        raise DecodeFailed(f"The pixels have {allocated} bits allocated; 8, 16 and 32 can be read.")
+    stored = whole_number(dataset, "BitsStored") or allocated
+    if not 1 <= stored <= allocated:
+        raise DecodeFailed(
+            f"The header claims {stored} bits stored in {allocated} allocated, which cannot be."
+        )
+    high_bit = whole_number(dataset, "HighBit")
+    if high_bit is None or not stored - 1 <= high_bit < allocated:
+        high_bit = stored - 1
+    samples = whole_number(dataset, "SamplesPerPixel") or 1
+    if samples not in (1, 3):
+        raise DecodeFailed(f"The pixels have {samples} samples each; 1 (grey) and 3 (colour) can be read.")
+    return PixelLayout(
+        rows,
+        columns,
+        samples,
+        (text(dataset, "PhotometricInterpretation") or "MONOCHROME2").upper(),
+        allocated,
+        stored,
+        high_bit,
+        (whole_number(dataset, "PixelRepresentation") or 0) == 1,
+        (whole_number(dataset, "PlanarConfiguration") or 0) == 1,
+    )
+
+
+def read_stored(opened: OpenedDicom, path: Path) -> StoredPixels:
+    """Decode the only frame. Raises DecodeFailed with a sentence for whatever stands in the way."""
+    frames = frame_count(opened)
+    if frames > 1:
+        raise DecodeFailed(f"The image has {frames} frames; this program reads single radiographs.")
+    layout = read_layout(opened)
+    if opened.pixels is not None and opened.pixels.tag in _FLOAT_TAGS:
+        samples = _read_native(opened, layout, _FLOAT_TAGS[opened.pixels.tag])
+        return StoredPixels(samples, layout, 64, 0, signed=True, lossy=False)
+    syntax = UID(opened.transfer_syntax)
+    if syntax == RLELossless:
+        samples = _decode_rle(encapsulated_frame(opened, 1), layout)
+    elif syntax.is_private or syntax.type != "Transfer Syntax":
+        raise DecodeFailed("The file's transfer syntax is private or unknown. Send it in a standard one.")
+    elif syntax.is_encapsulated:
+        return _decode_codestream(opened, path, layout)
+    else:
+        byte_order = ">" if opened.big_endian else "<"
+        samples = _read_native(opened, layout, np.dtype(f"{byte_order}u{layout.allocated // 8}"))
+    shift = layout.high_bit + 1 - layout.stored
+    return StoredPixels(samples, layout, layout.stored, shift, layout.signed, lossy=False)
+
+
+def _read_native(opened: OpenedDicom, layout: PixelLayout, sample: np.dtype[Any]) -> Samples:
+    pixels = layout.rows * layout.columns
+    if layout.photometric == "YBR_FULL_422" and layout.samples == 3:
+        return _read_native_422(opened, layout)
+    place = native_frame_place(opened, 1, pixels * layout.samples * sample.itemsize)
+    opened.stream.seek(place)
+    raw = opened.stream.read(pixels * layout.samples * sample.itemsize)
+    values: Samples = np.frombuffer(raw, dtype=sample)
+    if opened.big_endian and sample.itemsize == 1 and opened.pixels is not None and opened.pixels.vr == "OW":
+        # Bytes that travel as big-endian words come swapped in pairs (PS3.5 annex D).
+        values = np.frombuffer(raw + b"\0" * (len(raw) % 2), "u1").reshape(-1, 2)[:, ::-1].reshape(-1)
+        values = values[: pixels * layout.samples]
+    if not sample.isnative:
+        values = values.astype(sample.newbyteorder("="))
+    if layout.samples == 1:
+        return values.reshape(layout.rows, layout.columns)
+    if layout.planar:
+        values = np.moveaxis(values.reshape(3, layout.rows, layout.columns), 0, -1)
+    return _to_rgb(values.reshape(layout.rows, layout.columns, 3), layout.photometric)
+
+
+def _read_native_422(opened: OpenedDicom, layout: PixelLayout) -> Samples:
+    """Y1 Y2 Cb Cr for two pixels (PS3.3 C.7.6.3.1.2); only the brightness is kept."""
+    length = layout.rows * layout.columns * 2
+    opened.stream.seek(native_frame_place(opened, 1, length))
+    quads = np.frombuffer(opened.stream.read(length), "u1").reshape(-1, 4)
+    return np.ascontiguousarray(quads[:, :2]).reshape(layout.rows, layout.columns)
+
+
+def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
+    sample = np.dtype(f"u{layout.allocated // 8}")
+    expected = layout.rows * layout.columns * layout.samples * sample.itemsize
+    planes = layout.samples * sample.itemsize
+    if len(frame) < 64 or int.from_bytes(frame[:4], "little") != planes:
+        raise DecodeFailed(_DAMAGED.format(name="RLE"))
+    try:
+        decoded = imagecodecs.dicomrle_decode(frame, sample)
+    except Exception as error:
+        raise DecodeFailed(_DAMAGED.format(name="RLE")) from error
+    if len(decoded) < expected:
+        raise DecodeFailed("The RLE pixel data end early; the image was cut off on the way. Send it again.")
+    values = np.frombuffer(decoded, sample)[: layout.rows * layout.columns * layout.samples]
+    if layout.samples == 1:
+        return values.reshape(layout.rows, layout.columns)
+    colour = np.moveaxis(values.reshape(3, layout.rows, layout.columns), 0, -1)
+    return _to_rgb(colour, layout.photometric)
+
+
+def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout) -> StoredPixels:
+    frame = encapsulated_frame(opened, 1)
+    found = read_codestream(frame)
+    if (found.rows, found.columns) != (layout.rows, layout.columns):
+        raise DecodeFailed(
+            f"The header says {layout.columns} x {layout.rows} pixels, the compressed image inside "
+            f"{found.columns} x {found.rows}. Send the image again from its source."
+        )
+    if found.components not in (1, 3):
+        raise DecodeFailed(f"The compressed image has {found.components} components; 1 and 3 can be read.")
+    lossy = found.codec is Codec.JPEG
+    try:
+        samples = _decode(frame, found, layout)
+    except Exception as error:
+        fallback = None if isinstance(error, MemoryError) else _decode_with_gdcm(path)
+        if fallback is None:
+            raise DecodeFailed(_DAMAGED.format(name=found.codec.value)) from error
+        samples = fallback
+    if samples.shape[:2] != (layout.rows, layout.columns):
+        raise DecodeFailed(_DAMAGED.format(name=found.codec.value))
+    if samples.dtype.kind == "i":
+        samples = samples.view(f"u{samples.dtype.itemsize}")
+    bits = layout.stored if samples.ndim == 2 else 8 * samples.dtype.itemsize
+    shift = layout.high_bit + 1 - layout.stored if found.precision > layout.stored and not lossy else 0
+    return StoredPixels(samples, layout, bits, shift, layout.signed, lossy)
+
+
+def _decode(frame: bytes, found: Codestream, layout: PixelLayout) -> Samples:
+    match found.codec:
+        case Codec.JPEG_LS:
+            return _squeezed(imagecodecs.jpegls_decode(frame))
+        case Codec.HTJ2K:
+            with contextlib.suppress(Exception):
+                return _squeezed(imagecodecs.htj2k_decode(frame))
+            return _squeezed(imagecodecs.jpeg2k_decode(frame, numthreads=1))
+        case Codec.JPEG_2000:
+            return _squeezed(imagecodecs.jpeg2k_decode(frame, numthreads=1))
+        case Codec.JPEG_LOSSLESS if found.components == 1:
+            return _squeezed(imagecodecs.jpeg8_decode(frame))
+        case _:
+            # Without a marker that names the colours, the header's word decides; libjpeg would guess YCbCr.
+            plain_rgb = found.components == 3 and layout.photometric == "RGB" and not found.names_colours
+            return _squeezed(imagecodecs.jpeg8_decode(frame, colorspace="RGB" if plain_rgb else None))
+
+
+def _squeezed(samples: Samples) -> Samples:
+    return samples[:, :, 0] if samples.ndim == 3 and samples.shape[2] == 1 else samples
+
+
+def _decode_with_gdcm(path: Path) -> Samples | None:
+    """The samples as gdcm decodes them, or None when it cannot either or is not installed."""
+    try:
+        from pydicom import dcmread  # noqa: PLC0415 - only a file that the first codec refuses pays for this
+        from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415
+
+        dataset = dcmread(path)
+        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+        samples, _ = decoder.as_array(dataset, decoding_plugin="gdcm")
+    except Exception:
+        return None
+    return samples
+
+
+def _to_rgb(samples: Samples, photometric: str) -> Samples:
+    """RGB from what was stored without compression; YBR_FULL per PS3.3 C.7.6.3.1.2."""
+    contiguous = np.ascontiguousarray(samples)
+    if photometric.startswith("YBR") and contiguous.dtype == np.uint8:
+        return np.asarray(cv2.cvtColor(contiguous[:, :, [0, 2, 1]], cv2.COLOR_YCrCb2RGB))
+    return contiguous
