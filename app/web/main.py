@@ -1,0 +1,71 @@
+"""The web application: `uvicorn app.web.main:application`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import Mount
+
+from app import queue
+from app.web import problems
+from app.web.auth import GuardedRoute, RouteWithoutRule
+from app.web.pages import problem_page
+from app.web.pages import router as pages
+from app.web.parts import Parts
+from app.web.security import Guard
+from app.web.static import Static
+
+_DESCRIPTION = """\
+Radiographs in, readings and reviews out. Send an API key as `Authorization: Bearer fr_...` (or as the
+password of HTTP Basic). Every error is a problem document (RFC 9457) whose `type` is explained at its
+address.
+
+For prioritisation only: no output of this service is a diagnosis.
+"""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    queue.configure_from_settings()
+    app.state.parts = parts = await run_in_threadpool(Parts)
+    try:
+        yield
+    finally:
+        await run_in_threadpool(parts.close)
+
+
+def create_app() -> FastAPI:
+    """The application with all its routes; it reads its settings when it starts, not here."""
+    app = FastAPI(
+        title="FirstRead",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.add_middleware(Guard)
+    problems.install(app)
+    app.state.problem_page = problem_page
+    for router in (pages,):
+        app.include_router(router)
+    app.mount("/static", Static(), name="static")
+    _check_every_route_is_guarded(app)
+    return app
+
+
+def _check_every_route_is_guarded(app: FastAPI) -> None:
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if not isinstance(route, GuardedRoute) and not (isinstance(route, Mount) and route.path == "/static"):
+            raise RouteWithoutRule(f"{context.path} is not a GuardedRoute")
+
+
+application = create_app()

@@ -1,0 +1,53 @@
+"""The parts a web process is made of, built when it starts and closed when it ends."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from app.blobs import Blobs
+from app.commands.audit import RefusalLog
+from app.settings import settings
+from app.web.throttle import SignInThrottle
+
+if TYPE_CHECKING:
+    from app.dicom.decoder_pool import DecoderPool
+
+
+class Parts:
+    """What routes share; reached by `parts_of(request)`."""
+
+    def __init__(self) -> None:
+        self.blobs = Blobs(settings().blob_folder)
+        self.refusals = RefusalLog()
+        self.throttle = SignInThrottle()
+        self._decoders: DecoderPool | None = None
+        self._lock = threading.Lock()
+
+    def decoders(self) -> DecoderPool:
+        """The children that decode pixels for pages; started when the first picture is asked for."""
+        with self._lock:
+            if self._decoders is None:
+                from app.dicom.decoder_pool import DecoderPool  # noqa: PLC0415  (a sender needs none)
+
+                configuration = settings()
+                self._decoders = DecoderPool(
+                    processes=configuration.decoder_processes,
+                    seconds=configuration.decoder_timeout,
+                    memory_bytes=configuration.decoder_memory,
+                )
+            return self._decoders
+
+    def close(self) -> None:
+        """Ends the children and writes the refusals that were only counted."""
+        if self._decoders is not None:
+            self._decoders.close()
+        self.refusals.flush()
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the process that serves the request."""
+    parts: Parts = request.app.state.parts
+    return parts

@@ -1,0 +1,260 @@
+"""Errors over HTTP: RFC 9457 problem documents for machines, pages for people."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from app.domain.roles import Actor
+from app.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    NotSignedIn,
+    Problem,
+    TooManyRequests,
+    Unavailable,
+    Unprocessable,
+)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+_AUDITED = frozenset({401, 403, 429})
+_MOST_ERRORS = 20
+
+_log = structlog.get_logger(__name__)
+
+
+class PasswordChangeRequired(Forbidden):
+    """The caller signed in with a one-time password and must choose their own before anything else."""
+
+    slug = "password-change-required"
+    title = "Choose a password first"
+
+
+class CrossSite(Forbidden):
+    """A browser sent the request from another site, or without the token of its session."""
+
+    slug = "cross-site-request"
+    title = "The request did not come from one of our pages"
+
+
+class MethodNotAllowed(Problem):
+    """The address exists and does not take this method; the Allow header lists those it takes."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+
+
+class LengthRequired(Problem):
+    """The request says neither how long it is nor that it comes in chunks."""
+
+    status = 411
+    slug = "length-required"
+    title = "Length required"
+
+
+class RangeNotSatisfiable(Problem):
+    """The Range header asks for bytes the representation does not have."""
+
+    status = 416
+    slug = "range-not-satisfiable"
+    title = "Range not satisfiable"
+
+
+def known_problems() -> dict[str, type[Problem]]:
+    """Every problem type by its slug."""
+    return {kind.slug: kind for kind in _descend(Problem)}
+
+
+def _descend(kind: type[Problem]) -> Iterator[type[Problem]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _descend(child)
+
+
+def document(problem: Problem, *, request_id: str | None = None) -> dict[str, Any]:
+    """The problem as RFC 9457 has it; `request_id` finds the request in the log."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{problem.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.retry_helps:
+        body["retry"] = True
+    if request_id:
+        body["request_id"] = request_id
+    return body | problem.extensions
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """Retry-After where trying again helps, WWW-Authenticate where a key would."""
+    headers: dict[str, str] = {}
+    if isinstance(problem, TooManyRequests):
+        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    elif isinstance(problem, Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif isinstance(problem, NotSignedIn):
+        headers["WWW-Authenticate"] = 'Bearer realm="FirstRead"'
+    return headers
+
+
+def problem_json(
+    problem: Problem, *, request_id: str | None, headers: dict[str, str] | None = None
+) -> Response:
+    """The problem document as a response."""
+    return Response(
+        json.dumps(document(problem, request_id=request_id)),
+        status_code=problem.status,
+        media_type=PROBLEM_JSON,
+        headers=problem_headers(problem) | (headers or {}),
+    )
+
+
+def wants_page(request: Request) -> bool:
+    """True for a browser on one of our pages; the API and DICOMweb always answer machines."""
+    path = request.url.path
+    if path.startswith(("/api/", "/dicomweb", "/metrics", "/openapi.json")):
+        return False
+    return "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+
+
+def answer(request: Request, problem: Problem, *, headers: dict[str, str] | None = None) -> Response:
+    """The problem in the form this caller understands; people who must sign in are led to where they can."""
+    if not wants_page(request):
+        return problem_json(problem, request_id=request_id_of(request), headers=headers)
+    if isinstance(problem, NotSignedIn) and request.url.path != "/sign-in":
+        return _lead_to(request, f"/sign-in?next={_quoted(request)}")
+    if isinstance(problem, PasswordChangeRequired):
+        return _lead_to(request, "/password")
+    page = request.app.state.problem_page
+    response: Response = page(request, problem=problem, request_id=request_id_of(request))
+    response.headers.update(problem_headers(problem) | (headers or {}))
+    return response
+
+
+def _lead_to(request: Request, address: str) -> Response:
+    if "hx-request" in request.headers:  # htmx would swap the sign-in page into a corner of this one
+        return Response(status_code=401, headers={"HX-Redirect": address})
+    return RedirectResponse(address, status_code=303)
+
+
+def _quoted(request: Request) -> str:
+    target = request.url.path if request.method == "GET" else "/"
+    return quote(target, safe="/")
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id that `app.web.security` gave the request."""
+    value = request.scope.get("firstread.request_id")
+    return str(value) if value else None
+
+
+def plain_problem_page(_request: Request, *, problem: Problem, request_id: str | None) -> Response:
+    """A problem page without styles: what is shown where the pages' own is missing."""
+    title = html.escape(problem.title)
+    words = "".join(f"<p>{html.escape(text)}</p>" for text in (problem.detail, request_id or "") if text)
+    return Response(
+        f"<!doctype html><title>{title}</title><h1>{title}</h1>{words}",
+        status_code=problem.status,
+        media_type="text/html",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Every error of the application leaves it as a problem."""
+    app.state.problem_page = plain_problem_page
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        await _audit(request, error)
+        return answer(request, error)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, problem_of_validation(error))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(request, problem_of_http(error), headers=dict(error.headers or {}))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+async def _audit(request: Request, problem: Problem) -> None:
+    """Refusals of persons and keys become audit rows; a page that leads to the sign-in is no refusal."""
+    if problem.status not in _AUDITED or (isinstance(problem, NotSignedIn) and wants_page(request)):
+        return
+    await run_in_threadpool(refuse, request, problem)
+
+
+def refuse(request: Request, problem: Problem, **details: Any) -> None:
+    """Writes the refusal in a transaction of its own; a silent database does not change the answer."""
+    caller = getattr(request.state, "caller", None)
+    address = request.client.host if request.client else None
+    by = caller.actor if caller else Actor(kind="anonymous", id=None, name="anonymous", address=address)
+    route = route_of(request)
+    try:
+        request.app.state.parts.refusals.refuse(by=by, reason=problem.slug, route=route, **details)
+    except Unavailable:
+        _log.warning("refusal_not_audited", reason=problem.slug, route=route)
+
+
+def route_of(request: Request) -> str:
+    """The route's template, which holds no id and no name; `unrouted` for an address we do not have."""
+    route = request.scope.get("route")
+    return getattr(route, "path", None) or "unrouted"
+
+
+def problem_of_validation(error: RequestValidationError) -> Problem:
+    """What was wrong with each value, in words and without repeating the value, which may name a patient."""
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return BadRequest("The body is not valid JSON.")
+    errors = [
+        {"where": ".".join(str(part) for part in item["loc"]), "problem": _in_words(item)}
+        for item in found[:_MOST_ERRORS]
+    ]
+    detail = " ".join(f"{item['where']}: {item['problem']}." for item in errors)
+    return Unprocessable(detail, errors=errors)
+
+
+def _in_words(item: dict[str, Any]) -> str:
+    kind = str(item["type"])
+    if kind.startswith("uuid"):
+        return "this is not a UUID"
+    return str(item["msg"]).removeprefix("Value error, ").rstrip(".")
+
+
+def problem_of_http(error: HTTPException) -> Problem:
+    """Starlette's own errors (no such route, wrong method, unreadable body) as problems."""
+    match error.status_code:
+        case 404:
+            return NotFound("There is nothing at this address.")
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            return MethodNotAllowed(f"This address takes {allowed or 'another method'}.")
+        case 416:
+            return RangeNotSatisfiable("The Range header asks for bytes that are not there.")
+        case 400:
+            return BadRequest("The request cannot be read.")
+    if 400 <= error.status_code < 500:
+        problem = BadRequest(str(error.detail))
+        problem.status = error.status_code  # type: ignore[misc]  # this one instance keeps Starlette's status
+        return problem
+    return Problem("Something broke on our side; it has been logged.")

@@ -1,0 +1,179 @@
+"""What every response carries and every request keeps to: headers, request ids, sizes, a line of log.
+
+Pure ASGI and outermost, so that also an error nobody foresaw leaves as a problem, with the same headers, and
+without a word of its insides.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from collections.abc import Iterable
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BadRequest, Problem, TooLarge
+from app.settings import settings
+from app.web.metrics import observe
+from app.web.problems import answer, route_of
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    # Not no-referrer: with it browsers send `Origin: null` with our own forms, and the origin check needs it.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+SMALL_BODY = 1024**2
+"""Bytes of a request that uploads nothing."""
+_UPLOADS = ("/api/v1/studies", "/dicomweb/studies")
+
+_log = structlog.get_logger("app.web.access")
+
+
+class Guard:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        scope["firstread.request_id"] = request_id
+        status = 0
+        started = time.perf_counter()
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _complete(MutableHeaders(raw=message["headers"]), request_id=request_id)
+                message["headers"] = list(message["headers"])
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            _check_address(scope)
+            limit = _body_limit(scope, headers)
+            await self._app(scope, _limited(receive, limit), send_guarded)
+        except ClientDisconnect:
+            status = 499
+        except Problem as problem:
+            if status:
+                raise
+            await answer(request, problem)(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001  (the outermost layer: whatever it is, the caller gets a problem)
+            _log.error("unexpected", request_id=request_id, error=type(error).__name__, at=_frames(error))
+            if not status:
+                broken = Problem("Something broke on our side; it has been logged.")
+                await answer(request, broken)(scope, receive, send_guarded)
+        finally:
+            seconds = time.perf_counter() - started
+            _note(request, status=status, seconds=seconds, request_id=request_id)
+
+
+def _complete(headers: MutableHeaders, *, request_id: str) -> None:
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Request-ID"] = request_id
+    if not settings().insecure_cookies:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _check_address(scope: Scope) -> None:
+    """NUL is in no name and no UID, and PostgreSQL refuses it."""
+    if b"%00" in scope.get("query_string", b"") or "\0" in scope["path"]:
+        raise BadRequest("The address holds a NUL character.")
+
+
+def _body_limit(scope: Scope, headers: Headers) -> int:
+    """How long the body may be; raises TooLarge for one that says it is longer."""
+    uploads = scope["method"] == "POST" and _is_upload(scope["path"])
+    limit = settings().max_upload_bytes if uploads else SMALL_BODY
+    length = headers.get("content-length", "0")
+    if not length.isdecimal():
+        raise BadRequest("The Content-Length is not a number.")
+    if len(length) > 18 or int(length) > limit:
+        raise _too_large(limit)
+    return limit
+
+
+def _is_upload(path: str) -> bool:
+    return path == _UPLOADS[0] or path.startswith(_UPLOADS[1])
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """The body, until it turns out to be longer than it may be."""
+    seen = 0
+
+    async def receive_limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise _too_large(limit)
+        return message
+
+    return receive_limited
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"A request to this address may have at most {limit:,} bytes. Send less at a time.")
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where it happened. Messages of exceptions may quote what a caller sent, so they are left out."""
+    frames: Iterable[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
+    return [
+        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+    ][-8:]
+
+
+def _note(request: Request, *, status: int, seconds: float, request_id: str) -> None:
+    route = route_of(request)
+    caller = getattr(request.state, "caller", None)
+    observe(method=request.method, route=route, status=status, seconds=seconds)
+    _log.info(
+        "request",
+        request_id=request_id,
+        method=request.method,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 1),
+        caller=caller.actor.kind if caller else None,
+    )

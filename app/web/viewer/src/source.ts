@@ -1,0 +1,101 @@
+/** What the page knows of each image, and how its preview and its pixels are fetched. */
+
+import { Pyramid } from "./pyramid";
+import { between, type Scale, type Voi, type WindowFunction } from "./windowing";
+
+/** One image, as the study page states it in its `study-images` data block. */
+export interface StudyImage {
+  id: string;
+  name: string;
+  preview: string | null;
+  info: string;
+  pixels: string;
+  rows: number | null;
+  columns: number | null;
+  spacing: [number, number] | null;
+  overlay: { topLeft: string[]; topRight: string[]; bottomLeft: string[] };
+  heat: { finding: string; map: number[][] }[];
+  notRead: string | null;
+}
+
+interface PixelsInfo {
+  rows: number;
+  columns: number;
+  slope: number;
+  intercept: number;
+  photometric: string;
+  windows: { center: number; width: number; function?: string; explanation?: string | null }[];
+  voi_lut?: { first: number; values: number[]; explanation?: string | null } | null;
+  minimum?: number | null;
+  maximum?: number | null;
+}
+
+export interface FullDepth {
+  pyramid: Pyramid;
+  scale: Scale;
+  /** What the sender or, failing that, the service chose; then the header's other windows; then ours. */
+  presets: Voi[];
+}
+
+const FUNCTIONS: WindowFunction[] = ["LINEAR", "LINEAR_EXACT", "SIGMOID"];
+
+/** A refusal of the server, in its own words. */
+export class NotShown extends Error {}
+
+export async function loadPreview(url: string): Promise<ImageBitmap> {
+  const answer = await fetch(url, { credentials: "same-origin" });
+  if (!answer.ok) throw new NotShown(await sentence(answer));
+  return createImageBitmap(await answer.blob());
+}
+
+export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Promise<FullDepth> {
+  const options: RequestInit = { credentials: "same-origin", signal };
+  const [infoAnswer, pixelsAnswer] = await Promise.all([fetch(image.info, options), fetch(image.pixels, options)]);
+  if (!infoAnswer.ok) throw new NotShown(await sentence(infoAnswer));
+  if (!pixelsAnswer.ok) throw new NotShown(await sentence(pixelsAnswer));
+  const info = (await infoAnswer.json()) as PixelsInfo;
+  const pyramid = new Pyramid(new Uint16Array(await pixelsAnswer.arrayBuffer()), info.columns, info.rows);
+  const scale: Scale = {
+    slope: info.slope,
+    intercept: info.intercept,
+    lowIsWhite: info.photometric === "MONOCHROME1",
+  };
+  return { pyramid, scale, presets: presetsOf(info, pyramid, scale) };
+}
+
+function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
+  const presets: Voi[] = [];
+  if (info.voi_lut) {
+    const { first, values, explanation } = info.voi_lut;
+    const top = Math.max(...values) || 1;
+    presets.push({ first, values: values.map((value) => value / top), name: explanation || "As sent (table)" });
+  }
+  info.windows.forEach((window, index) => {
+    const named = (window.function ?? "LINEAR") as WindowFunction;
+    presets.push({
+      center: window.center,
+      width: window.width,
+      function: FUNCTIONS.includes(named) ? named : "LINEAR",
+      name: window.explanation || (index ? `As sent ${index + 1}` : "As sent"),
+    });
+  });
+  const cut = (low: number, high: number, name: string): Voi => {
+    const found = pyramid.percentiles([low, high]).map((stored) => stored * scale.slope + scale.intercept);
+    return between(Math.min(...found), Math.max(...found), name);
+  };
+  presets.push(cut(0.01, 0.99, "1 to 99 %"));
+  presets.push(scale.lowIsWhite ? cut(0.3, 0.999, "Lungs") : cut(0.001, 0.7, "Lungs"));
+  presets.push(scale.lowIsWhite ? cut(0.001, 0.7, "Dense") : cut(0.3, 0.999, "Dense"));
+  presets.push(cut(0, 1, "Full range"));
+  return presets;
+}
+
+async function sentence(answer: Response): Promise<string> {
+  try {
+    const problem = (await answer.json()) as { detail?: string };
+    if (problem.detail) return problem.detail;
+  } catch {
+    // Not a problem document: a proxy's page, or nothing.
+  }
+  return `The image could not be fetched (status ${answer.status}).`;
+}
