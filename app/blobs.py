@@ -20,7 +20,7 @@ _STAGED_FOR_AT_MOST = 24 * 3600.0
 
 
 class StagedFile:
-    """Bytes on their way in: written and hashed, not yet kept. Use as a context manager; leaving it discards."""
+    """Bytes on their way in: written and hashed, not yet kept. Leaving its `with` discards."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.path = path
@@ -34,7 +34,8 @@ class StagedFile:
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise TooLarge(
-                f"A file may have at most {self._max_bytes:,} bytes. Send it uncut in fewer bytes, or raise FIRSTREAD_MAX_FILE_BYTES."
+                f"A file may have at most {self._max_bytes:,} bytes. "
+                "Send a smaller one, or raise FIRSTREAD_MAX_FILE_BYTES.",
             )
         self._hash.update(chunk)
         try:
@@ -97,7 +98,7 @@ class Blobs:
             raise
 
     def keep(self, staged: StagedFile) -> str:
-        """Makes the staged bytes durable under their sha256, which it returns; the same bytes again change nothing."""
+        """Makes the staged bytes durable and returns their sha256; the same bytes again change nothing."""
         sha256 = staged.sha256
         path = self._path(sha256)
         try:
@@ -106,7 +107,7 @@ class Blobs:
                 os.link(staged.path, path)
             except FileExistsError:
                 if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
-                    os.replace(staged.path, path)
+                    staged.path.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
             if error.errno in _FULL:

@@ -1,7 +1,7 @@
 """Every error knows its HTTP status, its stable problem type and whether trying again can help.
 
-A problem's `detail` is one or two sentences for the person who caused it: what was wrong, and what to send instead.
-It never holds patient data.
+A problem's `detail` is one or two sentences for the person who caused it: what was wrong, and what to send
+instead. It never holds patient data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one Celery object, the names of the tasks, and the bell.
 
-PostgreSQL is the truth; a message only rings. A lost message costs a sweep's interval, an extra one costs a query
-that finds nothing. So ringing never fails a request, and every task may run twice.
+PostgreSQL is the truth; a message only rings. A lost message costs a sweep's interval, an extra one costs a
+query that finds nothing. So ringing never fails a request, and every task may run twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Configuration: environment variables named FIRSTREAD_*, and the file a running service leaves for its commands."""
+"""Configuration: FIRSTREAD_* environment variables, and the file a running service leaves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from typing import Annotated
 
 from app.domain.order import Credits
 
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", description="auto, cpu or cuda.")
     paediatric_sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Comma-separated API key names, StationNames or InstitutionNames whose images are of children.",
+        description="Comma-separated key names, StationNames or InstitutionNames that send children only.",
     )
     batch_size: int = Field(default=8, ge=1, le=256, description="Studies a worker claims at once.")
     decoder_processes: int = Field(default=2, ge=1, le=64, description="Decoding child processes per worker.")

@@ -1,4 +1,4 @@
-"""Runs the revisions: one transaction each, with a lock timeout so that a busy table refuses rather than hangs."""
+"""Runs the revisions, one transaction each; with a lock timeout, so that a busy table refuses, not hangs."""
 
 from __future__ import annotations
 

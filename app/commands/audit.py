@@ -41,7 +41,7 @@ def record(
 
 
 class RefusalLog:
-    """Refusals, each in a transaction of its own; past `burst` a minute for one caller and reason they share a row.
+    """Refusals, each in its own transaction; past `burst` a minute for a caller and reason they share a row.
 
     A flood must not fill the disk nor hide what else happened, so the rest of the minute is counted in memory
     and written as one row with its count when the minute is over (by the next refusal, or by `flush`).

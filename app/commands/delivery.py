@@ -126,7 +126,7 @@ def delivered(session: Session, *, delivery_id: UUID) -> None:
 
 
 def refused(session: Session, *, delivery_id: UUID, error: str, attempts: int, backoff: timedelta) -> None:
-    """The destination has not: tried again after a doubling pause of at most an hour; dead after `attempts`."""
+    """It has not: tried again after a doubling pause of at most an hour; dead after `attempts`."""
     row = session.get(Delivery, delivery_id, with_for_update=True)
     if row is None or row.state != "pending":
         return

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from pwdlib import PasswordHash
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.commands import audit
+from app.commands import audit, passwords
 from app.domain.roles import (
     SYSTEM,
     Actor,
-    Permission,
+    Caller,
     Role,
     Scope,
+    SignedIn,
     permissions_of,
     permissions_of_scopes,
 )
@@ -28,34 +27,10 @@ from app.records import ApiKey, User
 from app.records import Session as SessionRecord
 from app.records.base import now
 
-_hasher = PasswordHash.recommended()
-_UNKNOWN_USER_HASH = _hasher.hash(secrets.token_urlsafe(16))
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
-_SHORTEST_PASSWORD = 10
 FIRST_ADMINISTRATOR_ROLES = [Role.ADMINISTRATOR, Role.RADIOLOGIST, Role.AUDITOR]
 """The first person may do everything, so that one can try the service alone; a site splits the roles."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SignedIn:
-    """A new session: the token goes into the cookie and is nowhere stored."""
-
-    token: str
-    csrf_token: str
-    user_id: UUID
-    must_change_password: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who a session or key belongs to."""
-
-    actor: Actor
-    csrf_token: str | None
-    must_change_password: bool
-    roles: tuple[Role, ...]
-    display_name: str
 
 
 def create_first_administrator(session: Session, *, password: str | None) -> str | None:
@@ -65,7 +40,7 @@ def create_first_administrator(session: Session, *, password: str | None) -> str
     """
     if session.scalar(select(User.id).limit(1)) is not None:
         return None
-    one_time = None if password else secrets.token_urlsafe(12)
+    one_time = None if password else passwords.one_time()
     _add(
         session,
         username="admin",
@@ -80,7 +55,7 @@ def create_first_administrator(session: Session, *, password: str | None) -> str
 
 def add_user(session: Session, *, username: str, display_name: str, roles: list[Role], by: Actor) -> str:
     """Makes a user and returns the one-time password, which must be changed at the first sign-in."""
-    one_time = secrets.token_urlsafe(12)
+    one_time = passwords.one_time()
     _add(
         session,
         username=username,
@@ -114,7 +89,7 @@ def _add(
         username=username,
         display_name=display_name.strip() or username,
         roles=[role.value for role in roles],
-        password_hash=_hasher.hash(password),
+        password_hash=passwords.hashed(password),
         must_change_password=must_change,
         created_by_name=by.name,
     )
@@ -149,8 +124,8 @@ def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
 def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
     """Returns a new one-time password; the old one and every session of the user have ended."""
     user = _user(session, user_id)
-    one_time = secrets.token_urlsafe(12)
-    user.password_hash, user.must_change_password = _hasher.hash(one_time), True
+    one_time = passwords.one_time()
+    user.password_hash, user.must_change_password = passwords.hashed(one_time), True
     end_sessions(session, user_id=user.id)
     audit.record(session, action="user.password-reset", by=by, subject_id=user.id)
     return one_time
@@ -159,13 +134,8 @@ def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
 def change_password(session: Session, *, user_id: UUID, current: str, new: str, by: Actor) -> None:
     """The user's own change; ends their other sessions."""
     user = _user(session, user_id)
-    if not _hasher.verify(current, user.password_hash):
-        raise Unprocessable("The current password is not right.")
-    if len(new) < _SHORTEST_PASSWORD:
-        raise Unprocessable(f"A password has at least {_SHORTEST_PASSWORD} characters.")
-    if new == current or new.lower() in (user.username, user.username * 2):
-        raise Unprocessable("Choose a password that is neither the old one nor the user name.")
-    user.password_hash, user.must_change_password = _hasher.hash(new), False
+    passwords.check_change(username=user.username, known=user.password_hash, current=current, new=new)
+    user.password_hash, user.must_change_password = passwords.hashed(new), False
     end_sessions(session, user_id=user.id, keep=by.session_id)
     audit.record(session, action="user.password-changed", by=by, subject_id=user.id)
 
@@ -173,10 +143,9 @@ def change_password(session: Session, *, user_id: UUID, current: str, new: str, 
 def sign_in(
     session: Session, *, username: str, password: str, address: str | None, lifetime: timedelta
 ) -> SignedIn:
-    """A new session for the right password; otherwise NotSignedIn, after the same time for any wrong answer."""
+    """A new session for the right password; else NotSignedIn, after the same time for any wrong answer."""
     user = session.scalar(select(User).where(User.username == username.strip().lower()))
-    known = user.password_hash if user else _UNKNOWN_USER_HASH
-    right, updated_hash = _hasher.verify_and_update(password, known)
+    right, updated_hash = passwords.verify(password, user.password_hash if user else None)
     if user is None or not right or user.disabled_at is not None:
         raise NotSignedIn("The user name or the password is not right.")
     if updated_hash:
@@ -218,8 +187,13 @@ def end_sessions(session: Session, *, user_id: UUID, keep: UUID | None = None) -
     session.execute(statement.values(ended_at=now()))
 
 
-def caller_of_session(session: Session, *, token: str, address: str | None, idle: timedelta) -> Caller | None:
-    """Who the cookie's token belongs to; None for an ended, expired or unknown session. Counts as activity."""
+def caller_of_session(
+    session: Session, *, token: str, address: str | None, idle: timedelta, counts_as_activity: bool = True
+) -> Caller | None:
+    """Who the cookie's token belongs to; None for an ended, expired or unknown session.
+
+    A request that no person caused (a live page that reconnects) does not count as activity.
+    """
     row = session.execute(
         select(SessionRecord, User)
         .join(User, User.id == SessionRecord.user_id)
@@ -236,7 +210,7 @@ def caller_of_session(session: Session, *, token: str, address: str | None, idle
         or user.disabled_at is not None
     ):
         return None
-    if moment - record.last_seen_at > timedelta(seconds=30):
+    if counts_as_activity and moment - record.last_seen_at > timedelta(seconds=30):
         record.last_seen_at = moment
     roles = tuple(Role(role) for role in user.roles)
     return Caller(
@@ -306,11 +280,6 @@ def caller_of_key(session: Session, *, secret: str, address: str | None) -> Call
         roles=(),
         display_name=key.name,
     )
-
-
-def may_review(caller: Caller) -> bool:
-    """True when the buttons of review are shown to this caller."""
-    return caller.actor.may(Permission.REVIEW)
 
 
 def _user(session: Session, user_id: UUID) -> User:

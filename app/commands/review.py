@@ -84,13 +84,13 @@ def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> Non
     """The study is held by `by` for so many minutes; claiming one's own again prolongs it."""
     study = _study(session, study_id)
     check_can_claim(study, by=by)
+    study.claim_expires_at = now() + timedelta(minutes=minutes)
     if study.state != State.CLAIMED.value:
         study.state_before_claim, study.state = study.state, State.CLAIMED.value
         study.claimed_by = by.id if by.kind == "user" else None
         study.claimed_by_name, study.claimed_at = by.name, now()
         audit.record(session, action="study.claimed", by=by, study_id=study.id)
         announce(session, study)
-    study.claim_expires_at = now() + timedelta(minutes=minutes)
 
 
 def release(session: Session, *, study_id: UUID, by: Actor) -> None:

@@ -5,19 +5,19 @@ Every function may run twice: a claim is a lease, and a record counts only while
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit, delivery
-from app.commands.intake import header_from_json
 from app.commands.ranking import announce, place
+from app.commands.stored_header import header_from_json
 from app.dicom.header import ImageHeader
-from app.domain.order import Credits, Lane, gravest
+from app.domain.order import Credits, gravest
+from app.domain.reading import ImageRead, maximum, outcome_of
 from app.domain.roles import SYSTEM
 from app.domain.states import Outcome, State
 from app.records import Image, ImageReading, Reading, Study
@@ -49,32 +49,6 @@ class StudyToScreen:
     attempt: int
     images: tuple[ImageToScreen, ...]
     claimed_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindingRead:
-    """What the network says of one finding."""
-
-    probability: float
-    present: bool
-    lane: Lane
-    research: bool = False
-    """Research findings are shown on request and never rank a study."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageRead:
-    """What came of one image."""
-
-    image_id: UUID
-    outcome: Outcome
-    reason: str | None = None
-    findings: dict[str, FindingRead] = field(default_factory=dict)
-    logits: dict[str, float] = field(default_factory=dict)
-    activation_maps: dict[str, list[list[float]]] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-    preview_sha256: str | None = None
-    urgency: float | None = None
 
 
 def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyToScreen]:
@@ -145,8 +119,8 @@ def record(
     row = _leased(session, study)
     if row is None:
         return []
-    outcome, reason = _outcome(images)
-    findings = _maximum(images) if outcome is Outcome.SCREENED else {}
+    outcome, reason = outcome_of(images)
+    findings = maximum(images) if outcome is Outcome.SCREENED else {}
     lane = gravest([finding.lane for finding in findings.values() if not finding.research])
     urgency = max((image.urgency for image in images if image.urgency is not None), default=None)
     read_before = session.scalar(select(exists().where(Reading.study_id == row.id)))
@@ -159,7 +133,7 @@ def record(
         reason=reason,
         lane=lane.value if lane else None,
         urgency=urgency if lane else None,
-        findings={name: _finding_json(finding) for name, finding in findings.items()},
+        findings={name: finding.as_json() for name, finding in findings.items()},
         notices=sorted({notice for image in images for notice in image.notices}),
         seconds=(now() - study.claimed_at).total_seconds(),
     )
@@ -169,9 +143,9 @@ def record(
         session.add(_image_reading(reading.id, image))
         if image.preview_sha256:
             stored = session.get(Image, image.image_id)
-            assert stored is not None  # noqa: S101  (it was in the claim, and images are never deleted)
+            assert stored is not None
             stored.preview_sha256 = image.preview_sha256
-    _settle(session, row, study=study, outcome=outcome, reason=reason)
+    _settle(row, study=study, outcome=outcome, reason=reason)
     row.lane, row.urgency = reading.lane, reading.urgency
     place(
         row,
@@ -213,7 +187,7 @@ def postpone(
         session.add(reading)
         session.flush()
         session.add_all([_image_reading(reading.id, image) for image in images])
-        _settle(session, row, study=study, outcome=Outcome.FAILED, reason=error)
+        _settle(row, study=study, outcome=Outcome.FAILED, reason=error)
         place(row, network_credit=max(row.network_credit, credits.of_network(None)))
         audit.record(
             session, action="study.failed", by=SYSTEM, study_id=row.id, subject_id=reading.id, reason=error
@@ -281,9 +255,7 @@ def _leased(session: Session, study: StudyToScreen) -> Study | None:
     )
 
 
-def _settle(
-    session: Session, row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None
-) -> None:
+def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None) -> None:
     """Ends the lease; a study that got an image meanwhile stays due, any other has its outcome as state."""
     row.screening_lease, row.screening_lease_expires_at = None, None
     changed = row.revision != study.revision
@@ -306,35 +278,6 @@ def _give_back(row: Study) -> None:
         row.state = State.ADMITTED.value
 
 
-def _outcome(images: list[ImageRead]) -> tuple[Outcome, str | None]:
-    """Screened if one image passed; else failed if one broke (it might have passed); else withheld."""
-    outcomes = {image.outcome for image in images}
-    if Outcome.SCREENED in outcomes:
-        return Outcome.SCREENED, None
-    outcome = Outcome.FAILED if Outcome.FAILED in outcomes or not images else Outcome.WITHHELD
-    reasons = dict.fromkeys(image.reason for image in images if image.outcome is outcome and image.reason)
-    return outcome, " ".join(reasons) or "The study holds no image that can be read."
-
-
-def _maximum(images: list[ImageRead]) -> dict[str, FindingRead]:
-    """Per finding the image that says most of it."""
-    findings: dict[str, FindingRead] = {}
-    for image in images:
-        for name, finding in image.findings.items():
-            if name not in findings or finding.probability > findings[name].probability:
-                findings[name] = finding
-    return findings
-
-
-def _finding_json(finding: FindingRead) -> dict[str, Any]:
-    return {
-        "probability": finding.probability,
-        "present": finding.present,
-        "lane": finding.lane.value,
-        "research": finding.research,
-    }
-
-
 def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:
     return ImageReading(
         reading_id=reading_id,
@@ -342,7 +285,7 @@ def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:
         outcome=image.outcome.value,
         reason=image.reason,
         findings={
-            name: _finding_json(finding)
+            name: finding.as_json()
             | {"logit": image.logits.get(name), "activation_map": image.activation_maps.get(name)}
             for name, finding in image.findings.items()
         },

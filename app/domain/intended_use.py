@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class IntendedUse:
-    """Patients and images a network was made for; ages in years, both ends inclusive of `min`, exclusive of `max`.
+    """Patients and images a network was made for; ages in years, from `min` inclusive to `max` exclusive.
 
-    Codes are DICOM's: `modalities` as in (0008,0060), `body_parts` as in (0018,0015), `views` as in (0018,5101).
+    Codes are DICOM's: `modalities` as in (0008,0060), `body_parts` as in (0018,0015), `views` as in
+    (0018,5101).
     """
 
     min_age_years: float

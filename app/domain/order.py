@@ -1,7 +1,8 @@
 """The order of the worklist: bounded overtaking.
 
-`rank_at = arrived_at - credit` with `credit = max(order's credit, network's credit)`. The worklist is sorted by
-`rank_at` ascending, so no study is overtaken by one that arrived more than the largest credit later.
+`rank_at = arrived_at - credit` with `credit = max(order's credit, network's credit)`. The worklist is
+sorted by `rank_at` ascending, so no study is overtaken by one that arrived more than the largest credit
+later.
 """
 
 from __future__ import annotations

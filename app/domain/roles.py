@@ -87,6 +87,27 @@ class Actor:
         return permission in self.permissions
 
 
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a session or key belongs to."""
+
+    actor: Actor
+    csrf_token: str | None
+    must_change_password: bool
+    roles: tuple[Role, ...]
+    display_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedIn:
+    """A new session: the token goes into the cookie and is nowhere stored."""
+
+    token: str
+    csrf_token: str
+    user_id: UUID
+    must_change_password: bool
+
+
 SYSTEM = Actor(kind="system", id=None, name="firstread")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal, select, tuple_
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.domain.order import Lane
@@ -102,7 +103,7 @@ def page(session: Session, *, cursor: str | None = None, size: int = 50) -> Work
 
 
 def next_after(session: Session, *, study_id: UUID | None, reader: str) -> UUID | None:
-    """The unsigned study this reader should open next: the first that nobody else holds and screening has left."""
+    """The unsigned study this reader should open next: the first that is screened and nobody else holds."""
     return session.scalar(
         select(Study.id)
         .where(
@@ -130,7 +131,8 @@ def counts(session: Session) -> WorklistCounts:
     )
 
 
-def _entry(row: Row[tuple[Study, dict[str, Any] | None, list[str] | None]]) -> WorklistEntry:
+def _entry(row: Sequence[Any]) -> WorklistEntry:
+    """A row of study, its latest reading's findings and notices (None where there is no reading)."""
     study, findings, notices = row
     return entry_of(study, findings=findings or {}, notices=tuple(notices or ()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import Date, DateTime, Interval, MetaData, Text, Uuid
@@ -23,7 +23,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         },
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text(),
         UUID: Uuid(),
         datetime: DateTime(timezone=True),

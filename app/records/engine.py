@@ -53,7 +53,7 @@ def transaction() -> Iterator[Session]:
 
 
 def forget_engine() -> None:
-    """Closes the process's connections; the next transaction opens new ones from the settings of that moment."""
+    """Closes the process's connections; the next transaction opens new ones from the settings then."""
     if engine.cache_info().currsize:
         engine().dispose()
     engine.cache_clear()

@@ -16,7 +16,7 @@ UNSIGNED = "state NOT IN ('signed', 'amended') AND purpose = 'current'"
 
 
 class Study(HasId, Base):
-    """One examination of one patient; `state` is its life, `screening_*` the work owed to it by the workers."""
+    """One examination of one patient; `state` is its life, `screening_*` what the workers owe it."""
 
     __tablename__ = "studies"
 
@@ -77,7 +77,8 @@ class Study(HasId, Base):
         CheckConstraint("priority IN ('routine', 'stat')", name="priority"),
         CheckConstraint("rank_at <= arrived_at", name="rank_not_after_arrival"),
         CheckConstraint(
-            "(state = 'claimed') = (claimed_at IS NOT NULL) AND (claimed_at IS NULL) = (claimed_by_name IS NULL)"
+            "(state = 'claimed') = (claimed_at IS NOT NULL)"
+            " AND (claimed_at IS NULL) = (claimed_by_name IS NULL)"
             " AND (claimed_at IS NULL) = (claim_expires_at IS NULL)"
             " AND (claimed_at IS NULL) = (state_before_claim IS NULL)",
             name="claim_who_and_when",

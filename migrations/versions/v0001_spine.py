@@ -179,7 +179,10 @@ def upgrade() -> None:
         sa.Column("signed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.CheckConstraint(
-            "(state = 'claimed') = (claimed_at IS NOT NULL) AND (claimed_at IS NULL) = (claimed_by_name IS NULL) AND (claimed_at IS NULL) = (claim_expires_at IS NULL) AND (claimed_at IS NULL) = (state_before_claim IS NULL)",
+            "(state = 'claimed') = (claimed_at IS NOT NULL)"
+            " AND (claimed_at IS NULL) = (claimed_by_name IS NULL)"
+            " AND (claimed_at IS NULL) = (claim_expires_at IS NULL)"
+            " AND (claimed_at IS NULL) = (state_before_claim IS NULL)",
             name=op.f("ck_studies_claim_who_and_when"),
         ),
         sa.CheckConstraint(
@@ -189,7 +192,8 @@ def upgrade() -> None:
         sa.CheckConstraint("priority IN ('routine', 'stat')", name=op.f("ck_studies_priority")),
         sa.CheckConstraint("purpose IN ('current', 'prior')", name=op.f("ck_studies_purpose")),
         sa.CheckConstraint(
-            "state IN ('admitted', 'screening', 'screened', 'withheld', 'failed', 'claimed', 'signed', 'amended', 'reopened')",
+            "state IN ('admitted', 'screening', 'screened', 'withheld', 'failed', "
+            "'claimed', 'signed', 'amended', 'reopened')",
             name=op.f("ck_studies_state"),
         ),
         sa.CheckConstraint(

@@ -1,0 +1,193 @@
+"""Identity: which study an image belongs to, and what to do when two things claim one identity.
+
+The same StudyInstanceUID with another patient is never merged. The same SOPInstanceUID with the same pixels
+is a header revision, with other pixels a conflict that an administrator resolves. Nothing is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.commands import audit
+from app.commands.ranking import place
+from app.dicom.header import ImageHeader
+from app.domain.order import Credits, Priority
+from app.domain.roles import Actor
+from app.domain.states import DONE, READ_BY_NETWORK, State
+from app.records import IdentityConflict, Image, Study
+from app.records.base import now
+
+
+def study_of(
+    session: Session,
+    header: ImageHeader,
+    *,
+    asked: Priority,
+    purpose: str,
+    by: Actor,
+    via: str,
+    credits: Credits,
+    is_sample: bool,
+) -> tuple[Study, bool]:
+    """The study of the same StudyInstanceUID and patient, locked; or a new one."""
+    study = session.scalar(
+        select(Study)
+        .where(
+            Study.study_instance_uid == header.study_instance_uid,
+            Study.patient_id == (header.patient_id or ""),
+            Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
+        )
+        .with_for_update(),
+    )
+    if study is not None:
+        return study, False
+    assert header.study_instance_uid is not None
+    priority = _priority(header, asked)
+    study = Study(
+        id=uuid4(),
+        study_instance_uid=header.study_instance_uid,
+        patient_id=header.patient_id or "",
+        issuer_of_patient_id=header.issuer_of_patient_id or "",
+        patient_name=header.patient_name,
+        patient_birth_date=header.patient_birth_date,
+        patient_sex=header.patient_sex,
+        age_years=header.age_years,
+        accession_number=header.accession_number,
+        study_date=header.study_date,
+        study_time=header.study_time,
+        study_description=header.study_description,
+        referring_physician_name=_text(header.attributes, "00080090"),
+        modality=header.modality,
+        station_name=header.station_name,
+        institution_name=header.institution_name,
+        source=by.name,
+        received_via=via,
+        purpose=purpose,
+        is_sample=is_sample,
+        priority=priority.value,
+        arrived_at=now(),
+        screening_due=purpose == "current",
+    )
+    place(study, network_credit=credits.of_network(None), order_credit=credits.of_order(priority))
+    session.add(study)
+    session.flush()
+    return study, True
+
+
+def _priority(header: ImageHeader, asked: Priority) -> Priority:
+    """STAT where the sender, RequestedProcedurePriority (0040,1003) or Priority (0074,1200) says so."""
+    words = {
+        str(value).strip().upper()
+        for tag in ("00401003", "00741200")
+        for value in header.attributes.get(tag, {}).get("Value", [])
+    }
+    return Priority.STAT if asked is Priority.STAT or words & {"STAT", "HIGH"} else Priority.ROUTINE
+
+
+def _text(attributes: dict[str, Any], tag: str) -> str | None:
+    for value in attributes.get(tag, {}).get("Value", []):
+        return str(value.get("Alphabetic", "")) if isinstance(value, dict) else str(value)
+    return None
+
+
+def same_sop_instance(session: Session, header: ImageHeader) -> list[Image]:
+    return list(
+        session.scalars(
+            select(Image).where(
+                Image.sop_instance_uid == header.sop_instance_uid,
+                Image.superseded_by.is_(None),
+            ),
+        ),
+    )
+
+
+def flag(
+    session: Session,
+    study: Study,
+    header: ImageHeader,
+    *,
+    image_id: UUID,
+    siblings: list[Image],
+    study_is_new: bool,
+) -> list[str]:
+    """Marks header revisions and writes conflicts; returns what the sender should know, in words."""
+    warnings: list[str] = []
+    for sibling in siblings:
+        if sibling.pixel_sha256 == header.pixel_sha256 and sibling.study_id == study.id:
+            sibling.superseded_by = image_id
+            warnings.append("The same picture was known with another header; this one is now shown.")
+        else:
+            session.add(
+                IdentityConflict(
+                    kind="other-pixels",
+                    uid=header.sop_instance_uid,
+                    study_id=study.id,
+                    other_study_id=sibling.study_id,
+                    image_id=image_id,
+                    other_image_id=sibling.id,
+                ),
+            )
+            warnings.append(
+                "Another picture has the same SOPInstanceUID; both are kept and an administrator is told."
+            )
+    if study_is_new:
+        others = session.scalars(
+            select(Study.id).where(
+                Study.study_instance_uid == study.study_instance_uid, Study.id != study.id
+            ),
+        ).all()
+        for other_id in others:
+            session.add(
+                IdentityConflict(
+                    kind="other-patient",
+                    uid=study.study_instance_uid,
+                    study_id=study.id,
+                    other_study_id=other_id,
+                ),
+            )
+            warnings.append(
+                "Another patient has a study of the same StudyInstanceUID; they are not merged and an "
+                "administrator is told.",
+            )
+    return warnings
+
+
+def late_image(
+    session: Session,
+    study: Study,
+    header: ImageHeader,
+    *,
+    asked: Priority,
+    purpose: str,
+    by: Actor,
+    credits: Credits,
+) -> None:
+    """A further image of a known study: it is screened again, and reopened where it was signed."""
+    study.revision += 1
+    study.age_years = study.age_years if study.age_years is not None else header.age_years
+    study.patient_name = study.patient_name or header.patient_name
+    study.accession_number = study.accession_number or header.accession_number
+    study.modality = study.modality or header.modality
+    if purpose == "prior":
+        return
+    if study.purpose == "prior":  # the study itself comes now; it arrives now
+        study.purpose, study.arrived_at = "current", now()
+    priority = _priority(header, asked)
+    if priority is Priority.STAT:
+        study.priority = priority.value
+    order_credit = max(study.order_credit, credits.of_order(priority))
+    place(study, network_credit=study.network_credit, order_credit=order_credit)
+    study.screening_due, study.screening_attempts, study.screening_not_before = True, 0, None
+    state = State(study.state)
+    if state in READ_BY_NETWORK:
+        study.state, study.reason = State.ADMITTED.value, None
+    elif state in DONE:
+        study.state, study.reason = State.REOPENED.value, "A new image arrived after the study was signed."
+        audit.record(session, action="study.reopened", by=by, study_id=study.id, reason="new image")
+    elif state is State.CLAIMED and study.state_before_claim in READ_BY_NETWORK:
+        study.state_before_claim = State.ADMITTED.value
+    session.flush()

@@ -1,0 +1,160 @@
+"""People and keys: no default password, nothing stored that opens a door."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app.commands import people
+from app.domain.roles import SYSTEM, Actor, Caller, Permission, Role, Scope
+from app.errors import Conflict, NotSignedIn, Unprocessable
+from app.records import ApiKey, User
+from app.records import Session as SessionRecord
+from app.records.base import now
+from tests.builders import PASSWORD, a_key, a_user
+
+_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+
+
+def _sign_in(session: Session, name: str, password: str = PASSWORD) -> str:
+    return people.sign_in(session, username=name, password=password, address=None, lifetime=_DAY).token
+
+
+def _caller(session: Session, token: str) -> Caller | None:
+    return people.caller_of_session(session, token=token, address=None, idle=_HOUR)
+
+
+def test_the_first_administrator_gets_a_one_time_password_once(session: Session) -> None:
+    password = people.create_first_administrator(session, password=None)
+    assert password is not None
+    assert people.create_first_administrator(session, password=None) is None
+    signed_in = people.sign_in(session, username="admin", password=password, address=None, lifetime=_DAY)
+    assert signed_in.must_change_password
+
+
+def test_a_given_first_password_is_not_shown_and_need_not_change(session: Session) -> None:
+    assert people.create_first_administrator(session, password="given by the site") is None
+    signed_in = people.sign_in(
+        session, username="Admin", password="given by the site", address=None, lifetime=_DAY
+    )
+    assert not signed_in.must_change_password
+
+
+@pytest.mark.parametrize(("name", "password"), [("grace", "wrong"), ("nobody", PASSWORD), ("grace", "")])
+def test_a_wrong_answer_never_says_which_part_was_wrong(session: Session, name: str, password: str) -> None:
+    a_user(session, "grace", Role.RADIOLOGIST)
+    with pytest.raises(NotSignedIn, match="user name or the password"):
+        _sign_in(session, name, password)
+
+
+def test_a_session_ends_by_time_by_idleness_and_by_signing_out(session: Session) -> None:
+    a_user(session, "grace", Role.RADIOLOGIST)
+    tokens = [_sign_in(session, "grace") for _ in range(3)]
+    callers = [_caller(session, token) for token in tokens]
+    assert all(caller and caller.actor.may(Permission.REVIEW) for caller in callers)
+    ids = [caller.actor.session_id for caller in callers if caller]
+    session.execute(update(SessionRecord).where(SessionRecord.id == ids[0]).values(expires_at=now()))
+    session.execute(
+        update(SessionRecord).where(SessionRecord.id == ids[1]).values(last_seen_at=now() - _HOUR)
+    )
+    assert callers[2] is not None
+    people.sign_out(session, by=callers[2].actor)
+    session.expire_all()
+    assert [_caller(session, token) for token in tokens] == [None, None, None]
+
+
+def test_a_disabled_user_is_out_at_once(session: Session) -> None:
+    grace = a_user(session, "grace", Role.RADIOLOGIST)
+    token = _sign_in(session, "grace")
+    assert grace.id is not None
+    people.disable_user(session, user_id=grace.id, by=SYSTEM)
+    session.expire_all()
+    assert _caller(session, token) is None
+    with pytest.raises(NotSignedIn):
+        _sign_in(session, "grace")
+
+
+def test_the_last_administrator_stays(session: Session) -> None:
+    people.create_first_administrator(session, password=PASSWORD)
+    admin = session.scalars(select(User)).one()
+    with pytest.raises(Conflict, match="last administrator"):
+        people.disable_user(session, user_id=admin.id, by=SYSTEM)
+    with pytest.raises(Conflict, match="last administrator"):
+        people.set_roles(session, user_id=admin.id, roles=[Role.AUDITOR], by=SYSTEM)
+    a_user(session, "second", Role.ADMINISTRATOR)
+    people.disable_user(session, user_id=admin.id, by=SYSTEM)
+
+
+def test_changing_the_password_ends_the_other_sessions(session: Session) -> None:
+    grace = a_user(session, "grace", Role.RADIOLOGIST)
+    other, own = _sign_in(session, "grace"), _sign_in(session, "grace")
+    caller = _caller(session, own)
+    assert caller is not None
+    assert grace.id is not None
+    people.change_password(
+        session, user_id=grace.id, current=PASSWORD, new="quite another one", by=caller.actor
+    )
+    session.expire_all()
+    assert _caller(session, own) is not None
+    assert _caller(session, other) is None
+
+
+@pytest.mark.parametrize("new", ["short", PASSWORD])
+def test_a_poor_new_password_is_refused(session: Session, new: str) -> None:
+    grace = a_user(session, "grace", Role.RADIOLOGIST)
+    assert grace.id is not None
+    with pytest.raises(Unprocessable):
+        people.change_password(session, user_id=grace.id, current=PASSWORD, new=new, by=grace)
+
+
+def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(session: Session) -> None:
+    secret = a_key(session, "pacs", Scope.INTAKE)
+    caller = people.caller_of_key(session, secret=secret, address="10.0.0.1")
+    assert caller is not None
+    assert caller.actor == Actor(
+        kind="key",
+        id=caller.actor.id,
+        name="pacs",
+        permissions=frozenset({Permission.ADMIT}),
+        address="10.0.0.1",
+    )
+    key = session.scalars(select(ApiKey)).one()
+    people.revoke_key(session, key_id=key.id, by=SYSTEM)
+    assert people.caller_of_key(session, secret=secret, address=None) is None
+
+
+def test_an_expired_or_unknown_key_opens_nothing(session: Session) -> None:
+    secret = people.add_key(
+        session, name="old", scopes=[Scope.READ], by=SYSTEM, lifetime=timedelta(seconds=-1)
+    )
+    assert people.caller_of_key(session, secret=secret, address=None) is None
+    assert people.caller_of_key(session, secret="fr_unknown", address=None) is None
+
+
+def test_no_secret_is_stored(session: Session) -> None:
+    secret = a_key(session, "pacs", Scope.INTAKE)
+    a_user(session, "grace", Role.RADIOLOGIST)
+    token = _sign_in(session, "grace")
+    session.flush()
+    for table in ("api_keys", "users", "sessions", "audit_events"):
+        stored = str(session.execute(text(f"SELECT t.*::text FROM {table} t")).all())
+        assert all(word not in stored for word in (secret, PASSWORD, token)), table
+
+
+@pytest.mark.parametrize("name", ["", "Ä", "a b", "x" * 65])
+def test_a_user_name_is_simple(session: Session, name: str) -> None:
+    with pytest.raises(Unprocessable):
+        people.add_user(session, username=name, display_name="x", roles=[Role.AUDITOR], by=SYSTEM)
+
+
+def test_names_are_taken_once(session: Session) -> None:
+    a_user(session, "grace", Role.RADIOLOGIST)
+    with pytest.raises(Conflict):
+        people.add_user(session, username="Grace", display_name="x", roles=[Role.AUDITOR], by=SYSTEM)
+    a_key(session, "pacs", Scope.READ)
+    with pytest.raises(Conflict):
+        a_key(session, "pacs", Scope.READ)

@@ -1,0 +1,188 @@
+"""Reading: claim, sign, amend; one rule for the command and the button."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from app.blobs import Blobs
+from app.commands import review
+from app.commands.review import Signed, Statement
+from app.domain.order import Lane
+from app.domain.roles import Actor, Role
+from app.domain.states import Outcome, State
+from app.errors import Conflict, Forbidden, NotFound, Unprocessable
+from app.queries import studies
+from app.records import AuditEvent, Review, Study
+from app.records.base import now
+from app.records.engine import transaction
+from tests.builders import a_bundle, a_screened_study, a_user, an_admitted_study, claimed, image_read, record
+
+
+@pytest.fixture
+def grace(database: str) -> Actor:
+    with transaction() as session:
+        return a_user(session, "grace", Role.RADIOLOGIST)
+
+
+@pytest.fixture
+def henri(database: str) -> Actor:
+    with transaction() as session:
+        return a_user(session, "henri", Role.RADIOLOGIST)
+
+
+def _sign(study_id: object, by: Actor, **arguments: object) -> Signed:
+    with transaction() as session:
+        return review.sign(
+            session,
+            study_id=study_id,
+            by=by,
+            **{"revision": None, "confirm": False, "findings": {}} | arguments,
+        )  # type: ignore[arg-type]
+
+
+def test_a_confirmation_stores_what_the_network_had_said(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs, probability=0.9).study_id
+    signed = _sign(study_id, grace, confirm=True)
+
+    assert (signed.state, signed.verdict) == (State.SIGNED, "confirmed")
+    with transaction() as session:
+        row = session.scalars(select(Review)).one()
+        assert row.findings == {"pneumonia": "present"}
+        assert row.network_findings["pneumonia"]["probability"] == 0.9
+        assert row.bundle_sha256 == "b" * 64
+        assert len(row.image_ids) == 1
+        actions = list(session.scalars(select(AuditEvent.action).where(AuditEvent.actor_name == "grace")))
+        assert actions[-2:] == ["study.claimed", "study.signed"]
+
+
+@pytest.mark.parametrize("statement", [Statement.ABSENT, Statement.UNCERTAIN])
+def test_another_statement_is_a_correction(blobs: Blobs, grace: Actor, statement: Statement) -> None:
+    study_id = a_screened_study(blobs).study_id
+    assert _sign(study_id, grace, findings={"pneumonia": statement}, comment="old").verdict == "corrected"
+
+
+def test_stating_what_the_network_said_is_a_confirmation(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    assert _sign(study_id, grace, findings={"pneumonia": Statement.PRESENT}).verdict == "confirmed"
+
+
+def test_a_study_the_network_did_not_read_is_read_like_any_other(blobs: Blobs, grace: Actor) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        a_bundle(session)
+        [job] = claimed(session)
+        withheld = image_read(job.images[0].image_id, outcome=Outcome.WITHHELD, reason="A lateral view.")
+        record(session, job, withheld)
+    with pytest.raises(Unprocessable, match="nothing to confirm"):
+        _sign(study_id, grace, confirm=True)
+    assert _sign(study_id, grace, findings={"pneumonia": Statement.ABSENT}).verdict == "read"
+
+
+def test_a_study_that_waits_for_the_network_cannot_be_signed_yet(blobs: Blobs, grace: Actor) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    with pytest.raises(Conflict, match="admitted cannot be claimed"):
+        _sign(study_id, grace, findings={"pneumonia": Statement.ABSENT})
+
+
+def test_a_stale_page_is_refused_and_nothing_is_signed(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with pytest.raises(Conflict, match="has changed since you opened it") as refusal:
+        _sign(study_id, grace, revision=1, confirm=True)
+    assert refusal.value.extensions["revision"] == 2
+    with transaction() as session:
+        assert session.get_one(Study, study_id).state == State.SCREENED.value
+        assert session.scalars(select(Review)).all() == []
+
+
+def test_two_people_never_read_the_same_study(blobs: Blobs, grace: Actor, henri: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+    with pytest.raises(Conflict, match="grace holds this study"):
+        _sign(study_id, henri, confirm=True)
+    with transaction() as session:
+        assert studies.show(session, study_id=study_id, to=grace).can_sign
+        assert not studies.show(session, study_id=study_id, to=henri).can_sign
+    assert _sign(study_id, grace, confirm=True).state is State.SIGNED
+
+
+def test_a_released_study_is_free_in_the_state_it_was_claimed_from(
+    blobs: Blobs, grace: Actor, henri: Actor
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+    with transaction() as session, pytest.raises(Conflict, match="Only the person"):
+        review.release(session, study_id=study_id, by=henri)
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=grace)
+        assert session.get_one(Study, study_id).state == State.SCREENED.value
+
+
+def test_a_claim_nobody_prolongs_expires(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+        assert review.expire_claims(session) == 0
+        session.execute(update(Study).values(claim_expires_at=now() - timedelta(seconds=1)))
+        assert review.expire_claims(session) == 1
+    with transaction() as session:
+        assert session.get_one(Study, study_id).state == State.SCREENED.value
+
+
+def test_amending_keeps_the_whole_history(blobs: Blobs, grace: Actor, henri: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    _sign(study_id, grace, confirm=True)
+    amended = _sign(study_id, henri, findings={"pneumonia": Statement.ABSENT}, comment="a skin fold")
+    assert amended.state is State.AMENDED
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=grace)
+    assert [(one.reviewer_name, one.verdict, one.amends) for one in shown.reviews] == [
+        ("henri", "corrected", True),
+        ("grace", "confirmed", False),
+    ]
+
+
+def test_reviews_and_audit_cannot_be_rewritten(blobs: Blobs, grace: Actor) -> None:
+    _sign(a_screened_study(blobs).study_id, grace, confirm=True)
+    for statement in (
+        "UPDATE reviews SET comment = 'x'",
+        "DELETE FROM reviews",
+        "UPDATE audit_events SET action = 'x'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+    ):
+        with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
+            session.execute(text(statement))
+
+
+def test_an_administrator_who_is_no_radiologist_cannot_sign(blobs: Blobs, database: str) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        ada = a_user(session, "ada", Role.ADMINISTRATOR)
+    with pytest.raises(Forbidden):
+        _sign(study_id, ada, confirm=True)
+
+
+def test_a_confirmation_that_contradicts_itself_is_refused(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with pytest.raises(Unprocessable, match="agrees with the network"):
+        _sign(study_id, grace, confirm=True, findings={"pneumonia": Statement.ABSENT})
+    with pytest.raises(Unprocessable, match="at least one finding"):
+        _sign(study_id, grace)
+
+
+def test_an_unknown_study_is_not_found(grace: Actor) -> None:
+    with pytest.raises(NotFound):
+        _sign(grace.id, grace, confirm=True)
+
+
+def test_a_ruled_out_study_that_is_confirmed_is_absent(blobs: Blobs, grace: Actor) -> None:
+    study_id = a_screened_study(blobs, probability=0.02, lane=Lane.RULE_OUT).study_id
+    _sign(study_id, grace, confirm=True)
+    with transaction() as session:
+        assert session.scalars(select(Review)).one().findings == {"pneumonia": "absent"}

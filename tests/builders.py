@@ -1,0 +1,149 @@
+"""What tests are made of: people, keys, files and studies, each built by the real command."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import cv2
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.blobs import Blobs
+from app.commands import intake, people, registry, screening
+from app.commands.intake import Admission, GivenMetadata
+from app.commands.screening import StudyToScreen
+from app.dicom.write import write_phantom
+from app.domain.order import Credits, Lane
+from app.domain.reading import FindingRead, ImageRead
+from app.domain.roles import SYSTEM, Actor, Role, Scope, permissions_of
+from app.domain.states import Outcome
+from app.records import User
+from app.records.engine import transaction
+
+_seeds = count(1)
+PASSWORD = "a long enough password"
+BUNDLE = "b" * 64
+MAX_BYTES = 64 * 1024**2
+
+
+def a_dicom(**arguments: Any) -> bytes:
+    """A phantom DICOM file unlike any other; see `write_phantom`."""
+    return write_phantom(**{"seed": next(_seeds), "rows": 320, "columns": 270} | arguments)
+
+
+def a_png(*, bits: int = 8) -> bytes:
+    """A grey PNG unlike any other."""
+    rng = np.random.default_rng(next(_seeds))
+    coarse = rng.integers(0, 2**bits, (32, 28)).astype(np.float32)
+    pixels = cv2.resize(coarse, (224, 256), interpolation=cv2.INTER_LINEAR)
+    return cv2.imencode(".png", pixels.astype(np.uint8 if bits == 8 else np.uint16))[1].tobytes()
+
+
+def a_user(session: Session, name: str, *roles: Role, password: str = PASSWORD) -> Actor:
+    """A person who has already chosen `password`."""
+    one_time = people.add_user(
+        session, username=name, display_name=name.title(), roles=list(roles), by=SYSTEM
+    )
+    user = session.scalars(select(User).where(User.username == name)).one()
+    people.change_password(session, user_id=user.id, current=one_time, new=password, by=SYSTEM)
+    return Actor(kind="user", id=user.id, name=name, permissions=permissions_of(list(roles)))
+
+
+def a_key(session: Session, name: str, *scopes: Scope) -> str:
+    """An API key as a client sends it."""
+    return people.add_key(session, name=name, scopes=list(scopes), by=SYSTEM)
+
+
+def admit(
+    session: Session,
+    blobs: Blobs,
+    data: bytes,
+    *,
+    given: GivenMetadata | None = None,
+    by: Actor = SYSTEM,
+    via: str = "rest",
+    file_name: str | None = None,
+) -> Admission:
+    """The bytes admitted as any way in admits them."""
+    with blobs.stage(max_bytes=MAX_BYTES) as staged:
+        staged.write(data)
+        file = intake.read(staged, file_name=file_name)
+        return intake.admit(
+            session, blobs, file=file, given=given or GivenMetadata(), by=by, via=via, credits=Credits()
+        )
+
+
+def an_admitted_study(blobs: Blobs, **arguments: Any) -> Admission:
+    """A study of one phantom image, committed."""
+    with transaction() as session:
+        return admit(session, blobs, a_dicom(**arguments))
+
+
+def a_bundle(session: Session, sha256: str = BUNDLE) -> str:
+    """A registered and promoted bundle, as far as the records go."""
+    registry.register(session, sha256=sha256, manifest={"name": "test network", "version": "1"}, by=SYSTEM)
+    registry.promote(session, sha256=sha256, by=SYSTEM, reason="test")
+    return sha256
+
+
+def claimed(session: Session, *, size: int = 8, seconds: float = 60) -> list[StudyToScreen]:
+    """What a worker claims."""
+    return screening.claim_batch(session, size=size, lease=timedelta(seconds=seconds))
+
+
+def image_read(
+    image_id: Any,
+    *,
+    probability: float = 0.9,
+    lane: Lane = Lane.RULE_IN,
+    outcome: Outcome = Outcome.SCREENED,
+    reason: str | None = None,
+    preview_sha256: str | None = None,
+    notices: tuple[str, ...] = (),
+) -> ImageRead:
+    """What a worker records of one image."""
+    screened = outcome is Outcome.SCREENED
+    finding = FindingRead(probability=probability, present=probability >= 0.5, lane=lane)
+    ramp = [[row * column / 10 for column in range(7)] for row in range(7)]
+    return ImageRead(
+        image_id=image_id,
+        outcome=outcome,
+        reason=reason,
+        findings={"pneumonia": finding} if screened else {},
+        logits={"pneumonia": 2.0} if screened else {},
+        activation_maps={"pneumonia": ramp} if screened else {},
+        notices=notices,
+        preview_sha256=preview_sha256,
+        urgency=probability if screened else None,
+    )
+
+
+def record(session: Session, study: StudyToScreen, *images: ImageRead) -> None:
+    """The worker's record, with the test bundle."""
+    screening.record(
+        session,
+        study=study,
+        images=list(images),
+        bundle_sha256=BUNDLE,
+        runtime="test",
+        credits=Credits(),
+    )
+
+
+def a_screened_study(
+    blobs: Blobs, *, lane: Lane = Lane.RULE_IN, probability: float = 0.9, **dicom: Any
+) -> Admission:
+    """A study that was admitted and read by the test bundle, committed."""
+    admission = an_admitted_study(blobs, **dicom)
+    with transaction() as session:
+        a_bundle(session)
+        [study] = [study for study in claimed(session, size=100) if study.study_id == admission.study_id]
+        record(
+            session,
+            study,
+            *(image_read(image.image_id, lane=lane, probability=probability) for image in study.images),
+        )
+    return admission

@@ -1,0 +1,123 @@
+"""Real parts for every test: one PostgreSQL and one Valkey per run, a fresh migrated database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from app.blobs import Blobs
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.valkey import EmbeddedValkey
+from app.queue import configure_from_settings
+from app.records.engine import forget_engine, transaction
+from app.settings import settings
+from migrations import upgrade
+
+_TEMPLATE = "firstread_template"
+_numbers = itertools.count(1)
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """In CI a skip is a failure, unless it says that it needs a GPU: CI installs everything else."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "GPU" not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped in CI: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One PostgreSQL for the run, with a template database built by the migrations."""
+    with EmbeddedPostgres.temporary() as server:
+        _administer(server, f"CREATE DATABASE {_TEMPLATE}")
+        upgrade(server.url_of(_TEMPLATE))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedValkey]:
+    """One Valkey for the run."""
+    with EmbeddedValkey.temporary() as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A FIRSTREAD_HOME of this test's own; settings are read anew."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("FIRSTREAD_") and name != "FIRSTREAD_SHARED"]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("PORT", raising=False)
+    monkeypatch.setenv("FIRSTREAD_HOME", str(folder))
+    settings.cache_clear()
+    yield folder
+    settings.cache_clear()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of a fresh, migrated database that `transaction()` and child processes use."""
+    name = f"test_{next(_numbers)}"
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    url = postgres.url_of(name)
+    monkeypatch.setenv("FIRSTREAD_DATABASE_URL", url)
+    settings.cache_clear()
+    forget_engine()
+    yield url
+    forget_engine()
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def broker(valkey: EmbeddedValkey, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of the emptied broker, which `app.queue` and child processes use."""
+    Redis(unix_socket_path=str(valkey.socket)).flushall()
+    monkeypatch.setenv("FIRSTREAD_BROKER_URL", valkey.url)
+    settings.cache_clear()
+    configure_from_settings()
+    return valkey.url
+
+
+@pytest.fixture
+def session(database: str) -> Iterator[Session]:
+    """A session of the test's own; commit to let others see."""
+    with transaction() as session:
+        yield session
+
+
+@pytest.fixture
+def blobs(home: Path) -> Blobs:
+    """The blob store of the test's home."""
+    return Blobs(settings().blob_folder)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real radiographs; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("FIRSTREAD_SHARED") or _REPOSITORY.parent / "shared") / "data"
+    if not folder.is_dir():
+        pytest.skip(
+            "needs the folder of real radiographs: set FIRSTREAD_SHARED to the folder that holds data/"
+        )
+    return folder
+
+
+def _administer(server: EmbeddedPostgres, statement: str) -> None:
+    engine = create_engine(server.url_of("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(statement))
