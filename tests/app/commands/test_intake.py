@@ -249,7 +249,7 @@ def test_expired_leases_are_given_back(blobs: Blobs, database: str) -> None:
     with transaction() as session:
         [lost] = claimed(session, seconds=-1)
     with transaction() as session:
-        assert screening.expire_leases(session) == [admission.study_id]
+        assert leases.expire_leases(session) == [admission.study_id]
         assert session.get_one(Study, admission.study_id).state == State.ADMITTED.value
     with transaction() as session:
         a_bundle(session)

@@ -1,0 +1,191 @@
+"""The worklist: in the order in which studies can wait, page by page, with a reason for each place."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text, update
+
+from app.blobs import Blobs
+from app.commands import review
+from app.commands.intake import GivenMetadata
+from app.commands.review import Statement
+from app.domain.order import Lane, Priority
+from app.domain.roles import Role
+from app.domain.states import Outcome
+from app.errors import BadRequest
+from app.queries import studies, worklist
+from app.records import Study
+from app.records.base import now
+from app.records.engine import transaction
+from tests.builders import (
+    a_bundle,
+    a_dicom,
+    a_screened_study,
+    a_user,
+    admit,
+    an_admitted_study,
+    claimed,
+    image_read,
+    record,
+)
+
+
+def test_what_can_wait_least_comes_first(blobs: Blobs, database: str) -> None:
+    ruled_out = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.01).study_id
+    abstained = a_screened_study(blobs, lane=Lane.ABSTAIN, probability=0.4).study_id
+    ruled_in = a_screened_study(blobs, lane=Lane.RULE_IN, probability=0.97).study_id
+    with transaction() as session:
+        stat = admit(session, blobs, a_dicom(), given=GivenMetadata(priority=Priority.STAT)).study_id
+    unread = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        page = worklist.page(session)
+    assert [entry.study_id for entry in page.entries] == [stat, ruled_in, unread, abstained, ruled_out]
+    assert [entry.hours_earlier for entry in page.entries] == [24, 8, 8, 2, 0]
+    assert page.entries[1].why_here == (
+        "Network: pneumonia likely (0.97). Placed as if it had arrived 8 h earlier."
+    )
+    assert page.entries[2].why_here.startswith("Not yet read by the network.")
+    assert page.entries[4].why_here.endswith("Placed by its time of arrival.")
+
+
+def test_pages_follow_each_other_without_a_gap_or_a_repeat(blobs: Blobs, database: str) -> None:
+    for _ in range(7):
+        an_admitted_study(blobs)
+    with transaction() as session:  # equal places: the id decides
+        session.execute(update(Study).values(rank_at=now() - timedelta(days=9)))
+    seen: list[object] = []
+    cursor = None
+    with transaction() as session:
+        while True:
+            page = worklist.page(session, cursor=cursor, size=3)
+            seen += [entry.study_id for entry in page.entries]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == [entry.study_id for entry in worklist.page(session).entries]
+    assert len(set(seen)) == 7
+
+
+def _encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "%%%",
+        "AAAA",
+        _encoded(1),
+        _encoded(["2020-01-01T00:00:00", "x"]),
+        _encoded({}),
+        "é",
+        "A" * 5000,
+    ],
+)
+def test_a_foreign_cursor_is_refused_in_words(database: str, cursor: str) -> None:
+    with transaction() as session, pytest.raises(BadRequest, match="cursor"):
+        worklist.page(session, cursor=cursor)
+
+
+def test_signed_studies_and_priors_are_not_on_the_worklist(blobs: Blobs, database: str) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        admit(session, blobs, a_dicom(), given=GivenMetadata(purpose="prior"))
+        grace = a_user(session, "grace", Role.RADIOLOGIST)
+        findings = {"pneumonia": Statement.ABSENT}
+        review.sign(session, study_id=study_id, by=grace, revision=None, confirm=False, findings=findings)
+    with transaction() as session:
+        assert worklist.page(session).entries == ()
+
+
+def test_withheld_and_failed_studies_stay_and_keep_the_unknown_credit(blobs: Blobs, database: str) -> None:
+    for _ in range(2):
+        an_admitted_study(blobs)
+    with transaction() as session:
+        a_bundle(session)
+        for job, outcome in zip(claimed(session), (Outcome.WITHHELD, Outcome.FAILED), strict=True):
+            reason = f"The reason it was {outcome.value}."
+            record(session, job, image_read(job.images[0].image_id, outcome=outcome, reason=reason))
+    with transaction() as session:
+        entries = worklist.page(session).entries
+    assert {entry.state.value for entry in entries} == {"withheld", "failed"}
+    assert all(entry.reason == f"The reason it was {entry.state.value}." for entry in entries)
+    assert all(entry.hours_earlier == 8 for entry in entries)
+    assert all(entry.why_here.startswith("Not read by the network") for entry in entries)
+
+
+def test_the_next_study_is_the_first_that_nobody_else_holds(blobs: Blobs, database: str) -> None:
+    an_admitted_study(blobs)
+    first, second = a_screened_study(blobs).study_id, a_screened_study(blobs).study_id
+    with transaction() as session:
+        grace = a_user(session, "grace", Role.RADIOLOGIST)
+        review.claim(session, study_id=first, by=grace, minutes=5)
+    with transaction() as session:
+        assert worklist.next_after(session, study_id=None, reader="grace") == first
+        assert worklist.next_after(session, study_id=first, reader="grace") == second
+        assert worklist.next_after(session, study_id=None, reader="henri") == second
+
+
+def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> None:
+    with transaction() as session:
+        assert worklist.counts(session).oldest_unscreened_seconds is None
+    a_screened_study(blobs)
+    waiting = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        hour_ago = now() - timedelta(hours=1)
+        session.execute(
+            update(Study).where(Study.id == waiting).values(arrived_at=hour_ago, rank_at=hour_ago)
+        )
+        counts = worklist.counts(session)
+    assert (counts.unsigned, counts.unread_by_network) == (2, 1)
+    assert counts.oldest_unscreened_seconds == pytest.approx(3600, abs=60)
+
+
+def test_the_page_is_one_range_scan_of_the_worklist_index(blobs: Blobs, database: str) -> None:
+    with transaction() as session:
+        session.execute(
+            text(
+                """
+                INSERT INTO studies (id, study_instance_uid, patient_id, issuer_of_patient_id, source,
+                    received_via, purpose, is_sample, priority, state, revision, arrived_at, rank_at,
+                    order_credit, network_credit, screening_due, screening_attempts)
+                SELECT gen_random_uuid(), '2.25.' || n, '', '', 'test', 'rest', 'current', false, 'routine',
+                    CASE WHEN n % 50 = 0 THEN 'screened' ELSE 'signed' END, 1,
+                    now() - n * interval '1 s', now() - n * interval '1 s', '0', '0', false, 0
+                FROM generate_series(1, 20000) n
+                """,
+            ),
+        )
+        session.execute(
+            text("UPDATE studies SET signed_at = now(), signed_by_name = 'x' WHERE state = 'signed'")
+        )
+    with transaction() as session:
+        session.execute(text("ANALYZE studies"))
+        plan = "\n".join(
+            session.scalars(
+                text(
+                    "EXPLAIN SELECT * FROM studies "
+                    "WHERE state NOT IN ('signed', 'amended') AND purpose = 'current' "
+                    "AND (rank_at, id) > (now() - interval '1 day', gen_random_uuid()) "
+                    "ORDER BY rank_at, id LIMIT 51"
+                ),
+            ),
+        )
+    assert "ix_studies_worklist" in plan
+    assert "Sort" not in plan
+
+
+def test_a_study_is_found_by_uid_and_by_accession_number(blobs: Blobs, database: str) -> None:
+    with transaction() as session:
+        one = admit(session, blobs, a_dicom(study_instance_uid="2.25.1", tags={"AccessionNumber": "A1"}))
+        admit(session, blobs, a_dicom(tags={"AccessionNumber": "A2"}))
+    with transaction() as session:
+        assert studies.find(session, study_instance_uid="2.25.1", accession_number=None) == [one.study_id]
+        assert studies.find(session, study_instance_uid=None, accession_number="A1") == [one.study_id]
+        assert studies.find(session, study_instance_uid="2.25.1", accession_number="A2") == []
