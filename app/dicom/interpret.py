@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.dicom.frames import frame_count
 from app.dicom.part10 import open_dicom
 from app.dicom.raster import read_raster_header
 from app.dicom.stored import Samples, StoredPixels, read_stored
@@ -59,6 +60,9 @@ class Interpretation:
 def interpret_dicom(path: Path) -> Interpretation:
     """Decode and interpret a DICOM file. Raises DecodeFailed with a sentence."""
     with open_dicom(path) as opened:
+        frames = frame_count(opened)
+        if frames > 1:
+            raise DecodeFailed(f"The image has {frames} frames; this program reads single radiographs.")
         stored = read_stored(opened, path)
         dataset, big_endian = opened.dataset, opened.big_endian
         if stored.layout.photometric == "PALETTE COLOR":
@@ -95,6 +99,23 @@ def interpret_dicom(path: Path) -> Interpretation:
     if not interpretation.windows and interpretation.voi_lut is None:
         return _with_default_window(interpretation, as_is=stored.bits <= LOW_BITS and table is None)
     return interpretation
+
+
+def native_frame(path: Path, number: int) -> bytes:
+    """Frame `number` (from 1) without compression: little endian, at the bits allocated, colour as RGB by pixel.
+
+    Grey samples keep their stored values, foreign bits taken away. Raises DecodeFailed with a sentence.
+    """
+    with open_dicom(path) as opened:
+        stored = read_stored(opened, path, frame=number)
+    sample = np.dtype(f"<u{stored.layout.allocated // 8}")
+    if stored.samples.ndim == 3 or stored.samples.dtype.kind == "f":
+        return stored.samples.tobytes()
+    if stored.samples.dtype.itemsize > 2:
+        return _meaning(stored.samples, stored).astype(sample).tobytes()
+    codes, meant = _code_table(stored)
+    table = meant.astype(np.int64).astype(np.uint16)
+    return np.asarray(cv2.LUT(np.ascontiguousarray(codes), table)).astype(sample).tobytes()
 
 
 def interpret_raster(path: Path) -> Interpretation:

@@ -19,7 +19,7 @@ from pydicom.uid import UID, RLELossless
 
 from app.dicom.codestream import Codec, Codestream, read_codestream
 from app.dicom.elements import text, whole_number
-from app.dicom.frames import encapsulated_frame, frame_count, native_frame_place
+from app.dicom.frames import encapsulated_frame, native_frame_place
 from app.dicom.header import LARGEST_PIXELS, LARGEST_SIDE
 from app.dicom.part10 import OpenedDicom
 from app.errors import DecodeFailed
@@ -97,34 +97,31 @@ def read_layout(opened: OpenedDicom) -> PixelLayout:
     )
 
 
-def read_stored(opened: OpenedDicom, path: Path) -> StoredPixels:
-    """Decode the only frame. Raises DecodeFailed with a sentence for whatever stands in the way."""
-    frames = frame_count(opened)
-    if frames > 1:
-        raise DecodeFailed(f"The image has {frames} frames; this program reads single radiographs.")
+def read_stored(opened: OpenedDicom, path: Path, *, frame: int = 1) -> StoredPixels:
+    """Decode one frame, counted from 1. Raises DecodeFailed with a sentence for whatever stands in the way."""
     layout = read_layout(opened)
     if opened.pixels is not None and opened.pixels.tag in _FLOAT_TAGS:
-        samples = _read_native(opened, layout, _FLOAT_TAGS[opened.pixels.tag])
+        samples = _read_native(opened, layout, _FLOAT_TAGS[opened.pixels.tag], frame)
         return StoredPixels(samples, layout, 64, 0, signed=True, lossy=False)
     syntax = UID(opened.transfer_syntax)
     if syntax == RLELossless:
-        samples = _decode_rle(encapsulated_frame(opened, 1), layout)
+        samples = _decode_rle(encapsulated_frame(opened, frame), layout)
     elif syntax.is_private or syntax.type != "Transfer Syntax":
         raise DecodeFailed("The file's transfer syntax is private or unknown. Send it in a standard one.")
     elif syntax.is_encapsulated:
-        return _decode_codestream(opened, path, layout)
+        return _decode_codestream(opened, path, layout, frame)
     else:
         byte_order = ">" if opened.big_endian else "<"
-        samples = _read_native(opened, layout, np.dtype(f"{byte_order}u{layout.allocated // 8}"))
+        samples = _read_native(opened, layout, np.dtype(f"{byte_order}u{layout.allocated // 8}"), frame)
     shift = layout.high_bit + 1 - layout.stored
     return StoredPixels(samples, layout, layout.stored, shift, layout.signed, lossy=False)
 
 
-def _read_native(opened: OpenedDicom, layout: PixelLayout, sample: np.dtype[Any]) -> Samples:
+def _read_native(opened: OpenedDicom, layout: PixelLayout, sample: np.dtype[Any], frame: int) -> Samples:
     pixels = layout.rows * layout.columns
     if layout.photometric == "YBR_FULL_422" and layout.samples == 3:
-        return _read_native_422(opened, layout)
-    place = native_frame_place(opened, 1, pixels * layout.samples * sample.itemsize)
+        return _read_native_422(opened, layout, frame)
+    place = native_frame_place(opened, frame, pixels * layout.samples * sample.itemsize)
     opened.stream.seek(place)
     raw = opened.stream.read(pixels * layout.samples * sample.itemsize)
     values: Samples = np.frombuffer(raw, dtype=sample)
@@ -141,10 +138,10 @@ def _read_native(opened: OpenedDicom, layout: PixelLayout, sample: np.dtype[Any]
     return _to_rgb(values.reshape(layout.rows, layout.columns, 3), layout.photometric)
 
 
-def _read_native_422(opened: OpenedDicom, layout: PixelLayout) -> Samples:
+def _read_native_422(opened: OpenedDicom, layout: PixelLayout, frame: int) -> Samples:
     """Y1 Y2 Cb Cr for two pixels (PS3.3 C.7.6.3.1.2); only the brightness is kept."""
     length = layout.rows * layout.columns * 2
-    opened.stream.seek(native_frame_place(opened, 1, length))
+    opened.stream.seek(native_frame_place(opened, frame, length))
     quads = np.frombuffer(opened.stream.read(length), "u1").reshape(-1, 4)
     return np.ascontiguousarray(quads[:, :2]).reshape(layout.rows, layout.columns)
 
@@ -168,8 +165,8 @@ def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
     return _to_rgb(colour, layout.photometric)
 
 
-def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout) -> StoredPixels:
-    frame = encapsulated_frame(opened, 1)
+def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, number: int) -> StoredPixels:
+    frame = encapsulated_frame(opened, number)
     found = read_codestream(frame)
     if (found.rows, found.columns) != (layout.rows, layout.columns):
         raise DecodeFailed(
@@ -182,7 +179,7 @@ def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout) -> 
     try:
         samples = _decode(frame, found, layout)
     except Exception as error:
-        fallback = None if isinstance(error, MemoryError) else _decode_with_gdcm(path)
+        fallback = None if isinstance(error, MemoryError) else _decode_with_gdcm(path, number)
         if fallback is None:
             raise DecodeFailed(_DAMAGED.format(name=found.codec.value)) from error
         samples = fallback
@@ -217,7 +214,7 @@ def _squeezed(samples: Samples) -> Samples:
     return samples[:, :, 0] if samples.ndim == 3 and samples.shape[2] == 1 else samples
 
 
-def _decode_with_gdcm(path: Path) -> Samples | None:
+def _decode_with_gdcm(path: Path, number: int) -> Samples | None:
     """The samples as gdcm decodes them, or None when it cannot either or is not installed."""
     try:
         from pydicom import dcmread  # noqa: PLC0415 - only a file that the first codec refuses pays for this
@@ -225,7 +222,7 @@ def _decode_with_gdcm(path: Path) -> Samples | None:
 
         dataset = dcmread(path)
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-        samples, _ = decoder.as_array(dataset, decoding_plugin="gdcm")
+        samples, _ = decoder.as_array(dataset, index=number - 1, decoding_plugin="gdcm")
     except Exception:
         return None
     return samples
