@@ -1,12 +1,14 @@
-"""Pages for people."""
+"""The pages people use: HTML made by Jinja, forms that post and redirect."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.web.auth import GuardedRoute
-from app.web.problems import plain_problem_page as problem_page
-
-router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+from app.web.pages import account
+from app.web.pages.render import problem_page
 
 __all__ = ["problem_page", "router"]
+
+router = APIRouter(include_in_schema=False)
+for _part in (account,):
+    router.include_router(_part.router)

@@ -1,0 +1,98 @@
+"""Signing in and out, and one's own password."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.commands import people
+from app.commands.people import Caller
+from app.errors import NotSignedIn, TooManyRequests, Unprocessable
+from app.records.engine import transaction
+from app.web import sign_in as sessions
+from app.web.auth import GuardedRoute, anyone, signed_in
+from app.web.pages.forms import Posted
+from app.web.pages.render import page, see
+from app.web.problems import problem_headers
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@router.get("/sign-in", dependencies=[anyone()])
+def sign_in_page(request: Request, next: str = "/") -> Response:
+    """Asks for name and password."""
+    return page(request, "sign_in.html", next=sessions.safe_next(next), username="", problem=None)
+
+
+@router.post("/sign-in", dependencies=[anyone()])
+def sign_in(request: Request, form: Posted) -> Response:
+    """Opens a session and leads to where the person wanted to go."""
+    target = sessions.safe_next(form.text("next"))
+    try:
+        signed = sessions.sign_in(request, username=form.text("username"), password=form.secret("password"))
+    except (NotSignedIn, TooManyRequests) as problem:
+        response = page(
+            request,
+            "sign_in.html",
+            status=problem.status,
+            next=target,
+            username=form.text("username"),
+            problem=problem,
+        )
+        if isinstance(problem, TooManyRequests):
+            response.headers.update(problem_headers(problem))
+        return response
+    response = see("/password" if signed.must_change_password else target)
+    sessions.set_session_cookie(response, signed.token)
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(caller: Annotated[Caller, signed_in(with_one_time_password=True)]) -> Response:
+    """Ends the session."""
+    sessions.sign_out(by=caller.actor)
+    response = see("/sign-in")
+    sessions.clear_session_cookie(response)
+    return response
+
+
+@router.get("/password")
+def password_page(request: Request, caller: Annotated[Caller, signed_in(with_one_time_password=True)]) -> Response:
+    """Asks for a new password: by choice, or because the present one was made by somebody else."""
+    return _password(request, caller)
+
+
+@router.post("/password")
+def change_password(
+    request: Request, form: Posted, caller: Annotated[Caller, signed_in(with_one_time_password=True)]
+) -> Response:
+    """The caller's password is the new one and their other sessions have ended."""
+    assert caller.actor.id is not None
+    try:
+        if form.secret("new") != form.secret("again"):
+            raise Unprocessable("The two new passwords are not the same.")
+        with transaction() as session:
+            people.change_password(
+                session,
+                user_id=caller.actor.id,
+                current=form.secret("current"),
+                new=form.secret("new"),
+                by=caller.actor,
+            )
+    except Unprocessable as problem:
+        return _password(request, caller, status=problem.status, problem=problem)
+    return see("/account?changed=1" if not caller.must_change_password else "/")
+
+
+@router.get("/account")
+def account(
+    request: Request, caller: Annotated[Caller, signed_in()], changed: bool = False
+) -> Response:
+    """Who one is here and what one may do."""
+    return page(request, "account.html", caller=caller, changed=changed)
+
+
+def _password(request: Request, caller: Caller, *, status: int = 200, problem: Any = None) -> Response:
+    return page(request, "password.html", caller=caller, status=status, problem=problem)

@@ -1,0 +1,58 @@
+"""Forms of our own pages: read once, each field a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from app.errors import BadRequest
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields of a form; a field that was not sent is empty."""
+
+    fields: tuple[tuple[str, str], ...]
+
+    def text(self, name: str) -> str:
+        """The first value, without the blanks around it."""
+        return next((value.strip() for field, value in self.fields if field == name), "")
+
+    def secret(self, name: str) -> str:
+        """The first value as it was typed."""
+        return next((value for field, value in self.fields if field == name), "")
+
+    def texts(self, name: str) -> list[str]:
+        """All values, as ticked boxes send them."""
+        return [value for field, value in self.fields if field == name]
+
+    def named(self, prefix: str) -> dict[str, str]:
+        """Values of the fields whose names begin so, by the rest of the name."""
+        return {field.removeprefix(prefix): value for field, value in self.fields if field.startswith(prefix)}
+
+    def number(self, name: str) -> int | None:
+        """A whole number, or None where the field is empty; raises BadRequest for anything else."""
+        value = self.text(name)
+        if not value:
+            return None
+        if not value.isascii() or not value.isdecimal() or len(value) > 9:
+            raise BadRequest(f"The field {name} holds a whole number.")
+        return int(value)
+
+    def id(self, name: str) -> UUID:
+        """A UUID; raises BadRequest for anything else."""
+        try:
+            return UUID(self.text(name))
+        except ValueError:
+            raise BadRequest(f"The field {name} holds an id.") from None
+
+
+async def _read(request: Request) -> Form:
+    form = await request.form()
+    return Form(tuple((name, value) for name, value in form.multi_items() if isinstance(value, str)))
+
+
+Posted = Annotated[Form, Depends(_read)]

@@ -1,0 +1,109 @@
+"""From a template and a caller to a page; the only place that knows Jinja."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.commands.people import Caller
+from app.domain.roles import Permission
+from app.errors import Problem
+from app.settings import settings
+from app.web.pages import words
+from app.web.static import static_url
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+
+_environment = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "moment": words.say_moment,
+    "full_moment": words.say_full_moment,
+    "day": words.say_date,
+    "clock": words.say_time,
+    "duration": words.say_duration,
+    "age": words.say_age,
+    "sex": words.say_sex,
+    "person": words.say_name,
+    "state": words.say_state,
+    "lane_sign": words.lane_sign,
+    "lane_name": words.lane_name,
+    "spoken": words.spoken,
+    "lasting": words.lasting,
+    "bytes": words.say_bytes,
+}
+_environment.globals |= {"static": static_url, "use": words.USE, "Permission": Permission}
+
+
+@dataclass(frozen=True)
+class Door:
+    """One entry of the navigation, shown to whoever may pass."""
+
+    address: str
+    name: str
+    permission: Permission
+
+
+DOORS = (
+    Door("/", "Worklist", Permission.READ),
+    Door("/upload", "Upload", Permission.ADMIT),
+    Door("/conflicts", "Conflicts", Permission.RESOLVE_CONFLICTS),
+    Door("/destinations", "Destinations", Permission.MANAGE_DESTINATIONS),
+    Door("/models", "Network", Permission.READ_MODELS),
+    Door("/people", "People", Permission.MANAGE_PEOPLE),
+    Door("/audit", "Audit", Permission.READ_AUDIT),
+    Door("/status", "Status", Permission.READ_OPERATIONS),
+)
+
+
+def doors_of(caller: Caller | None) -> list[Door]:
+    """Where this caller may go."""
+    if caller is None or caller.must_change_password:
+        return []
+    return [door for door in DOORS if caller.actor.may(door.permission)]
+
+
+def page(
+    request: Request, template: str, *, caller: Caller | None = None, status: int = 200, **context: Any
+) -> Response:
+    """The template as a page of this caller; texts are escaped."""
+    html = _environment.get_template(template).render(
+        caller=caller,
+        doors=doors_of(caller),
+        here=request.url.path,
+        site_name=settings().site_name,
+        **context,
+    )
+    return HTMLResponse(html, status_code=status)
+
+
+def fragment(template: str, **context: Any) -> str:
+    """A part of a page."""
+    return _environment.get_template(template).render(**context)
+
+
+def see(address: str) -> Response:
+    """After a POST: the browser goes there with a GET."""
+    return RedirectResponse(address, status_code=303)
+
+
+def problem_page(request: Request, *, problem: Problem, request_id: str | None) -> Response:
+    """A refusal as a page for people."""
+    return page(
+        request,
+        "problem.html",
+        caller=getattr(request.state, "caller", None),
+        status=problem.status,
+        problem=problem,
+        request_id=request_id,
+    )

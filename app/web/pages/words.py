@@ -1,0 +1,155 @@
+"""How the pages say things: moments in the site's zone, durations, ages, names, and the network's lanes."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from app.domain.order import Lane
+from app.domain.states import State
+from app.queries.worklist import in_words
+from app.settings import settings
+
+USE = "For prioritisation only. Not a diagnosis; not a cleared medical device."
+"""Stands on every page that shows a reading."""
+
+_STATES = {
+    State.ADMITTED: "waiting for the network",
+    State.SCREENING: "being screened",
+    State.SCREENED: "to be read",
+    State.WITHHELD: "to be read",
+    State.FAILED: "to be read",
+    State.CLAIMED: "held",
+    State.SIGNED: "signed",
+    State.AMENDED: "amended",
+    State.REOPENED: "reopened",
+}
+_LANES = {
+    Lane.RULE_IN: ("▲", "Rule-in"),
+    Lane.ABSTAIN: ("◆", "Abstain"),
+    Lane.RULE_OUT: ("▽", "Rule-out"),
+}
+_SEXES = {"M": "male", "F": "female", "O": "other"}
+
+
+@lru_cache(maxsize=8)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
+
+
+def local(moment: datetime) -> datetime:
+    """The moment in the site's zone; in UTC where the site names a zone that does not exist."""
+    return moment.astimezone(_zone(settings().time_zone) or UTC)
+
+
+def say_moment(moment: datetime | None) -> str:
+    """`14:05` for today, `21 Nov 14:05` this year, `21 Nov 2025 14:05` before."""
+    if moment is None:
+        return "never"
+    there, today = local(moment), local(datetime.now(UTC))
+    if there.date() == today.date():
+        return f"{there:%H:%M}"
+    if there.year == today.year:
+        return f"{there.day} {there:%b %H:%M}"
+    return f"{there.day} {there:%b %Y %H:%M}"
+
+
+def say_full_moment(moment: datetime) -> str:
+    """`2026-11-22 14:05:09 UTC`, for trails and tooltips."""
+    return f"{local(moment):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def say_date(day: date | str | None) -> str:
+    """`21 Nov 2026`; takes ISO 8601 text too."""
+    if not day:
+        return ""
+    if isinstance(day, str):
+        day = date.fromisoformat(day)
+    return f"{day.day} {day:%b %Y}"
+
+
+def say_time(time: str | None) -> str:
+    """DICOM's TM `140509.1` as `14:05`; what is no TM is left out."""
+    digits = (time or "").replace(":", "")[:4]
+    return f"{digits[:2]}:{digits[2:]}" if len(digits) == 4 and digits.isdecimal() else ""
+
+
+def say_duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
+    minutes = int(max(seconds, 0) // 60)
+    if minutes < 1:
+        return f"{int(max(seconds, 0))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02}"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def say_age(years: float | None) -> str:
+    """`3 y`, `8 mo` below two years, `12 d` below a month; empty where unknown."""
+    if years is None:
+        return ""
+    if years >= 2:
+        return f"{int(years)} y"
+    if years >= 1 / 12:
+        return f"{int(years * 12)} mo"
+    return f"{int(years * 365.25)} d"
+
+
+def say_sex(code: str | None) -> str:
+    """DICOM's M, F, O in a word."""
+    return _SEXES.get((code or "").upper(), "")
+
+
+def say_name(name: str | None) -> str:
+    """DICOM's PN `Doe^Jane^^Dr` as `Doe, Jane (Dr)`; of several scripts (`=`) all that are there."""
+    groups = [_say_group(group) for group in (name or "").split("=")]
+    return " · ".join(dict.fromkeys(group for group in groups if group)) or "No name"
+
+
+def _say_group(group: str) -> str:
+    family, given, middle, prefix, suffix = (*group.split("^"), "", "", "", "", "")[:5]
+    names = " ".join(part.strip() for part in (given, middle) if part.strip())
+    extra = " ".join(part.strip() for part in (prefix, suffix) if part.strip())
+    said = ", ".join(part for part in (family.strip(), names) if part)
+    return f"{said} ({extra})" if extra and said else said
+
+
+def say_state(state: State | str) -> str:
+    """The state of a study for a reader."""
+    return _STATES[State(state)]
+
+
+def lane_sign(lane: Lane | str | None) -> str:
+    """A shape that tells the lanes apart without colour."""
+    return _LANES[Lane(lane)][0] if lane else "○"
+
+
+def lane_name(lane: Lane | str | None) -> str:
+    """The lane's name."""
+    return _LANES[Lane(lane)][1] if lane else "Not read"
+
+
+def spoken(finding: dict[str, Any]) -> str:
+    """The probability in a word: likely, uncertain or unlikely."""
+    return in_words(finding)
+
+
+def lasting(findings: dict[str, Any]) -> dict[str, Any]:
+    """The findings that rank and are confirmed: research outputs left out."""
+    return {name: finding for name, finding in findings.items() if not finding.get("research")}
+
+
+def say_bytes(count: int) -> str:
+    """`1.2 MB`."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count = count / 1000  # type: ignore[assignment]
+    raise AssertionError("unreachable")
