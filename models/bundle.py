@@ -1,0 +1,147 @@
+"""A bundle that is loaded and screens: arrays in, findings with probabilities, lanes and class activation maps out.
+
+Imports no torch: on a processor the network runs through OpenVINO from what the bundle carries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle_file import MANIFEST, unseal
+from models.manifest import BundleRefused, Manifest, from_json
+from models.pixel_gate import refuse_pixels, refuse_shape
+from models.preprocess import PREPROCESSING_VERSION, Float, squash, standardise
+from models.runtime import LARGEST_BATCH, Runtime, start
+
+__all__ = ["Bundle", "BundleRefused", "FindingResult", "ImageScreening", "Manifest", "default_bundle_path"]
+
+Grey = NDArray[np.uint8] | NDArray[np.uint16]
+Lane = Literal["rule-in", "abstain", "rule-out"]
+
+_PREPARING_THREADS = 2
+
+
+@dataclass(frozen=True)
+class FindingResult:
+    """What the network says of one finding in one image. No number here is ever NaN or infinite."""
+
+    probability: float
+    """Calibrated, 0 to 1."""
+    present: bool
+    """Whether the probability reaches the bundle's operating point."""
+    lane: Lane
+    activation_map: tuple[tuple[float, ...], ...]
+    """Contributions to the logit, rows from the top, columns from the left; with the finding's bias they sum to it."""
+    logit: float
+
+
+@dataclass(frozen=True)
+class ImageScreening:
+    """The answer for one image: screened with findings, or withheld with a sentence."""
+
+    outcome: Literal["screened", "withheld"]
+    reason: str | None
+    findings: Mapping[str, FindingResult]
+    urgency: float
+    """0 to 1: the largest probability of a finding that is not research; 0 where withheld."""
+
+
+def default_bundle_path() -> Path:
+    """The bundle that comes with the program."""
+    return Path(__file__).parent / "bundles" / "paediatric-pneumonia-1.bundle"
+
+
+class Bundle:
+    """A network ready to screen; made by `load`."""
+
+    def __init__(self, manifest: Manifest, runtime: Runtime, *, research: bool) -> None:
+        self.manifest = manifest
+        self.runtime = runtime.name
+        self._runtime = runtime
+        self._spoken = [
+            (index, finding) for index, finding in enumerate(manifest.findings) if research or not finding.research
+        ]
+
+    @classmethod
+    def load(
+        cls, path: Path, *, device: str = "auto", research: bool = False, threads: int | None = None
+    ) -> Bundle:
+        """Read, verify and start a bundle; raises `BundleRefused` with a sentence if it must not be used.
+
+        ``device`` is auto, cpu or cuda; ``research`` adds the research findings; ``threads`` limits OpenVINO's threads.
+        """
+        members, sha256 = unseal(Path(path))
+        manifest = from_json(members[MANIFEST], sha256=sha256)
+        if manifest.preprocessing_version != PREPROCESSING_VERSION:
+            raise BundleRefused(
+                f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this program does "
+                f"{PREPROCESSING_VERSION!r}; its answers would be wrong. Train it anew with this version."
+            )
+        return cls(manifest, start(members, manifest, device=device, threads=threads), research=research)
+
+    def screen(self, images: Sequence[Grey]) -> list[ImageScreening]:
+        """One answer per image, in order.
+
+        Images are uint8 or uint16 (rows, columns), full resolution, MONOCHROME2 (bone bright). Nothing about an image raises:
+        what cannot be a radiograph is withheld with a sentence.
+        """
+        answers: list[ImageScreening | None] = [None] * len(images)
+        with ThreadPoolExecutor(_PREPARING_THREADS) as pool:
+            for first in range(0, len(images), LARGEST_BATCH):
+                chunk = range(first, min(first + LARGEST_BATCH, len(images)))
+                prepared = dict(zip(chunk, pool.map(self._prepare, (images[index] for index in chunk)), strict=True))
+                passing = {index: square for index, square in prepared.items() if isinstance(square, np.ndarray)}
+                for index, refused in prepared.items():
+                    if isinstance(refused, str):
+                        answers[index] = _withheld(refused)
+                if passing:
+                    maps = self._runtime.maps(np.stack(list(passing.values()))[:, None])
+                    for index, image_maps in zip(passing, maps, strict=True):
+                        answers[index] = self._answer(image_maps)
+        return [answer for answer in answers if answer is not None]
+
+    def _prepare(self, image: Grey) -> Float | str:
+        """The network's input for an image, or the sentence why there is none."""
+        if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
+            return "The picture is not a grey image with 8 or 16 bits a pixel."
+        refused = refuse_shape(*image.shape)
+        if refused is not None:
+            return refused
+        square = squash(image, side=self.manifest.input_size)
+        return refuse_pixels(square) or standardise(square)
+
+    def _answer(self, maps: Float) -> ImageScreening:
+        """Maps (findings, h, w) of one image to its findings."""
+        if not np.isfinite(maps).all():
+            return _withheld("The network gave no finite answer for this image; it must be read without.")
+        findings = {
+            finding.name: self._finding(finding.name, maps[index], bias=finding.bias, research=finding.research)
+            for index, finding in self._spoken
+        }
+        spoken = [findings[finding.name].probability for _, finding in self._spoken if not finding.research]
+        return ImageScreening("screened", None, findings, max(spoken, default=0.0))
+
+    def _finding(self, name: str, activation: Float, *, bias: float, research: bool) -> FindingResult:
+        logit = float(activation.sum(dtype=np.float64)) + bias
+        calibration, thresholds = self.manifest.calibration[name], self.manifest.thresholds[name]
+        scaled = min(max(calibration.slope * logit + calibration.intercept, -40.0), 40.0)
+        probability = 1 / (1 + math.exp(-scaled))
+        lane: Lane = "abstain"
+        if not research and thresholds.rule_in is not None and probability >= thresholds.rule_in:
+            lane = "rule-in"
+        elif not research and thresholds.rule_out is not None and probability < thresholds.rule_out:
+            lane = "rule-out"
+        rows = tuple(tuple(float(value) for value in row) for row in activation)
+        return FindingResult(probability, probability >= thresholds.operating_point, lane, rows, logit)
+
+
+def _withheld(reason: str) -> ImageScreening:
+    return ImageScreening("withheld", reason, {}, 0.0)

@@ -1,0 +1,120 @@
+"""What a bundle says of itself: findings with their codes, intended use, calibration, thresholds, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+FORMAT_VERSION = 1
+
+
+class BundleRefused(Exception):
+    """The bundle must not be used; the message is a sentence that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class FindingCode:
+    """A finding the network speaks of, with its code for reports."""
+
+    name: str
+    code_value: str
+    code_scheme: str
+    code_meaning: str
+    research: bool = False
+    """Research findings are left out of a screening unless asked for, and never count towards urgency or lane."""
+    bias: float = 0.0
+    """What is added to the sum over the class activation map to give the logit."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logit to probability: 1 / (1 + exp(-(slope * logit + intercept)))."""
+
+    slope: float
+    intercept: float
+    prevalence: float
+    """Share of images with the finding for which the probability is meant."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cuts on the calibrated probability, and what was shown of them on the patients held out of training."""
+
+    operating_point: float
+    """The finding is called present at or above this probability."""
+    rule_in: float | None
+    """Lane rule-in at or above; None when no cut met the bound."""
+    rule_out: float | None
+    """Lane rule-out below; None when no cut met the bound."""
+    confidence: float
+    """Level of the two bounds, one-sided."""
+    rule_in_false_positive_bound: float
+    """At this confidence no more than this share of patients without the finding is ruled in."""
+    rule_out_miss_bound: float
+    """At this confidence no more than this share of patients with the finding is ruled out."""
+    patients_with: int
+    patients_without: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a bundle states; ``sha256`` is that of the whole file and is known only once it is loaded."""
+
+    name: str
+    version: str
+    findings: tuple[FindingCode, ...]
+    intended_use: Mapping[str, Any]
+    """min_age_years, max_age_years (years, max excluded), modalities, body_parts, views."""
+    preprocessing_version: str
+    input_size: int
+    calibration: Mapping[str, Calibration]
+    thresholds: Mapping[str, Thresholds]
+    agreement: Mapping[str, Any]
+    """Seed and logits in fp32 on phantoms made from the seed: what a runtime must reproduce before it may speak."""
+    provenance: Mapping[str, Any]
+    format_version: int = FORMAT_VERSION
+    sha256: str = ""
+
+
+def to_json(manifest: Manifest) -> bytes:
+    """UTF-8 JSON with sorted keys, without the file's hash."""
+    document = asdict(manifest)
+    del document["sha256"]
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False).encode()
+
+
+def from_json(content: bytes, *, sha256: str) -> Manifest:
+    """The manifest; raises `BundleRefused` when it is not one this program understands."""
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise BundleRefused(f"The bundle's manifest is not JSON ({error}); the file is damaged.") from error
+    stated = document.get("format_version") if isinstance(document, dict) else None
+    if stated != FORMAT_VERSION:
+        raise BundleRefused(
+            f"The bundle has format {stated!r} and this program reads format {FORMAT_VERSION}; "
+            "use a bundle made by this version's `firstread train`."
+        )
+    try:
+        findings = tuple(FindingCode(**finding) for finding in document["findings"])
+        manifest = Manifest(
+            **(document | {
+                "findings": findings,
+                "calibration": {name: Calibration(**value) for name, value in document["calibration"].items()},
+                "thresholds": {name: Thresholds(**value) for name, value in document["thresholds"].items()},
+                "sha256": sha256,
+            })
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        known = ", ".join(field.name for field in fields(Manifest))
+        raise BundleRefused(f"The bundle's manifest lacks or misnames a part ({error}); it needs {known}.") from error
+    names = [finding.name for finding in findings]
+    if not names or len(set(names)) != len(names):
+        raise BundleRefused("The bundle names no finding, or one twice; it cannot be used.")
+    if set(names) != set(manifest.calibration) or set(names) != set(manifest.thresholds):
+        raise BundleRefused(
+            "The bundle's findings, calibrations and thresholds speak of different labels; it cannot be used."
+        )
+    return manifest

@@ -1,0 +1,160 @@
+"""Where the network runs: OpenVINO on a processor, torch on a GPU. Either gives class activation maps for a batch."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
+from models.manifest import BundleRefused, Manifest
+from models.phantom import phantom
+from models.preprocess import Float, prepare
+
+LARGEST_BATCH = 16
+AGREEMENT_TOLERANCE = 0.02
+"""Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms."""
+
+
+class Runtime(Protocol):
+    """Maps a batch, float32 (n, 1, side, side), to class activation maps, float32 (n, findings, h, w)."""
+
+    name: str
+
+    def maps(self, batch: Float) -> Float: ...
+
+
+class OpenVinoRuntime:
+    """The network on a processor, in one precision."""
+
+    def __init__(self, members: Mapping[str, bytes], *, precision: str, threads: int | None = None) -> None:
+        import openvino
+
+        core = openvino.Core()
+        weights = np.frombuffer(members[IR_BIN], dtype=np.uint8)
+        model = core.read_model(model=io.BytesIO(members[IR_XML]), weights=io.BytesIO(weights.tobytes()))
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
+        }
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._request = self._compiled.create_infer_request()
+        self.name = f"openvino/CPU {precision}"
+
+    def maps(self, batch: Float) -> Float:
+        self._request.infer([np.ascontiguousarray(batch)])
+        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+
+
+class TorchRuntime:
+    """The network through torch, from the same weights: on a GPU in bf16, channels last; on a processor in fp32."""
+
+    def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
+        import torch
+        from safetensors.torch import load
+
+        from models.network import Network
+
+        self._torch = torch
+        self._device = torch.device(device)
+        network = Network(findings)
+        network.load_state_dict(load(members[WEIGHTS]), strict=True)
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._half = self._device.type == "cuda"
+        self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
+
+    def maps(self, batch: Float) -> Float:
+        torch = self._torch
+        images = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device, memory_format=torch.channels_last)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
+        ):
+            maps = self._network(images)
+        result: NDArray[np.float32] = maps.float().cpu().numpy()
+        return result
+
+
+def start(members: Mapping[str, bytes], manifest: Manifest, *, device: str, threads: int | None = None) -> Runtime:
+    """The fastest runtime that gives the bundle's own answers on the phantoms; raises `BundleRefused` if none does.
+
+    ``device`` is auto, cpu or cuda. auto takes a GPU where torch is installed and sees one.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is auto, cpu or cuda, not {device!r}")
+    if device == "cuda" or (device == "auto" and _gpu_is_likely()):
+        runtime = _on_gpu(members, manifest, required=device == "cuda")
+        if runtime is not None:
+            return runtime
+    worst = 0.0
+    for precision in _precisions():
+        try:
+            on_processor = OpenVinoRuntime(members, precision=precision, threads=threads)
+        except RuntimeError as error:
+            raise BundleRefused(f"OpenVINO cannot load the bundle's network: {str(error).splitlines()[0]}") from error
+        worst = disagreement(on_processor, manifest)
+        if worst <= AGREEMENT_TOLERANCE:
+            return on_processor
+    raise BundleRefused(
+        f"The bundle's network gives other answers here than where it was made (by {worst:.3f} in probability); "
+        "it must not be used on this machine."
+    )
+
+
+def _precisions() -> tuple[str, ...]:
+    import openvino
+
+    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("bf16", "fp32") if "BF16" in capable else ("fp32",)
+
+
+def _gpu_is_likely() -> bool:
+    """Whether importing torch (seconds, hundreds of megabytes) can be worth it: the driver's device file is there."""
+    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/nvidia0")
+
+
+def _on_gpu(members: Mapping[str, bytes], manifest: Manifest, *, required: bool) -> Runtime | None:
+    try:
+        import torch
+
+        available = torch.cuda.is_available()
+    except ImportError:
+        available = False
+    if available:
+        runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda")
+        if disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE:
+            return runtime
+    if required:
+        raise BundleRefused(
+            "No GPU gives the bundle's answers on this machine; use device cpu, or auto to take whatever works."
+        )
+    return None
+
+
+def agreement_batch(manifest_seed: int, count: int, *, side: int) -> Float:
+    """The phantoms on which runtimes are compared, prepared: float32 (count, 1, side, side)."""
+    drawn = [phantom(manifest_seed + index, opacity=index % 2 == 1) for index in range(count)]
+    return np.stack([prepare(image, side=side) for image in drawn])[:, None]
+
+
+def disagreement(runtime: Runtime, manifest: Manifest) -> float:
+    """Largest difference in calibrated probability between this runtime and the fp32 logits the bundle states; inf for NaN."""
+    expected = np.asarray(manifest.agreement["logits"], dtype=np.float64)
+    batch = agreement_batch(int(manifest.agreement["seed"]), len(expected), side=manifest.input_size)
+    bias = np.asarray([finding.bias for finding in manifest.findings])
+    maps = runtime.maps(batch)
+    if maps.ndim != 4 or maps.shape[:2] != expected.shape:
+        return float("inf")
+    logits = maps.sum(axis=(2, 3), dtype=np.float64) + bias
+    worst = 0.0
+    for index, finding in enumerate(manifest.findings):
+        fit = manifest.calibration[finding.name]
+        pair = [1 / (1 + np.exp(-(fit.slope * z[:, index] + fit.intercept))) for z in (logits, expected)]
+        worst = max(worst, float(np.abs(pair[0] - pair[1]).max()))
+    return worst if np.isfinite(worst) and np.isfinite(logits).all() else float("inf")

