@@ -56,7 +56,7 @@ class DecoderPool:
             thread.start()
 
     def presentation(self, path: Path, media_type: str, *, preview_side: int = 1024) -> Future[Presentation]:
-        """The image as a person should first see it, and a preview JPEG of at most `preview_side` pixels a side."""
+        """The image as a person should first see it, and a preview JPEG that fits `preview_side` (0: none)."""
         return self._submit(
             "presentation", path, _presentation, media_type=media_type, preview_side=preview_side
         )

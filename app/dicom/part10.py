@@ -37,6 +37,7 @@ pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\b")
 
+PREAMBLE = b"\0" * 128 + b"DICM"
 HEADER_BYTES = 16 * 2**20
 """The most bytes a header may have in all; the headers of real radiographs have 2 to 200 kB."""
 HEADER_READS = 250_000
@@ -64,12 +65,14 @@ class PixelElement:
 
 @dataclass(frozen=True)
 class OpenedDicom:
-    """A dataset up to its pixels; `stream` is the file, or its inflated copy, and closes with the context."""
+    """A dataset up to its pixels. `stream` is the file, or its inflated copy, and closes with the context;
+    `dataset_offset` is where the (perhaps deflated) dataset begins in the file."""
 
     dataset: Dataset
     file_meta: Dataset
     transfer_syntax: str
     big_endian: bool
+    dataset_offset: int
     stream: IO[bytes]
     pixels: PixelElement | None
 
@@ -128,15 +131,16 @@ def open_dicom(path: Path) -> Iterator[OpenedDicom]:
         except Exception as error:
             raise _refusal(counted, error) from error
         syntax = str(file_meta.get("TransferSyntaxUID") or "").strip("\0 ")
+        offset = file.tell()
         if syntax == DeflatedExplicitVRLittleEndian:
             with tempfile.SpooledTemporaryFile(max_size=8 * 2**20) as inflated:
                 _inflate(file, cast("IO[bytes]", inflated))
-                yield _open_dataset(cast("IO[bytes]", inflated), file_meta, syntax)
+                yield _open_dataset(cast("IO[bytes]", inflated), file_meta, syntax, offset)
         else:
-            yield _open_dataset(file, file_meta, syntax)
+            yield _open_dataset(file, file_meta, syntax, offset)
 
 
-def _open_dataset(stream: IO[bytes], file_meta: Dataset, syntax: str) -> OpenedDicom:
+def _open_dataset(stream: IO[bytes], file_meta: Dataset, syntax: str, offset: int) -> OpenedDicom:
     implicit, little = _encoding(stream, syntax)
     counted = _CountedStream(stream)
     try:
@@ -146,7 +150,7 @@ def _open_dataset(stream: IO[bytes], file_meta: Dataset, syntax: str) -> OpenedD
     if not syntax:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         syntax = ImplicitVRLittleEndian if implicit else explicit
-    return OpenedDicom(dataset, file_meta, syntax, not little, stream, pixels)
+    return OpenedDicom(dataset, file_meta, syntax, not little, offset, stream, pixels)
 
 
 def _read(

@@ -33,11 +33,15 @@ def interpret(path: Path, media_type: str) -> Interpretation:
 
 
 def present(path: Path, media_type: str, *, preview_side: int) -> Presentation:
-    """Decode, window and preview one image."""
+    """Decode, window and preview one image; a `preview_side` of 0 leaves the preview out."""
     interpretation = interpret(path, media_type)
     brightness, notices = _first_brightness(interpretation)
     grey = apply_table(interpretation, brightness)
-    preview = encode(fit(grey, preview_side, preview_side), picture_format="jpeg", quality=PREVIEW_QUALITY)
+    preview = b""
+    if preview_side > 0:
+        preview = encode(
+            fit(grey, preview_side, preview_side), picture_format="jpeg", quality=PREVIEW_QUALITY
+        )
     return Presentation(grey, preview, grey.shape[0], grey.shape[1], (*interpretation.notices, *notices))
 
 
