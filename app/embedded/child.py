@@ -35,8 +35,9 @@ class Child:
     """One running program. Starting it twice is a mistake; a restart is a new Child.
 
     It leads a process group of its own, so that a Ctrl-C at the terminal reaches only this process, which
-    then stops the children in its own order. On Linux the kernel sends it `death_signal` when the *thread*
-    that made it ends: create children from the main thread.
+    then stops the children in its own order. Both of its outputs go to `log`, or standard output to the
+    descriptor `output`. On Linux the kernel sends it `death_signal` when the *thread* that made it ends:
+    create children from the main thread.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Child:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        output: int | None = None,
     ) -> None:
         sink: IO[bytes] | int = subprocess.DEVNULL
         if log is not None:
@@ -57,8 +59,8 @@ class Child:
             self._process = subprocess.Popen(
                 [os.fspath(part) for part in command],
                 stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
+                stdout=sink if output is None else output,
+                stderr=sink,
                 cwd=cwd,
                 env=env,
                 pass_fds=pass_fds,

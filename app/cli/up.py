@@ -1,0 +1,198 @@
+"""`firstread up`: everything on one machine, as children of this process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from app.embedded.child import Child
+from app.embedded.home import Home
+from app.embedded.listener import address_of, listen
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.refusal import CannotStart, StartCancelled
+from app.embedded.signals import Signals
+from app.embedded.supervisor import Program, Server, Supervisor, parent_gone
+from app.embedded.valkey import EmbeddedValkey
+from app.settings import Settings, settings
+
+_WEB_SECONDS = 60.0
+_TRIM_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `firstread prepare` made."""
+
+    first: bool
+    one_time_password: str | None
+    samples: int
+
+
+def up(*, until_parent_ends: bool) -> None:
+    """Runs until somebody asks for the end; then nothing that was started here runs any more.
+
+    Raises CannotStart with a sentence when it could not start; nothing runs then either.
+    """
+    started = time.monotonic()
+    parent = os.getppid()
+    signals = Signals()
+    signals.listen()
+    configured = settings()
+    home = Home(configured.home)
+    home.open()
+    supervisor = Supervisor(signals=signals, say=say)
+    listener: socket.socket | None = None
+    try:
+        listener = listen(configured.host, configured.port)
+        say(f"FirstRead starts; its data is in {home.folder}.")
+        _start_servers(configured, home, supervisor, signals, listener)
+        prepared = _prepare(home, signals)
+        if prepared.one_time_password is not None:
+            _tell_password(prepared.one_time_password)
+        _start_programs(home, supervisor, signals, listener)
+        _tell_ready(address_of(listener), prepared, home, time.monotonic() - started)
+        supervisor.watch(every_second=_chores(home, signals, parent if until_parent_ends else None))
+    except StartCancelled:
+        pass
+    finally:
+        if signals.requested():
+            say("FirstRead stops ...")
+        if listener is not None:
+            listener.close()
+        supervisor.stop()
+        home.close()
+    say("FirstRead has stopped; its data stays.")
+
+
+def _chores(home: Home, signals: Signals, parent: int | None) -> Callable[[], None]:
+    """What there is to do beside watching: ends with `parent`, keeps the logs short."""
+    trimmed = time.monotonic()
+
+    def every_second() -> None:
+        nonlocal trimmed
+        if parent is not None and parent_gone(parent):
+            signals.request()
+        if time.monotonic() - trimmed > _TRIM_SECONDS:
+            home.trim_logs()
+            trimmed = time.monotonic()
+
+    return every_second
+
+
+def say(text: str) -> None:
+    """One line at the terminal; a terminal that is gone is no reason to fail."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError):
+        pass
+
+
+def _start_servers(
+    configured: Settings, home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket
+) -> None:
+    """Database and broker answer, and commands find them; those configured by address are used as they
+    are.
+    """
+    database_url, broker_url = configured.database_url, configured.broker_url
+    if database_url is None:
+        postgres = EmbeddedPostgres(home.postgres, log=home.log("postgres"))
+        supervisor.start(Server("PostgreSQL", postgres, signals=signals))
+        database_url = postgres.url
+        if postgres.outside is not None:
+            say(
+                f"The database lies in {postgres.outside}: PostgreSQL cannot run as root, and no other user "
+                f"can reach {home.folder}."
+            )
+    if broker_url is None:
+        valkey = EmbeddedValkey(home.valkey, log=home.log("valkey"))
+        supervisor.start(Server("Valkey", valkey, signals=signals))
+        broker_url = valkey.url
+        if valkey.moved_aside is not None:
+            say(
+                f"The broker's data could not be read and is now in {valkey.moved_aside}; nothing is lost "
+                "by that."
+            )
+    home.publish(
+        database_url=database_url, broker_url=broker_url, url=address_of(listener), pid=str(os.getpid())
+    )
+
+
+def _prepare(home: Home, signals: Signals) -> Prepared:
+    """The database is migrated and the service has its first administrator."""
+    reader, writer = os.pipe()
+    log = home.log("prepare")
+    try:
+        child = Child(_command("prepare", "--json"), log=log, output=writer)
+    finally:
+        os.close(writer)
+    with os.fdopen(reader) as said:
+        try:
+            while child.wait(0.02) is None:
+                if signals.requested():
+                    raise StartCancelled
+        finally:
+            code = child.stop(())
+        if code != 0:
+            last = Program("", (), log=log).last_words()
+            told = code == 1 and last.endswith(".")
+            raise CannotStart(last if told else f"The database was not prepared ({last}); {log} says more.")
+        return Prepared(**json.loads(said.read()))
+
+
+def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket) -> None:
+    """Workers and web server run, and the web server answers. The last one started is the first one
+    stopped.
+    """
+    supervisor.start(Program("screening worker", _command("worker"), log=home.log("worker")))
+    supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
+    web = Program(
+        "web server",
+        _command("web", "--fd", str(listener.fileno())),
+        log=home.log("web"),
+        pass_fds=(listener.fileno(),),
+    )
+    supervisor.start(web)
+    deadline = time.monotonic() + _WEB_SECONDS
+    while not _answers(address_of(listener)):
+        if (how := web.ended()) is not None or time.monotonic() > deadline:
+            raise CannotStart(
+                f"The web server did not start ({how or 'no answer'}); {home.log('web')} says more."
+            )
+        if signals.requested():
+            raise StartCancelled
+        signals.wait(0.05)
+
+
+def _answers(url: str) -> bool:
+    """Whether the web server says that it lives."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=0.5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _tell_password(password: str) -> None:
+    say(f"First sign-in: user admin, one-time password {password} (shown only now).")
+
+
+def _tell_ready(url: str, prepared: Prepared, home: Home, seconds: float) -> None:
+    if prepared.samples:
+        say(f"{prepared.samples} sample studies are on the worklist: generated phantoms, not patients.")
+    say(f"Ready after {seconds:.1f} s: {url} (logs in {home.logs}; Ctrl-C stops everything)")
+
+
+def _command(*words: str) -> Sequence[str]:
+    """Our own command line in this very environment; -P keeps the working folder's modules out of it."""
+    return (sys.executable, "-P", "-m", "app.cli", *words)

@@ -1,0 +1,58 @@
+"""The listening socket of the web server, opened by the supervisor and handed down.
+
+So a port in use is told before anything is started, and requests wait while the web process is started again.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from app.embedded.refusal import CannotStart
+
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes any free one. Raises CannotStart with a sentence."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError):
+        raise CannotStart(
+            f"{host!r} is no address of this machine; set FIRSTREAD_HOST to one, such as 127.0.0.1 or "
+            "0.0.0.0."
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotStart(_sentence(error, host, port)) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL under which a browser on this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104, compared, not bound
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _sentence(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} on {host} is in use by another program; stop it, or choose another port, "
+            f"for example with PORT={port + 1 if port < 65535 else 8000}."
+        )
+    if error.errno == errno.EACCES:
+        return f"This user may not listen on port {port}; choose one above 1023, for example with PORT=8000."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"{host} is no address of this machine; set FIRSTREAD_HOST to one, such as 127.0.0.1 or 0.0.0.0."
+        )
+    return f"The web server cannot listen on {host}, port {port}: {error.strerror}."
