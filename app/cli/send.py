@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,9 +102,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Parcel]:
 def _phantoms(count: int, first_seed: int) -> Iterator[Parcel]:
     for seed in range(first_seed, first_seed + count):
         style = PHANTOM_STYLES[seed % len(PHANTOM_STYLES)]
-        yield Parcel(
-            f"phantom {seed} ({style})", lambda seed=seed, style=style: write_phantom(style=style, seed=seed)
-        )
+        yield Parcel(f"phantom {seed} ({style})", partial(write_phantom, style=style, seed=seed))
 
 
 def _send_all(client: httpx.Client, parcels: Sequence[Parcel], connections: int) -> list[Answer]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
+from celery.platforms import SecurityWarning
+
 from app import queue
 from app.cli.logs import configure_logs
 from app.settings import settings
@@ -12,21 +16,24 @@ def screening() -> None:
 
     One thread, in this very process: CUDA cannot start again after a fork, and the network is loaded once.
     """
-    _run("screening", "--queues", queue.SCREENING_QUEUE, "--concurrency", "1", "--hostname", "screening@%h")
+    _run("--queues", queue.SCREENING_QUEUE, "--concurrency", "1", "--hostname", "screening@%h")
 
 
 def duty() -> None:
     """Sweeps and delivers until SIGTERM, and rings for the sweeps itself (beat). One per site is enough, two
     do no harm: every task may run twice.
     """
-    _run("duty", "--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--beat", "--hostname", "duty@%h")
+    _run("--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--beat", "--hostname", "duty@%h")
 
 
-def _run(_name: str, *options: str) -> None:
+def _run(*options: str) -> None:
     configured = settings()
     configure_logs(configured)
     queue.configure(configured)
     import worker.main  # noqa: F401  (registers the tasks)
+
+    # root in a container or on a trial machine is expected; no message is ever unpickled here
+    warnings.filterwarnings("ignore", category=SecurityWarning)
 
     queue.queue.worker_main(
         [
