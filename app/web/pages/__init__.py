@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.web.pages import account
+from app.web.pages import account, study, worklist
 from app.web.pages.render import problem_page
 
 __all__ = ["problem_page", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (account,):
+for _part in (account, study, worklist):
     router.include_router(_part.router)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.commands import people
-from app.commands.people import Caller
+from app.domain.roles import Caller
 from app.errors import NotSignedIn, TooManyRequests, Unprocessable
 from app.records.engine import transaction
 from app.web import sign_in as sessions
@@ -59,7 +59,9 @@ def sign_out(caller: Annotated[Caller, signed_in(with_one_time_password=True)]) 
 
 
 @router.get("/password")
-def password_page(request: Request, caller: Annotated[Caller, signed_in(with_one_time_password=True)]) -> Response:
+def password_page(
+    request: Request, caller: Annotated[Caller, signed_in(with_one_time_password=True)]
+) -> Response:
     """Asks for a new password: by choice, or because the present one was made by somebody else."""
     return _password(request, caller)
 
@@ -87,9 +89,7 @@ def change_password(
 
 
 @router.get("/account")
-def account(
-    request: Request, caller: Annotated[Caller, signed_in()], changed: bool = False
-) -> Response:
+def account(request: Request, caller: Annotated[Caller, signed_in()], changed: bool = False) -> Response:
     """Who one is here and what one may do."""
     return page(request, "account.html", caller=caller, changed=changed)
 

@@ -10,8 +10,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from app.commands.people import Caller
-from app.domain.roles import Permission
+from app.domain.roles import Caller, Permission
 from app.errors import Problem
 from app.settings import settings
 from app.web.pages import words

@@ -1,0 +1,91 @@
+"""What the viewer is told of each image of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.queries.studies import ImageShown, StudyShown
+from app.web.pages.words import lasting, say_age, say_date, say_name, say_sex, say_time
+
+_LATERALITY = {"R": "right", "L": "left", "B": "both", "U": "unpaired"}
+
+
+def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
+    """One JSON object per image, as `StudyImage` in app/web/viewer/src/source.ts declares it."""
+    return [_picture(study, image, number) for number, image in enumerate(study.images, start=1)]
+
+
+def state_of(image: ImageShown) -> tuple[str, str | None]:
+    """A word for the strip of images, and the sentence why the network has not read this one."""
+    if image.superseded:
+        return "superseded", "Superseded by a later version of its header; kept, not read."
+    if image.outcome == "screened":
+        return "read by the network", None
+    if image.outcome in ("withheld", "failed"):
+        return "not read", f"Not read by the network. {image.reason or ''}".strip()
+    return "not yet read", "Not yet read by the network."
+
+
+def _picture(study: StudyShown, image: ImageShown, number: int) -> dict[str, Any]:
+    address = f"/api/v1/images/{image.image_id}"
+    state, not_read = state_of(image)
+    return {
+        "id": str(image.image_id),
+        "name": _name(image, number),
+        "state": state,
+        "preview": f"{address}/preview" if image.preview_sha256 else None,
+        "info": f"{address}/pixels/info",
+        "pixels": f"{address}/pixels",
+        "rows": image.rows,
+        "columns": image.columns,
+        "spacing": image.header.get("pixel_spacing") or image.header.get("imager_pixel_spacing"),
+        "overlay": _overlay(study, image),
+        "heat": [
+            {"finding": name, "map": finding["activation_map"]}
+            for name, finding in lasting(image.findings).items()
+            if finding.get("activation_map")
+        ],
+        "notRead": not_read,
+    }
+
+
+def _name(image: ImageShown, number: int) -> str:
+    return f"{number}: {image.view_position or image.file_name or 'view not stated'}"
+
+
+def _overlay(study: StudyShown, image: ImageShown) -> dict[str, list[str]]:
+    """The corners, from the image's own header: the reader must see what the picture says of itself."""
+    header = image.header
+    sex, age = say_sex(header.get("patient_sex")), say_age(header.get("age_years"))
+    born = say_date(header.get("patient_birth_date"))
+    patient = " · ".join(
+        part for part in (age or "age unknown", sex, f"born {born}" if born else "") if part
+    )
+    day = say_date(header.get("study_date"))
+    laterality = _LATERALITY.get((header.get("image_laterality") or "").upper(), "")
+    top_left = [say_name(header.get("patient_name")), header.get("patient_id") or "no patient ID", patient]
+    top_right = [
+        header.get("institution_name") or "",
+        header.get("study_description") or header.get("series_description") or "",
+        " ".join(part for part in (day, say_time(header.get("study_time"))) if part) or "date not stated",
+        header.get("station_name") or "",
+    ]
+    view = image.view_position or "view not stated"
+    bottom_left = [
+        view if not laterality else f"{view} · {laterality}",
+        " · ".join(part for part in (header.get("modality") or "", _spacing(header)) if part),
+        f"{image.columns} × {image.rows}" if image.columns and image.rows else "",
+    ]
+    return {
+        "topLeft": top_left,
+        "topRight": [line for line in top_right if line],
+        "bottomLeft": [line for line in bottom_left if line],
+    }
+
+
+def _spacing(header: dict[str, Any]) -> str:
+    if header.get("pixel_spacing"):
+        return f"{header['pixel_spacing'][0]:g} mm/pixel"
+    if header.get("imager_pixel_spacing"):
+        return f"{header['imager_pixel_spacing'][0]:g} mm/pixel at the detector"
+    return ""

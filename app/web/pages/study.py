@@ -1,0 +1,255 @@
+"""The study page: the radiograph, what the network says, what the reader says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app import queue
+from app.commands import audit, review, screening
+from app.commands.review import Statement
+from app.domain.roles import Caller, Permission
+from app.domain.states import State
+from app.errors import BadRequest, Conflict, Forbidden, Problem, Unprocessable
+from app.queries import studies, worklist
+from app.queries.bundles import bundles
+from app.queries.studies import StudyShown
+from app.records.engine import transaction
+from app.settings import settings
+from app.web.auth import GuardedRoute, require
+from app.web.pages.forms import Form, Posted
+from app.web.pages.pictures import pictures_of
+from app.web.pages.render import page, see
+from app.web.pages.words import lasting, say_moment
+
+router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
+
+_WITHOUT_BUNDLE = ("pneumonia",)
+"""What a reader is asked about before the site has a bundle that names its findings."""
+_DONE = (State.SIGNED, State.AMENDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What the reader had filled in when a form was refused; it is shown again."""
+
+    findings: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
+    changes: tuple[str, ...] = ()
+
+
+@router.get("")
+def study_page(
+    request: Request,
+    study_id: UUID,
+    caller: Annotated[Caller, require(Permission.READ)],
+    signed: UUID | None = None,
+) -> Response:
+    """The study as it stands; looking at it is audited."""
+    return _study(request, study_id, caller, signed=signed, audited=True)
+
+
+@router.get("/now")
+def now(
+    study_id: UUID, caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)]
+) -> dict[str, str | int | None]:
+    """What an open page compares itself with."""
+    with transaction() as session:
+        [entry] = worklist.entries(session, study_ids=[study_id]) or [None]
+    if entry is None:
+        return {"revision": None, "state": None, "held_by": None, "held": None}
+    held = None
+    if entry.held_by:
+        holder = "you" if entry.held_by == caller.actor.name else entry.held_by
+        held = f"Held by {holder} until {say_moment(entry.held_until)}."
+    return {"revision": entry.revision, "state": entry.state.value, "held_by": entry.held_by, "held": held}
+
+
+@router.post("/claim")
+def claim(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The caller holds the study; again prolongs it."""
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=caller.actor, minutes=settings().claim_minutes)
+    return see(f"/studies/{study_id}")
+
+
+@router.post("/release")
+def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The study is free again."""
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=caller.actor)
+    return see("/")
+
+
+@router.post("/retry")
+def retry(
+    study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW, Permission.READ_OPERATIONS)]
+) -> Response:
+    """A failed or withheld study is screened again."""
+    with transaction() as session:
+        due = screening.retry(session, study_id=study_id)
+        if due:
+            audit.record(session, action="study.retry-asked", by=caller.actor, study_id=study_id)
+    if due:
+        queue.ring(queue.SCREEN, str(study_id))
+    return see(f"/studies/{study_id}")
+
+
+@router.post("/review")
+def sign(
+    request: Request, study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
+) -> Response:
+    """Signs or amends, and opens the next study; what was refused is shown with all that was filled in."""
+    confirm = form.text("action") == "confirm"
+    findings = {} if confirm else form.named("finding:")
+    comment = "" if confirm else form.text("comment")
+    revision = form.number("revision")
+    if revision is None:
+        raise BadRequest("The form lacks the study's revision. Load the page again.")
+    try:
+        with transaction() as session:
+            signed = review.sign(
+                session,
+                study_id=study_id,
+                by=caller.actor,
+                revision=revision,
+                confirm=confirm,
+                findings=_statements(findings),
+                comment=comment,
+            )
+            next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+    except (Conflict, Forbidden, Unprocessable) as problem:
+        if _was_done(study_id, caller, revision=revision, confirm=confirm, findings=findings, comment=comment):
+            return see(f"/studies/{study_id}")
+        draft = Draft(
+            findings=findings,
+            comment=form.text("comment"),
+            changes=_changes(study_id, caller, since=_moment(form)),
+        )
+        return _study(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
+    if signed.state is State.AMENDED:
+        return see(f"/studies/{study_id}")
+    return see(f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
+
+
+def _study(
+    request: Request,
+    study_id: UUID,
+    caller: Caller,
+    *,
+    status: int = 200,
+    audited: bool = False,
+    problem: Problem | None = None,
+    draft: Draft | None = None,
+    signed: UUID | None = None,
+) -> Response:
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=caller.actor)
+        known = bundles(session)
+        next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+        if audited:
+            audit.record(session, action="study.viewed", by=caller.actor, study_id=study_id)
+    read_with = next(
+        (bundle for bundle in known if shown.reading and bundle.sha256 == shown.reading.bundle_sha256), None
+    )
+    active = next((bundle for bundle in known if bundle.active), None)
+    return page(
+        request,
+        "study.html",
+        caller=caller,
+        status=status,
+        study=shown,
+        entry=shown.entry,
+        bundle=read_with,
+        names=_names_of_findings(shown, active.manifest if active else {}),
+        pictures=pictures_of(shown),
+        done=shown.entry.state in _DONE,
+        may_review=caller.actor.may(Permission.REVIEW),
+        statements=[statement.value for statement in Statement],
+        draft=draft or _standing(shown),
+        problem=problem,
+        next_id=next_id,
+        signed=signed,
+        shown_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _standing(shown: StudyShown) -> Draft:
+    """An amendment begins with what stands."""
+    if not shown.reviews:
+        return Draft()
+    return Draft(findings={name: str(said) for name, said in shown.reviews[0].findings.items()})
+
+
+def _names_of_findings(shown: StudyShown, manifest: dict[str, object]) -> list[str]:
+    """What the reader is asked about: what the network spoke of, else what the active bundle knows."""
+    names = list(lasting(shown.reading.findings)) if shown.reading else []
+    if not names:
+        known = manifest.get("findings")
+        if isinstance(known, list):
+            names = [str(finding["name"]) for finding in known if not finding.get("research")]
+    for reviewed in shown.reviews[:1]:
+        names += [name for name in reviewed.findings if name not in names]
+    return names or list(_WITHOUT_BUNDLE)
+
+
+def _statements(findings: dict[str, str]) -> dict[str, Statement]:
+    try:
+        return {name: Statement(value) for name, value in findings.items()}
+    except ValueError:
+        raise BadRequest("A finding is present, absent or uncertain.") from None
+
+
+def _was_done(
+    study_id: UUID,
+    caller: Caller,
+    *,
+    revision: int,
+    confirm: bool,
+    findings: dict[str, str],
+    comment: str,
+) -> bool:
+    """True where the same press has already signed: a button pressed twice does its work once."""
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=caller.actor)
+    if not shown.reviews or shown.entry.revision != revision + 1 or shown.entry.state not in _DONE:
+        return False
+    last = shown.reviews[0]
+    said_the_same = last.verdict == "confirmed" if confirm else last.findings == findings
+    return last.reviewer_name == caller.actor.name and said_the_same and last.comment == comment
+
+
+def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple[str, ...]:
+    """What has happened to the study since the reader's page was made, in sentences."""
+    if since is None:
+        return ()
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=caller.actor)
+    changes = [
+        f"{reviewed.reviewer_name} {'amended' if reviewed.amends else 'signed'} at {say_moment(reviewed.signed_at)}: "
+        + ", ".join(f"{name} {said}" for name, said in reviewed.findings.items())
+        + "."
+        for reviewed in reversed(shown.reviews)
+        if reviewed.signed_at > since
+    ]
+    new_images = sum(image.arrived_at > since for image in shown.images)
+    if new_images:
+        changes.append(f"{new_images} new image{'s' if new_images > 1 else ''} arrived.")
+    if shown.reading and shown.reading.read_at > since:
+        changes.append(f"The network read it anew at {say_moment(shown.reading.read_at)}.")
+    if shown.entry.held_by and shown.entry.held_by != caller.actor.name:
+        changes.append(f"{shown.entry.held_by} holds it until {say_moment(shown.entry.held_until)}.")
+    return tuple(changes)
+
+
+def _moment(form: Form) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(form.text("shown_at"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

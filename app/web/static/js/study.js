@@ -1,0 +1,111 @@
+// The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
+
+import { csrf, isTyping } from "./page.js";
+
+const room = document.getElementById("content");
+const study = room.dataset.study;
+const viewer = document.getElementById("viewer");
+const correction = document.getElementById("correction");
+const correct = document.getElementById("correct");
+const confirmForm = document.getElementById("confirm");
+const held = document.getElementById("held");
+const PAINTED_FOR = 500;
+
+// Signing keys act only once the image has been on the screen for half a second.
+let paintedAt = viewer.dataset.painted ? performance.now() : null;
+viewer.addEventListener("radiograph-painted", () => (paintedAt ??= performance.now()));
+const hasBeenSeen = () => paintedAt !== null && performance.now() - paintedAt >= PAINTED_FOR;
+
+function sign(form) {
+  if (form && !form.dataset.sent && !changed()) form.requestSubmit();
+}
+
+function changed() {
+  return !document.getElementById("changed").hidden;
+}
+
+// Opening the correction is the first thing a reader does to a study: it claims it.
+let claimed = false;
+
+async function openCorrection() {
+  correction.open = true;
+  document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
+  (correct.querySelector("input[type=radio]:checked") ?? correct.querySelector("input[type=radio]"))?.focus({
+    preventScroll: true,
+  });
+  correction.scrollIntoView({ block: "nearest" });
+  if (claimed || ["signed", "amended"].includes(room.dataset.state)) return;
+  claimed = true;
+  await fetch(`/studies/${study}/claim`, {
+    method: "POST",
+    headers: { "X-CSRF-Token": csrf(), Accept: "application/json" },
+    redirect: "manual",
+  }).catch(() => null);
+  await compare();
+}
+
+document.querySelector("[data-correct]")?.addEventListener("click", () => void openCorrection());
+
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || document.querySelector("dialog[open]")) return;
+  if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && correction?.open && hasBeenSeen()) {
+    event.preventDefault();
+    sign(correct);
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping(event.target) && event.target.type !== "radio") return;
+  const statements = { y: "present", n: "absent", u: "uncertain" };
+  if (event.key === "1" && hasBeenSeen()) sign(confirmForm);
+  else if (event.key === "2" && correction) {
+    event.preventDefault();
+    void openCorrection();
+  } else if (event.key === "3") document.getElementById("next-study")?.click();
+  else if (event.key === "l") location.assign("/");
+  else if (event.key in statements && correction?.open) state(statements[event.key]);
+});
+
+// One key answers the first finding that has no answer yet, or the one in focus.
+function state(value) {
+  const sets = [...correct.querySelectorAll("fieldset")];
+  const target =
+    sets.find((set) => set.contains(document.activeElement)) ??
+    sets.find((set) => !set.querySelector(":checked")) ??
+    sets[0];
+  const input = target?.querySelector(`input[value="${value}"]`);
+  if (!input) return;
+  input.checked = true;
+  const next = sets[sets.indexOf(target) + 1];
+  (next?.querySelector("input") ?? input).focus({ preventScroll: true });
+}
+
+// What others do to the study while it is open here.
+
+async function compare() {
+  const answer = await fetch(`/studies/${study}/now`, { headers: { Accept: "application/json" } }).catch(() => null);
+  if (!answer?.ok) return;
+  const now = await answer.json();
+  if (held) {
+    held.hidden = !now.held;
+    held.textContent = now.held ?? "";
+  }
+  if (String(now.revision) === room.dataset.revision || confirmForm?.dataset.sent || correct?.dataset.sent) return;
+  const words = {
+    signed: "The study has been signed since you opened it.",
+    amended: "The study has been amended since you opened it.",
+    reopened: "The study was reopened: a new image arrived.",
+  };
+  document.querySelector("[data-changed-words]").textContent =
+    words[now.state] ?? "The study has changed since you opened it.";
+  const untouched = !correct || (!correct.querySelector("textarea").value && !correction.open);
+  // A study that was waiting for the network renews itself while nobody has written anything.
+  if (untouched && ["admitted", "screening"].includes(room.dataset.state)) location.reload();
+  else document.getElementById("changed").hidden = false;
+}
+
+const stream = new EventSource("/api/v1/events");
+stream.addEventListener("study", (event) => {
+  if (JSON.parse(event.data).id === study) void compare();
+});
+stream.addEventListener("resync", () => void compare());
+window.addEventListener("pagehide", () => stream.close());

@@ -1,0 +1,224 @@
+// The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
+
+import { isTyping } from "./page.js";
+
+const rows = document.getElementById("rows");
+const news = document.getElementById("news");
+const live = document.getElementById("live");
+const spoken = document.getElementById("spoken");
+const isTable = rows?.tagName === "TBODY";
+const FETCH_AFTER = 250;
+const QUIET = 12_000;
+const RENEW = `/worklist/page${location.search}`;
+const AT_ONCE = 50;
+
+const waiting = new Set();
+const arrived = new Set();
+let moved = false;
+let timer = null;
+let lastTouched = 0;
+
+function rowOf(id) {
+  return document.getElementById(`s-${id}`);
+}
+
+// Live events name a study; what it looks like now is asked for, several at once.
+
+function heard(id) {
+  waiting.add(id);
+  timer ??= setTimeout(fetchRows, FETCH_AFTER);
+}
+
+async function fetchRows() {
+  timer = null;
+  const ids = [...waiting].slice(0, AT_ONCE);
+  ids.forEach((id) => waiting.delete(id));
+  if (ids.length === 0) return;
+  const answer = await fetch(`/worklist/rows?${ids.map((id) => `id=${id}`).join("&")}`, {
+    headers: { Accept: "application/json" },
+  }).catch(() => null);
+  if (answer?.status === 401) return location.reload();
+  if (!answer?.ok) {
+    ids.forEach((id) => waiting.add(id));
+    timer = setTimeout(fetchRows, 3000);
+    return;
+  }
+  const body = await answer.json();
+  setText("unsigned", body.unsigned);
+  setText("unread", body.unread);
+  for (const [id, row] of Object.entries(body.rows)) take(id, row);
+  announce();
+  if (waiting.size > 0) timer = setTimeout(fetchRows, FETCH_AFTER);
+}
+
+function take(id, row) {
+  const present = rowOf(id);
+  if (!present) {
+    if (row.open && belongsHere(row.rank)) arrived.add(id);
+    return;
+  }
+  const holder = document.createElement("template");
+  holder.innerHTML = row.html;
+  const fresh = holder.content.querySelector("tr");
+  if (present.dataset.rank !== fresh.dataset.rank || !row.open) moved = true;
+  const focused = present.contains(document.activeElement);
+  fresh.classList.toggle("here", present.classList.contains("here"));
+  present.replaceWith(fresh);
+  if (focused) fresh.querySelector("a.name").focus({ preventScroll: true });
+}
+
+// A page of the list shows a span of ranks; the last page has no end.
+function belongsHere(rank) {
+  if (!isTable) return true;
+  const shown = rows.querySelectorAll("tr");
+  if (shown.length === 0) return true;
+  const afterFirst = rows.dataset.first === "yes" || rank >= shown[0].dataset.rank;
+  const beforeLast = rows.dataset.last === "yes" || rank <= shown[shown.length - 1].dataset.rank;
+  return afterFirst && beforeLast;
+}
+
+function announce() {
+  const parts = [];
+  if (arrived.size > 0) parts.push(arrived.size === 1 ? "1 new study" : `${arrived.size} new studies`);
+  if (moved) parts.push(arrived.size > 0 ? "the order has changed" : "The order has changed");
+  if (parts.length === 0) return;
+  const words = parts.join(", ");
+  if (!isTable) return void takeIn();
+  news.textContent = `${words}: show`;
+  news.hidden = false;
+  if (spoken.textContent !== words) spoken.textContent = words;
+  takeInWhenQuiet();
+}
+
+// Nobody's hand is on the list: nothing can jump under it.
+function takeInWhenQuiet() {
+  if (!news || news.hidden) return;
+  const idle = Date.now() - lastTouched;
+  if (idle >= QUIET && !document.querySelector("dialog[open]")) void takeIn();
+  else setTimeout(takeInWhenQuiet, Math.max(QUIET - idle, 1000));
+}
+
+async function takeIn() {
+  const answer = await fetch(RENEW, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected) return location.reload();
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const theirs = page.getElementById("rows");
+  if (!isTable || theirs?.tagName !== "TBODY") return location.reload();
+  const here = rows.querySelector("tr.here")?.dataset.study;
+  const focused = document.activeElement?.closest?.("tr")?.dataset.study;
+  const known = new Set([...rows.querySelectorAll("tr")].map((row) => row.dataset.study));
+  rows.replaceChildren(...theirs.querySelectorAll("tr"));
+  for (const row of rows.querySelectorAll("tr")) {
+    if (!known.has(row.dataset.study)) row.classList.add("fresh");
+  }
+  if (here) rowOf(here)?.classList.add("here");
+  if (focused) rowOf(focused)?.querySelector("a.name").focus({ preventScroll: true });
+  document.getElementById("stalled").hidden = page.getElementById("stalled").hidden;
+  setText("unsigned", page.getElementById("unsigned").textContent);
+  setText("unread", page.getElementById("unread").textContent);
+  arrived.clear();
+  moved = false;
+  news.hidden = true;
+}
+
+function setText(id, text) {
+  const element = document.getElementById(id);
+  if (element) element.textContent = text;
+}
+
+function setLive(state, words) {
+  live.dataset.live = state;
+  live.textContent = words;
+}
+
+let everLive = false;
+const stream = new EventSource("/api/v1/events");
+stream.addEventListener("open", () => setLive("on", "live"));
+stream.addEventListener("error", () => setLive("off", "reconnecting"));
+stream.addEventListener("study", (event) => heard(JSON.parse(event.data).id));
+stream.addEventListener("resync", () => {
+  // The first one only says that the stream began after the page was made; any other, that something was missed.
+  if (everLive || rows?.dataset.first === "yes") {
+    moved = everLive;
+    void resync();
+  }
+  everLive = true;
+});
+window.addEventListener("pagehide", () => stream.close());
+
+// Something was missed: look whether the list differs before saying so.
+async function resync() {
+  const answer = await fetch(RENEW, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const row of page.querySelectorAll("#rows tr")) {
+    if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);
+    else heard(row.dataset.study);
+  }
+  moved = false;
+  if (isTable) {
+    const theirs = new Set([...page.querySelectorAll("#rows tr")].map((row) => row.dataset.study));
+    for (const row of rows.querySelectorAll("tr")) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
+  }
+  announce();
+}
+
+// Waiting times age before the reader's eyes; the words are those of the server.
+function sayDuration(seconds) {
+  const minutes = Math.floor(Math.max(seconds, 0) / 60);
+  if (minutes < 1) return `${Math.floor(Math.max(seconds, 0))} s`;
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")}`;
+  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+}
+
+setInterval(() => {
+  if (!isTable) return;
+  for (const row of rows.querySelectorAll("tr")) {
+    const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
+    const cell = row.querySelector("[data-wait]");
+    cell.textContent = sayDuration(seconds);
+    if (seconds > 28_800) cell.dataset.age = "very-long";
+    else if (seconds > 7200) cell.dataset.age = "long";
+  }
+}, 10_000);
+
+// Keys and mouse: a row opens as a whole, j and k walk, Enter opens.
+
+for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+  document.addEventListener(kind, () => (lastTouched = Date.now()), { passive: true });
+}
+
+news?.addEventListener("click", () => void takeIn());
+
+rows?.addEventListener("click", (event) => {
+  const row = event.target.closest("tr");
+  if (!row || event.target.closest("a, button") || window.getSelection()?.toString()) return;
+  row.querySelector("a.name").click();
+});
+
+function walk(step) {
+  const all = [...rows.querySelectorAll("tr")];
+  if (all.length === 0) return;
+  const current = all.findIndex((row) => row.classList.contains("here"));
+  const next = current < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(current + step, 0), all.length - 1);
+  all[current]?.classList.remove("here");
+  all[next].classList.add("here");
+  const link = all[next].querySelector("a.name");
+  link.focus({ preventScroll: true });
+  all[next].scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!isTable || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
+  if (event.key in steps) {
+    event.preventDefault();
+    walk(steps[event.key]);
+  } else if (event.key === "u" && !news.hidden) {
+    void takeIn();
+  } else if (event.key === "Enter" && document.activeElement === document.body) {
+    rows.querySelector("tr.here a.name")?.click();
+  }
+});
