@@ -19,7 +19,7 @@ class SopReference:
 
 
 def sop_reference(path: Path) -> SopReference | None:
-    """What the file's header says of itself, whatever else is wrong with it; None where nothing can be read."""
+    """What the file's header says of itself, whatever else is wrong with it; None where it says nothing."""
     try:
         with open_dicom(path) as opened:
             return SopReference(

@@ -12,7 +12,12 @@ from starlette.routing import Mount
 
 from app import queue
 from app.web import problems
+from app.web.api import routers as api
 from app.web.auth import GuardedRoute, RouteWithoutRule
+from app.web.events import EventHub
+from app.web.events import router as events
+from app.web.health import router as health
+from app.web.openapi import router as openapi
 from app.web.pages import problem_page
 from app.web.pages import router as pages
 from app.web.parts import Parts
@@ -32,9 +37,12 @@ For prioritisation only: no output of this service is a diagnosis.
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     queue.configure_from_settings()
     app.state.parts = parts = await run_in_threadpool(Parts)
+    app.state.hub = hub = EventHub()
+    hub.start()
     try:
         yield
     finally:
+        await hub.stop()
         await run_in_threadpool(parts.close)
 
 
@@ -54,7 +62,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Guard)
     problems.install(app)
     app.state.problem_page = problem_page
-    for router in (pages,):
+    for router in (*api, events, health, openapi, pages):
         app.include_router(router)
     app.mount("/static", Static(), name="static")
     _check_every_route_is_guarded(app)

@@ -9,7 +9,9 @@ from fastapi import Request
 
 from app.blobs import Blobs
 from app.commands.audit import RefusalLog
+from app.errors import Problem
 from app.settings import settings
+from app.web.pictures import Pictures
 from app.web.throttle import SignInThrottle
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Parts:
         self.blobs = Blobs(settings().blob_folder)
         self.refusals = RefusalLog()
         self.throttle = SignInThrottle()
+        self.pictures = Pictures(settings().home / "cache" / "pictures")
         self._decoders: DecoderPool | None = None
         self._lock = threading.Lock()
 
@@ -39,6 +42,16 @@ class Parts:
                     memory_bytes=configuration.decoder_memory,
                 )
             return self._decoders
+
+    def disk(self) -> str:
+        """`ok`, or what keeps stored bytes from being safe."""
+        try:
+            with self.blobs.stage(max_bytes=1) as staged:
+                staged.write(b"x")
+                staged.sync()
+        except (Problem, OSError):
+            return "the folder of the stored bytes cannot be written"
+        return "ok"
 
     def close(self) -> None:
         """Ends the children and writes the refusals that were only counted."""

@@ -197,14 +197,22 @@ def install(app: FastAPI) -> None:
 
 
 async def _audit(request: Request, problem: Problem) -> None:
-    """Refusals of persons and keys become audit rows; a page that leads to the sign-in is no refusal."""
-    if problem.status not in _AUDITED or (isinstance(problem, NotSignedIn) and wants_page(request)):
+    """Refusals of callers and uploads become audit rows; a page that leads to the sign-in is none."""
+    if getattr(request.state, "refused", False) or (isinstance(problem, NotSignedIn) and wants_page(request)):
         return
-    await run_in_threadpool(refuse, request, problem)
+    upload = request.method == "POST" and is_upload(request.url.path) and 400 <= problem.status < 500
+    if problem.status in _AUDITED or upload:
+        await run_in_threadpool(refuse, request, problem)
+
+
+def is_upload(path: str) -> bool:
+    """True for the addresses that take radiographs."""
+    return path == "/api/v1/studies" or path.startswith("/dicomweb/studies")
 
 
 def refuse(request: Request, problem: Problem, **details: Any) -> None:
     """Writes the refusal in a transaction of its own; a silent database does not change the answer."""
+    request.state.refused = True
     caller = getattr(request.state, "caller", None)
     address = request.client.host if request.client else None
     by = caller.actor if caller else Actor(kind="anonymous", id=None, name="anonymous", address=address)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import BadRequest, Problem, TooLarge
 from app.settings import settings
 from app.web.metrics import observe
-from app.web.problems import answer, route_of
+from app.web.problems import answer, is_upload, route_of
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -50,7 +50,6 @@ _HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SMALL_BODY = 1024**2
 """Bytes of a request that uploads nothing."""
-_UPLOADS = ("/api/v1/studies", "/dicomweb/studies")
 
 _log = structlog.get_logger("app.web.access")
 
@@ -82,8 +81,7 @@ class Guard:
         request = Request(scope, receive)
         try:
             _check_address(scope)
-            limit = _body_limit(scope, headers)
-            await self._app(scope, _limited(receive, limit), send_guarded)
+            await self._app(scope, _limited(receive, scope, headers), send_guarded)
         except ClientDisconnect:
             status = 499
         except Problem as problem:
@@ -120,28 +118,20 @@ def _check_address(scope: Scope) -> None:
         raise BadRequest("The address holds a NUL character.")
 
 
-def _body_limit(scope: Scope, headers: Headers) -> int:
-    """How long the body may be; raises TooLarge for one that says it is longer."""
-    uploads = scope["method"] == "POST" and _is_upload(scope["path"])
+def _limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
+    """The body, until it turns out to be longer than it may be; refused unread where it says so itself.
+
+    That is when a route first asks for it, so after the caller's rule and with the refusal's audit row.
+    """
+    uploads = scope["method"] == "POST" and is_upload(scope["path"])
     limit = settings().max_upload_bytes if uploads else SMALL_BODY
     length = headers.get("content-length", "0")
-    if not length.isdecimal():
-        raise BadRequest("The Content-Length is not a number.")
-    if len(length) > 18 or int(length) > limit:
-        raise _too_large(limit)
-    return limit
-
-
-def _is_upload(path: str) -> bool:
-    return path == _UPLOADS[0] or path.startswith(_UPLOADS[1])
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """The body, until it turns out to be longer than it may be."""
     seen = 0
 
     async def receive_limited() -> Message:
         nonlocal seen
+        if seen == 0 and (len(length) > 18 or not length.isdecimal() or int(length) > limit):
+            raise _too_large(limit)
         message = await receive()
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))

@@ -1,0 +1,44 @@
+"""The bundles the site knows, and which of them reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.commands.registry import active_bundle
+from app.records import Bundle
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleShown:
+    """A bundle with its manifest; `active` is the one that reads."""
+
+    sha256: str
+    name: str
+    version: str
+    active: bool
+    registered_at: datetime
+    registered_by: str
+    manifest: dict[str, Any]
+
+
+def bundles(session: Session) -> tuple[BundleShown, ...]:
+    """All of them, the newest first."""
+    active = active_bundle(session)
+    rows = session.scalars(select(Bundle).order_by(Bundle.registered_at.desc(), Bundle.sha256))
+    return tuple(
+        BundleShown(
+            sha256=row.sha256,
+            name=row.name,
+            version=row.version,
+            active=row.sha256 == active,
+            registered_at=row.registered_at,
+            registered_by=row.registered_by_name,
+            manifest=row.manifest,
+        )
+        for row in rows
+    )

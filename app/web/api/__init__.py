@@ -1,0 +1,16 @@
+"""The REST interface below /api/v1."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from app.web.api.images import router as images
+from app.web.api.network import router as network
+from app.web.api.results import router as results
+from app.web.api.review import router as review
+from app.web.api.studies import router as studies
+from app.web.api.worklist import router as worklist
+
+routers: tuple[APIRouter, ...] = (studies, worklist, review, images, results, network)
+
+__all__ = ["routers"]

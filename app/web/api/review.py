@@ -1,0 +1,84 @@
+"""Claim, release, sign, amend."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, StringConstraints
+
+from app.commands import review
+from app.commands.review import Statement
+from app.domain.roles import Caller, Permission
+from app.records.engine import transaction
+from app.settings import settings
+from app.web.api.values import Input
+from app.web.auth import GuardedRoute, require
+from app.web.openapi import problems_of
+
+router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["review"])
+_PROBLEMS = problems_of(401, 403, 404, 409)
+_FindingName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class ReviewInput(Input):
+    """A review: `confirm` agrees with the network in all; otherwise `findings` says what is so."""
+
+    revision: int | None = Field(
+        default=None,
+        description="The revision the reader had before them; a study changed since is not signed.",
+    )
+    confirm: bool = False
+    findings: dict[_FindingName, Statement] = Field(default_factory=dict, max_length=50)
+    comment: str = Field(default="", max_length=10_000)
+
+
+class Signed(BaseModel):
+    """What the signature left."""
+
+    id: UUID
+    study: UUID
+    state: str
+    verdict: str
+    revision: int
+
+
+@router.post(
+    "/studies/{study_id}/claim", status_code=204, summary="Hold a study while reading", responses=_PROBLEMS
+)
+def claim(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """Nobody else can claim it until it is released, signed or the claim expires; again prolongs."""
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=caller.actor, minutes=settings().claim_minutes)
+    return Response(status_code=204)
+
+
+@router.post("/studies/{study_id}/release", status_code=204, summary="Let go of a study", responses=_PROBLEMS)
+def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The study is free again."""
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=caller.actor)
+    return Response(status_code=204)
+
+
+@router.post("/studies/{study_id}/reviews", status_code=201, summary="Sign or amend", responses=_PROBLEMS)
+def sign(study_id: UUID, body: ReviewInput, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Signed:
+    """The review is stored for ever; a study that was signed before is amended."""
+    with transaction() as session:
+        signed = review.sign(
+            session,
+            study_id=study_id,
+            by=caller.actor,
+            revision=body.revision,
+            confirm=body.confirm,
+            findings=dict(body.findings),
+            comment=body.comment,
+        )
+    return Signed(
+        id=signed.review_id,
+        study=signed.study_id,
+        state=signed.state.value,
+        verdict=signed.verdict,
+        revision=signed.revision,
+    )

@@ -1,0 +1,182 @@
+"""Live pages: one listener per process, fanned out to every open event stream.
+
+Only ids and states travel. A stream that reconnects with its Last-Event-ID gets what it missed, or a `resync`
+where that is no longer known; whoever gets a `resync` loads what it shows anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from app.domain.roles import Caller, Permission
+from app.errors import Problem, TooManyRequests
+from app.queries.live import Gap, StudyChanged, changes
+from app.web import metrics
+from app.web.auth import GuardedRoute, identify, require
+from app.web.openapi import problems_of
+
+HEARTBEAT_SECONDS = 15
+RECHECK_SECONDS = 60
+RECONNECT_MILLISECONDS = 2000
+MOST_STREAMS = 1000
+_REMEMBERED = 2000
+_QUEUED = 500
+
+
+@dataclass(frozen=True)
+class _Event:
+    number: int
+    name: str
+    data: str
+
+
+class EventHub:
+    """Fans out what the listener hears; lives on the event loop of the process."""
+
+    def __init__(self) -> None:
+        self._epoch = uuid4().hex[:8]
+        self._number = 0
+        self._recent: deque[_Event] = deque(maxlen=_REMEMBERED)
+        self._queues: set[asyncio.Queue[_Event | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listens from now on."""
+        self._task = asyncio.create_task(self._listen(), name="event-hub")
+
+    async def stop(self) -> None:
+        """Ends the listener and every stream."""
+        for waiting in self._queues:
+            _put(waiting, None)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _listen(self) -> None:
+        async for change in changes():
+            match change:
+                case StudyChanged(study_id, state):
+                    self._publish("study", json.dumps({"id": study_id, "state": state}))
+                case Gap():
+                    self._recent.clear()
+                    self._publish("resync", "{}")
+
+    def _publish(self, name: str, data: str) -> None:
+        self._number += 1
+        event = _Event(self._number, name, data)
+        self._recent.append(event)
+        for waiting in self._queues:
+            _put(waiting, event)
+
+    def id_of(self, event: _Event) -> str:
+        """What a browser sends back as Last-Event-ID."""
+        return f"{self._epoch}-{event.number}"
+
+    def _missed(self, last_event_id: str | None) -> list[_Event]:
+        """What came after that event; a `resync` where that is not known."""
+        resync = [_Event(self._number, "resync", "{}")]
+        epoch, _, number = (last_event_id or "").partition("-")
+        if epoch != self._epoch or not number.isdecimal() or len(number) > 12:
+            return resync
+        seen = int(number)
+        oldest = self._recent[0].number if self._recent else self._number + 1
+        if seen + 1 < oldest or seen > self._number:
+            return resync
+        return [event for event in self._recent if event.number > seen]
+
+    @contextlib.contextmanager
+    def subscribed(self, last_event_id: str | None) -> Iterator[asyncio.Queue[_Event | None]]:
+        """What was missed, then what happens, until the None that ends it; a slow reader gets a `resync`."""
+        waiting: asyncio.Queue[_Event | None] = asyncio.Queue(maxsize=_QUEUED)
+        for event in self._missed(last_event_id):
+            _put(waiting, event)
+        self._queues.add(waiting)
+        try:
+            yield waiting
+        finally:
+            self._queues.discard(waiting)
+
+    def check_room(self) -> None:
+        """Raises TooManyRequests where too many streams are open."""
+        if len(self._queues) >= MOST_STREAMS:
+            raise TooManyRequests("Too many pages are open at once.", retry_after=30)
+
+
+def _put(waiting: asyncio.Queue[_Event | None], event: _Event | None) -> None:
+    if waiting.full():
+        while not waiting.empty():
+            waiting.get_nowait()
+        waiting.put_nowait(_Event(event.number, "resync", "{}") if event else None)
+        return
+    waiting.put_nowait(event)
+
+
+router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["live"])
+
+
+@router.get(
+    "/events",
+    summary="What happens to studies, as it happens",
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "description": "Server-sent events: `study` with `{id, state}`; `resync`: load everything anew.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems_of(401, 403, 429),
+    },
+)
+async def events(
+    request: Request,
+    _caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)],
+    last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+) -> EventSourceResponse:
+    """Streams ids and states, never names. Ends when the session does."""
+    hub: EventHub = request.app.state.hub
+    hub.check_room()
+    metrics.live_pages.inc()
+    return EventSourceResponse(
+        _stream(request, hub, last_event_id),
+        ping=HEARTBEAT_SECONDS,
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(
+    request: Request, hub: EventHub, last_event_id: str | None
+) -> AsyncIterator[ServerSentEvent]:
+    loop = asyncio.get_running_loop()
+    recheck_at = loop.time() + RECHECK_SECONDS
+    with hub.subscribed(last_event_id) as waiting:
+        yield ServerSentEvent(comment="live", retry=RECONNECT_MILLISECONDS)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                event = await asyncio.wait_for(waiting.get(), timeout=max(0.0, recheck_at - loop.time()))
+                if event is None:
+                    return
+                yield ServerSentEvent(event.data, event=event.name, id=hub.id_of(event))
+            if loop.time() >= recheck_at:
+                if not await run_in_threadpool(_still_allowed, request):
+                    return
+                recheck_at = loop.time() + RECHECK_SECONDS
+
+
+def _still_allowed(request: Request) -> bool:
+    """False once the session or key that opened the stream is no more."""
+    try:
+        caller = identify(request, counts_as_activity=False)
+    except Problem as problem:
+        return problem.retry_helps  # a silent database ends no stream
+    return caller is not None and caller.actor.may(Permission.READ)

@@ -1,0 +1,123 @@
+"""Whether the service lives, what of it is broken, and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+from app import queue
+from app.domain.roles import Caller, Permission
+from app.errors import Problem
+from app.queries import operations
+from app.records.engine import transaction
+from app.settings import settings
+from app.web.auth import GuardedRoute, anyone, require
+from app.web.metrics import REGISTRY
+from app.web.openapi import problems_of
+from app.web.parts import parts_of
+
+router = APIRouter(route_class=GuardedRoute, tags=["operations"])
+_OPEN: dict[str, Any] = {"security": []}
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """What works and what does not, in words."""
+
+    ready: bool
+    database: str
+    disk: str
+    broker: str
+    screening: str
+
+
+@router.get(
+    "/healthz",
+    dependencies=[anyone()],
+    summary="The process answers",
+    openapi_extra=_OPEN,
+    tags=["operations"],
+)
+async def healthz() -> Health:
+    """Asks nobody else, so that a silent database restarts no web server."""
+    return Health(status="alive")
+
+
+@router.get(
+    "/readyz",
+    dependencies=[anyone()],
+    summary="What is broken, in words",
+    openapi_extra=_OPEN,
+    responses={503: {"model": Readiness, "description": "Studies cannot be taken at the moment."}},
+)
+def readyz(request: Request) -> Response:
+    """503 where studies cannot be taken; a silent broker or a late worker only delays them."""
+    database, screening = _ask_database()
+    disk = parts_of(request).disk()
+    broker = "ok" if queue.ready() else "the broker does not answer; studies wait for the next sweep"
+    ready = database == "ok" and disk == "ok"
+    answer = Readiness(ready=ready, database=database, disk=disk, broker=broker, screening=screening)
+    return JSONResponse(answer.model_dump(), status_code=200 if ready else 503)
+
+
+def _ask_database() -> tuple[str, str]:
+    try:
+        with transaction() as session:
+            backlog = operations.backlog(session)
+    except Problem:
+        return "the database does not answer", "unknown"
+    oldest = backlog.oldest_unscreened_seconds
+    if oldest is None or oldest < settings().stalled_minutes * 60:
+        return "ok", "ok"
+    return "ok", f"the oldest study has waited {oldest / 60:.0f} minutes for screening"
+
+
+@router.get(
+    "/metrics",
+    summary="Counts for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **problems_of(401, 403)},
+)
+def metrics(_caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> Response:
+    """Requests of this process, and the state of the whole service."""
+    with transaction() as session:
+        backlog = operations.backlog(session)
+    lines = generate_latest(REGISTRY) + generate_latest(_Backlog(backlog))
+    return Response(lines, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _Backlog:
+    """The service's gauges, as a registry that is asked once."""
+
+    def __init__(self, backlog: operations.Backlog) -> None:
+        self._backlog = backlog
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        studies = GaugeMetricFamily("firstread_studies", "Studies by state.", labels=["state"])
+        for state, count in self._backlog.states.items():
+            studies.add_metric([state], count)
+        yield studies
+        yield GaugeMetricFamily(
+            "firstread_screening_due", "Studies that wait for the network.", value=self._backlog.screening_due
+        )
+        yield GaugeMetricFamily(
+            "firstread_oldest_unscreened_seconds",
+            "Age of the oldest study that waits for the network.",
+            value=self._backlog.oldest_unscreened_seconds or 0,
+        )
+        messages = GaugeMetricFamily("firstread_deliveries", "Messages by state.", labels=["state"])
+        for state, count in self._backlog.deliveries.items():
+            messages.add_metric([state], count)
+        yield messages
