@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 from celery.platforms import SecurityWarning
@@ -16,14 +17,14 @@ def screening() -> None:
 
     One thread, in this very process: CUDA cannot start again after a fork, and the network is loaded once.
     """
-    _run("--queues", queue.SCREENING_QUEUE, "--concurrency", "1", "--hostname", "screening@%h")
+    _run("--queues", queue.SCREENING_QUEUE, "--concurrency", "1", "--hostname", f"screening-{os.getpid()}@%h")
 
 
 def duty() -> None:
     """Sweeps and delivers until SIGTERM, and rings for the sweeps itself (beat). One per site is enough, two
     do no harm: every task may run twice.
     """
-    _run("--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--beat", "--hostname", "duty@%h")
+    _run("--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--beat", "--hostname", f"duty-{os.getpid()}@%h")
 
 
 def _run(*options: str) -> None:

@@ -1,0 +1,103 @@
+"""`firstread evaluate`: what a bundle is worth on labelled radiographs, as JSON and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.errors import Unprocessable
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and evaluation.png.")],
+    bundle: Annotated[Path | None, typer.Option(help="The bundle; the default one if left out.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split: train, val or test.")] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            help="Only what this bundle's training kept for calibration; DATA is what it was trained on."
+        ),
+    ] = False,
+    exclude_patients: Annotated[
+        list[Path] | None, typer.Option(help="Manifest CSV whose patients are left out; as in training.")
+    ] = None,
+    stress: Annotated[
+        bool, typer.Option(help="Also under every acquisition change, in three grades.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Evaluate a bundle: AUC, accuracy, calibration with patient-level intervals; --stress for other rooms."""
+    from app.cli.labelled_images import image_reader, patient_of_dicom, progress
+    from models.bundle import Bundle, BundleRefused, default_bundle_path
+    from models.dataset import DatasetRefused, excluded_patients, list_examples, load
+    from models.evaluate import evaluate as run
+    from models.evaluate import write_report
+
+    try:
+        loaded = Bundle.load(bundle or default_bundle_path(), device=device)
+        examples, notices = list_examples(data, patient_of=patient_of_dicom)
+        if split is not None:
+            examples = [example for example in examples if example.split == split]
+        with progress() as report, image_reader() as read_image:
+            done = 0
+
+            def on_image() -> None:
+                nonlocal done
+                done += 1
+                report("Reading images", done, len(examples))
+
+            labelled = load(
+                examples,
+                side=loaded.manifest.input_size,
+                read_image=read_image,
+                exclude=excluded_patients(exclude_patients or ()),
+                notices=notices,
+                on_image=on_image,
+            )
+            surroundings = None
+            if stress:
+                from models.style import surroundings_score
+
+                report("Surroundings", 0, 1)
+                surroundings = surroundings_score(
+                    labelled.images, labelled.labels[:, 0], labelled.patients, seed=0, threads=2
+                )
+                report("Surroundings", 1, 1)
+            if held_out:
+                from models.train import CALIBRATE, parts_of
+
+                kept = parts_of(labelled, seed=int(loaded.manifest.provenance["seed"])) == CALIBRATE
+                labelled = labelled.take(kept)
+                surroundings = None if surroundings is None else surroundings[kept]
+            outcome = run(loaded, labelled, stress=stress, surroundings=surroundings, report=report)
+    except (BundleRefused, DatasetRefused) as error:
+        raise Unprocessable(str(error)) from error
+    document, picture = write_report(outcome, out)
+    _tell(outcome)
+    print(f"Wrote {document} and {picture}.")
+
+
+def _tell(outcome: dict[str, Any]) -> None:
+    print(
+        f"{outcome['finding']} in {outcome['images']} images of {outcome['patients']} patients, {outcome['runtime']}"
+    )
+    for name, figure in outcome["plain"].items():
+        if isinstance(figure, dict):
+            print(f"  {name:32s} {figure['value']:.3f}  ({figure['low']:.3f} to {figure['high']:.3f})")
+    if outcome.get("conflict"):
+        conflict = outcome["conflict"]
+        print(
+            f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} images "
+            f"(the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
+        )
+    if "stress" in outcome:
+        worst = outcome["stress"]["worst"]
+        print(
+            f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}, worst {worst['auc']:.3f} "
+            f"({worst['change']}, grade {worst['grade']})"
+        )

@@ -1,0 +1,99 @@
+"""`firstread train`: a labelled folder or manifest in, a bundle out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.errors import Unprocessable
+
+MODES = ("quick", "thorough")
+GO_ON_LATER = 75
+"""Exit code when the time budget is spent and the same command goes on (EX_TEMPFAIL of sysexits.h)."""
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
+    ],
+    out: Annotated[Path, typer.Option(help="The bundle to write.")],
+    mode: Annotated[
+        str, typer.Option(help="quick: about two minutes; thorough: about half an hour.")
+    ] = "quick",
+    exclude_patients: Annotated[
+        list[Path] | None, typer.Option(help="Manifest CSV whose patients are never trained on; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same data and seed give the same network.")] = 7,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of thorough training.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Pause after this long; the same command goes on.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads to use.")] = 2,
+    name: Annotated[str, typer.Option(help="The bundle's name.")] = "paediatric-pneumonia",
+    version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
+    data_statement: Annotated[
+        str, typer.Option(help="Where the data come from and their licence, for the model card.")
+    ] = "",
+    intended_use: Annotated[
+        Path | None,
+        typer.Option(help="JSON: min_age_years, max_age_years, modalities, body_parts, views."),
+    ] = None,
+) -> None:
+    """Train a network on labelled radiographs and write it as a bundle, with its log beside it."""
+    if mode not in MODES:
+        raise Unprocessable(f"There is no mode {mode!r}; choose from {', '.join(MODES)}.")
+    from dataclasses import replace
+
+    from app.cli.labelled_images import image_reader, patient_of_dicom, progress
+    from models.finetune import FinetuneSettings
+    from models.plots import draw_training
+    from models.train import PAEDIATRIC_USE, DatasetRefused, Paused, TrainingOrder
+    from models.train import train as run
+
+    settings = FinetuneSettings()
+    settings = replace(settings, minutes=minutes, epochs=epochs or settings.epochs)
+    order = TrainingOrder(
+        data=data,
+        out=out,
+        mode="quick" if mode == "quick" else "thorough",
+        exclude=tuple(exclude_patients or ()),
+        seed=seed,
+        threads=threads,
+        name=name,
+        version=version,
+        data_statement=data_statement,
+        intended_use=_intended_use(intended_use) if intended_use else dict(PAEDIATRIC_USE),
+        finetune=settings,
+    )
+    try:
+        with progress() as report, image_reader() as read_image:
+            manifest = run(order, read_image=read_image, patient_of=patient_of_dicom, report=report)
+    except DatasetRefused as error:
+        raise Unprocessable(str(error)) from error
+    except Paused as pause:
+        print(pause)
+        raise typer.Exit(GO_ON_LATER) from pause
+    log = out.with_name(out.name + ".training") / "log.jsonl"
+    draw_training(log, log.with_name("curves.png"))
+    for notice in manifest.provenance["notices"]:
+        print(notice)
+    first = manifest.findings[0].name
+    for kind, figures in manifest.provenance["held_out"][first].items():
+        print(f"{first}, {kind}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); the log is in {log.parent}.")
+
+
+def _intended_use(path: Path) -> dict[str, Any]:
+    """The intended use in the file; refused where a part is missing."""
+    needed = ("min_age_years", "max_age_years", "modalities", "body_parts", "views")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Unprocessable(f"The intended use {path} cannot be read: {error}") from error
+    lacking = [key for key in needed if not isinstance(document, dict) or key not in document]
+    if lacking:
+        raise Unprocessable(f"The intended use in {path.name} lacks {', '.join(lacking)}.")
+    return {key: document[key] for key in needed}
