@@ -46,9 +46,6 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(
         default=None, description="First administrator's password (user admin)."
     )
-    secret_key: SecretStr | None = Field(
-        default=None, description="Signs cookies; kept below the home if unset."
-    )
     samples: bool = Field(default=True, description="Load sample phantom studies into an empty service.")
     site_name: str = Field(default="FirstRead", description="Shown in the page header.")
     time_zone: str = Field(default="UTC", description="IANA zone of the dates and times shown.")
@@ -66,7 +63,7 @@ class Settings(BaseSettings):
         default=2 * 1024**3, ge=256 * 1024**2, description="Memory one decoder may use."
     )
     screening_lease: float = Field(
-        default=120.0, gt=0, description="Seconds after which a claimed batch is free again."
+        default=30.0, ge=1, description="Seconds after which the batch of a worker that fell silent is free."
     )
     screening_attempts: int = Field(default=4, ge=1, description="Attempts before a study is marked failed.")
     retry_backoff: float = Field(
@@ -96,6 +93,9 @@ class Settings(BaseSettings):
     )
     webhook_attempts: int = Field(
         default=8, ge=1, description="Attempts before a delivery becomes a dead letter."
+    )
+    webhook_backoff: float = Field(
+        default=20.0, gt=0, description="Seconds before a delivery's second attempt; doubles to an hour."
     )
     webhook_timeout: float = Field(default=10.0, gt=0, description="Seconds a webhook may take to answer.")
     stalled_minutes: float = Field(
