@@ -43,6 +43,6 @@ def describe_foreign(head: bytes) -> str:
         )
     if start.startswith(b"<"):
         return f"The file is an XML or HTML text, not an image. {_SEND_INSTEAD}"
-    if all(byte >= 32 or byte in b"\r\n\t" for byte in head):
+    if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head):
         return f"The file is a text, not an image. {_SEND_INSTEAD}"
     return f"The file is neither DICOM nor PNG nor JPEG. {_SEND_INSTEAD}"

@@ -130,7 +130,8 @@ def interpret_raster(path: Path) -> Interpretation:
         flags = cv2.IMREAD_UNCHANGED
     picture: Any
     try:
-        picture = cv2.imread(str(path), flags)
+        # From memory, because from a file OpenCV shows the first part of a JPEG that was cut off.
+        picture = cv2.imdecode(np.fromfile(path, np.uint8), flags)
     except cv2.error as error:
         raise DecodeFailed("The picture cannot be decoded. Send it again.") from error
     if picture is None:
@@ -153,12 +154,17 @@ def _meaning(codes: NDArray[Any], stored: StoredPixels) -> NDArray[Any]:
     """Foreign bits taken away, the sign extended; lossy overshoot clipped."""
     if codes.dtype.kind == "f":
         return codes
+    width = 8 * stored.samples.dtype.itemsize
     codes = codes.astype(np.int64)
+    half = 2 ** (stored.bits - 1)
+    if stored.lossy and stored.extended:
+        codes = np.where(codes >= 2 ** (width - 1), codes - 2**width, codes)
+        return np.clip(codes, -half, half - 1) if stored.signed else np.clip(codes, 0, 2 * half - 1)
     if stored.lossy and not stored.signed:
-        return np.asarray(np.clip(codes, 0, 2**stored.bits - 1))
+        return np.asarray(np.clip(codes, 0, 2 * half - 1))
     meant = (codes >> stored.shift) & (2**stored.bits - 1)
     if stored.signed:
-        meant = np.where(meant >= 2 ** (stored.bits - 1), meant - 2**stored.bits, meant)
+        meant = np.where(meant >= half, meant - 2 * half, meant)
     return np.asarray(meant)
 
 

@@ -40,12 +40,12 @@ warnings.filterwarnings("ignore", module=r"pydicom\b")
 PREAMBLE = b"\0" * 128 + b"DICM"
 HEADER_BYTES = 16 * 2**20
 """The most bytes a header may have in all; the headers of real radiographs have 2 to 200 kB."""
-HEADER_READS = 250_000
+HEADER_READS = 100_000
 """The most reads for one header, about three for each element: what keeps millions of empty items out of memory."""
 DEFERRED_BYTES = 256 * 2**10
 """Top-level values longer than this (overlays, private blobs) are skipped; the longest palette has 128 kB."""
-INFLATED_BYTES = 512 * 2**20
-"""The most bytes a deflated dataset may inflate to; they go to a temporary file, not into memory."""
+INFLATED_BYTES = 192 * 2**20
+"""The most bytes a deflated dataset may inflate to, which holds the largest radiograph; they go to a file."""
 
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""

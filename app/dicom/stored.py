@@ -15,7 +15,15 @@ import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from app.dicom.codestream import Codec, Codestream, read_codestream
 from app.dicom.elements import text, whole_number
@@ -27,6 +35,7 @@ from app.errors import DecodeFailed
 Samples = NDArray[Any]
 
 _DAMAGED = "The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
+_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _FLOAT_TAGS: dict[int, np.dtype[Any]] = {0x7FE00008: np.dtype("<f4"), 0x7FE00009: np.dtype("<f8")}
 
 
@@ -51,7 +60,7 @@ class StoredPixels:
 
     `bits` of them count, `shift` bits below these are foreign; `signed` says that they are two's complement.
     `lossy` samples may leave the range of `bits` by overshoot and are clipped; others carry foreign bits above
-    (overlays, garbage), which are masked.
+    (overlays, garbage), which are masked. `extended` samples are two's complement over their whole width.
     """
 
     samples: Samples
@@ -60,6 +69,7 @@ class StoredPixels:
     shift: int
     signed: bool
     lossy: bool
+    extended: bool = False
 
 
 def read_layout(opened: OpenedDicom) -> PixelLayout:
@@ -175,7 +185,7 @@ def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, num
         )
     if found.components not in (1, 3):
         raise DecodeFailed(f"The compressed image has {found.components} components; 1 and 3 can be read.")
-    lossy = found.codec is Codec.JPEG
+    lossy = found.codec is Codec.JPEG or opened.transfer_syntax in _LOSSY
     try:
         samples = _decode(frame, found, layout)
     except Exception as error:
@@ -185,11 +195,12 @@ def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, num
         samples = fallback
     if samples.shape[:2] != (layout.rows, layout.columns):
         raise DecodeFailed(_DAMAGED.format(name=found.codec.value))
-    if samples.dtype.kind == "i":
+    extended = samples.dtype.kind == "i"
+    if extended:
         samples = samples.view(f"u{samples.dtype.itemsize}")
     bits = layout.stored if samples.ndim == 2 else 8 * samples.dtype.itemsize
     shift = layout.high_bit + 1 - layout.stored if found.precision > layout.stored and not lossy else 0
-    return StoredPixels(samples, layout, bits, shift, layout.signed, lossy)
+    return StoredPixels(samples, layout, bits, shift, layout.signed, lossy, extended)
 
 
 def _decode(frame: bytes, found: Codestream, layout: PixelLayout) -> Samples:
