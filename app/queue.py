@@ -6,9 +6,12 @@ query that finds nothing. So ringing never fails a request, and every task may r
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from app.settings import Settings, settings
@@ -19,6 +22,8 @@ SWEEP = "firstread.sweep"
 
 SCREENING_QUEUE = "screening"
 DUTY_QUEUE = "duty"
+
+_REPORT = "firstread:worker:"
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +79,44 @@ def ring(task: str, *ids: str) -> None:
             queue.send_task(task, args=[id_], retry=False, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
         _log.warning("broker_silent", task=task, error=type(error).__name__)
+
+
+def waiting(queue_name: str) -> int:
+    """How many messages wait to be heard; 0 where the broker is silent."""
+    try:
+        with queue.connection_for_write() as connection:
+            return int(connection.default_channel.queue_declare(queue=queue_name, passive=True).message_count)
+    except ChannelError:  # a queue that was never rung
+        return 0
+    except (OperationalError, RedisError, OSError):
+        return 0
+
+
+def report(worker: str, facts: Mapping[str, str], *, seconds: float) -> None:
+    """`workers` shows these facts for so many seconds; a silent broker shows none."""
+    try:
+        with queue.connection_for_write() as connection:
+            connection.default_channel.client.set(
+                _REPORT + worker, json.dumps(dict(facts)), px=int(seconds * 1000)
+            )
+    except (OperationalError, RedisError, OSError) as error:
+        _log.warning("broker_silent", report=worker, error=type(error).__name__)
+
+
+def workers() -> dict[str, dict[str, str]]:
+    """What the workers that live say of themselves, by name; empty where the broker is silent."""
+    try:
+        with queue.connection_for_write() as connection:
+            client = connection.default_channel.client
+            names = [bytes(key).decode() for key in client.scan_iter(match=_REPORT + "*")]
+            facts = client.mget(names) if names else []
+    except (OperationalError, RedisError, OSError):
+        return {}
+    return {
+        name.removeprefix(_REPORT): dict(json.loads(said))
+        for name, said in zip(names, facts, strict=True)
+        if said is not None
+    }
 
 
 def ready() -> bool:

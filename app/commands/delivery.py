@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
@@ -24,6 +25,7 @@ from app.records import Delivery, Destination, Reading, Study
 from app.records.base import now
 
 LONGEST_PAUSE = timedelta(hours=1)
+DISABLED = "The destination was disabled."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class DeliveryToSend:
     """One message that is due."""
 
     delivery_id: UUID
+    destination_id: UUID
     url: str
     secret: str
     event: str
@@ -63,6 +66,11 @@ def disable_destination(session: Session, *, destination_id: UUID, by: Actor) ->
         raise NotFound("There is no such destination.")
     if destination.disabled_at is None:
         destination.disabled_at, destination.disabled_by_name = now(), by.name
+        session.execute(
+            update(Delivery)
+            .where(Delivery.destination_id == destination.id, Delivery.state == "pending")
+            .values(state="dead", last_error=DISABLED),
+        )
         audit.record(session, action="destination.disabled", by=by, subject_id=destination.id)
 
 
@@ -83,30 +91,43 @@ def prepare(session: Session, *, study: Study, reading: Reading) -> list[UUID]:
     return [delivery.id for delivery in deliveries]
 
 
-def claim(session: Session, *, delivery_id: UUID, lease: timedelta) -> DeliveryToSend | None:
-    """The message, if it is due and nobody else is sending it; it is due again after `lease`."""
-    row = session.execute(
+def claim_next(
+    session: Session, *, lease: timedelta, besides: Collection[UUID] = ()
+) -> DeliveryToSend | None:
+    """The message that has been due longest and that nobody else is sending; it is due again after `lease`.
+
+    Destinations in `besides` are passed over. None when nothing is due.
+    """
+    statement = (
         select(Delivery, Destination)
         .join(Destination, Destination.id == Delivery.destination_id)
-        .where(Delivery.id == delivery_id, Delivery.state == "pending", Delivery.not_before <= now())
-        .with_for_update(skip_locked=True, of=Delivery),
-    ).one_or_none()
-    if row is None:
-        return None
-    delivery, destination = row
-    if destination.disabled_at is not None:
-        delivery.state, delivery.last_error = "dead", "The destination was disabled."
-        return None
-    delivery.attempts += 1
-    delivery.not_before = now() + lease
-    return DeliveryToSend(
-        delivery_id=delivery.id,
-        url=destination.url,
-        secret=destination.secret,
-        event=delivery.event,
-        payload=delivery.payload,
-        attempt=delivery.attempts,
+        .where(
+            Delivery.state == "pending",
+            Delivery.not_before <= now(),
+            Delivery.destination_id.not_in(besides),
+        )
+        .order_by(Delivery.not_before)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Delivery)
     )
+    while (row := session.execute(statement).one_or_none()) is not None:
+        delivery, destination = row
+        if destination.disabled_at is not None:  # it was while the reading was recorded
+            delivery.state, delivery.last_error = "dead", DISABLED
+            session.flush()
+            continue
+        delivery.attempts += 1
+        delivery.not_before = now() + lease
+        return DeliveryToSend(
+            delivery_id=delivery.id,
+            destination_id=destination.id,
+            url=destination.url,
+            secret=destination.secret,
+            event=delivery.event,
+            payload=delivery.payload,
+            attempt=delivery.attempts,
+        )
+    return None
 
 
 def sign(secret: str, *, timestamp: int, body: bytes) -> str:
@@ -145,6 +166,9 @@ def resend(session: Session, *, delivery_id: UUID, by: Actor) -> None:
         raise NotFound("There is no such delivery.")
     if row.state != "dead":
         raise Conflict(f"The delivery is {row.state}; only a dead one can be sent again.")
+    destination = session.get(Destination, row.destination_id)
+    if destination is None or destination.disabled_at is not None:
+        raise Conflict("The destination was disabled; nothing is sent there any more.")
     row.state, row.attempts, row.not_before = "pending", 0, now()
     audit.record(session, action="delivery.resent", by=by, study_id=row.study_id, subject_id=row.id)
 

@@ -1,48 +1,88 @@
-"""Leases of claimed studies: prolonged while their worker is at it, given back when it has to end."""
+"""Leases of claimed studies: prolonged while a worker is at it, given back when it ends, expired when silent.
+
+`held` is lease by study id throughout.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.commands.ranking import announce
-from app.commands.screening import StudyToScreen
 from app.domain.roles import SYSTEM
 from app.domain.states import State
 from app.records import Study
 from app.records.base import now
 
 
-def prolong(session: Session, *, studies: Sequence[StudyToScreen], lease: timedelta) -> int:
-    """Leases that are still the caller's last `lease` from now; returns how many were."""
+def prolong(session: Session, *, held: Mapping[UUID, UUID], lease: timedelta) -> int:
+    """Those of the leases that still stand last `lease` from now; returns how many."""
     prolonged = session.scalars(
         update(Study)
-        .where(Study.screening_lease.in_([study.lease for study in studies]))
+        .where(Study.id.in_(held), Study.screening_lease.in_(held.values()))
         .values(screening_lease_expires_at=now() + lease)
         .returning(Study.id),
     ).all()
     return len(prolonged)
 
 
-def give_back(session: Session, *, studies: Sequence[StudyToScreen]) -> int:
-    """Leases that are still the caller's are over and their attempts do not count; returns how many were."""
+def give_back(session: Session, *, held: Mapping[UUID, UUID]) -> int:
+    """Those of the leases that still stand are over, and their attempts do not count; returns how many."""
     rows = session.scalars(
         select(Study)
-        .where(Study.screening_lease.in_([study.lease for study in studies]))
+        .where(Study.id.in_(held), Study.screening_lease.in_(held.values()))
         .order_by(Study.id)
         .with_for_update(),
     ).all()
     for row in rows:
-        row.screening_lease, row.screening_lease_expires_at = None, None
+        free(row)
         row.screening_attempts = max(row.screening_attempts - 1, 0)
-        if row.state == State.SCREENING.value:
-            row.state = State.ADMITTED.value
         audit.record(
             session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, reason="worker ended"
         )
         announce(session, row)
     return len(rows)
+
+
+def expire_leases(session: Session) -> list[UUID]:
+    """Studies whose worker went silent are free again; returns their ids."""
+    rows = session.scalars(
+        select(Study)
+        .where(Study.screening_due, Study.screening_lease_expires_at <= now())
+        .with_for_update(skip_locked=True),
+    ).all()
+    for row in rows:
+        free(row)
+        audit.record(
+            session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, reason="lease expired"
+        )
+    return [row.id for row in rows]
+
+
+def due(session: Session, *, limit: int = 1000) -> list[UUID]:
+    """Studies that wait for a worker and have no live lease: the ones to ring for."""
+    moment = now()
+    return list(
+        session.scalars(
+            select(Study.id)
+            .where(
+                Study.screening_due,
+                Study.screening_lease.is_(None),
+                or_(Study.screening_not_before.is_(None), Study.screening_not_before <= moment),
+            )
+            .order_by(Study.rank_at)
+            .limit(limit),
+        ),
+    )
+
+
+def free(row: Study) -> None:
+    """The study is nobody's, and waits for a worker again."""
+    row.screening_lease, row.screening_lease_expires_at = None, None
+    if row.state == State.SCREENING.value:
+        row.state = State.ADMITTED.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,18 @@ def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
         raise NotFound("There is no such bundle.")
     session.add(Promotion(bundle_sha256=sha256, promoted_by_name=by.name, reason=reason))
     audit.record(session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason)
+
+
+def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> bool:
+    """Promotes a bundle that never was before; processes that start together promote it once.
+
+    False, and nothing changes, where it has been promoted already: what the site decided since stands.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": "promotions"})
+    if session.scalar(select(exists().where(Promotion.bundle_sha256 == sha256))):
+        return False
+    promote(session, sha256=sha256, by=by, reason=reason)
+    return True
 
 
 def active_bundle(session: Session) -> str | None:

@@ -5,6 +5,7 @@ Every function may run twice: a claim is a lease, and a record counts only while
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit, delivery
+from app.commands.leases import free
 from app.commands.ranking import announce, place
 from app.commands.stored_header import header_from_json
 from app.dicom.header import ImageHeader
@@ -65,17 +67,14 @@ def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyT
         .limit(size)
         .with_for_update(skip_locked=True),
     ).all()
+    studies = _together(studies)
+    images = _images_of(session, studies)
     claimed: list[StudyToScreen] = []
     for study in studies:
         study.screening_lease, study.screening_lease_expires_at = uuid4(), moment + lease
         study.screening_attempts += 1
         if study.state in _CLAIMABLE:
             study.state = State.SCREENING.value
-        images = session.scalars(
-            select(Image)
-            .where(Image.study_id == study.id, Image.superseded_by.is_(None))
-            .order_by(Image.arrived_at, Image.id),
-        )
         claimed.append(
             StudyToScreen(
                 study_id=study.id,
@@ -83,23 +82,55 @@ def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyT
                 revision=study.revision,
                 attempt=study.screening_attempts,
                 claimed_at=moment,
-                images=tuple(
-                    ImageToScreen(
-                        image_id=image.id,
-                        sha256=image.sha256,
-                        media_type=image.media_type,
-                        header=header_from_json(image.header),
-                        source=image.source,
-                        has_preview=image.preview_sha256 is not None,
-                    )
-                    for image in images
-                ),
+                images=tuple(images[study.id]),
             ),
         )
         audit.record(
             session, action="study.screening", by=SYSTEM, study_id=study.id, attempt=study.screening_attempts
         )
     return claimed
+
+
+def _together(studies: Sequence[Study]) -> Sequence[Study]:
+    """The head of the list that may be screened in one batch.
+
+    A study that did not survive an earlier attempt comes alone: should it take its worker down again, no
+    other study loses an attempt by it.
+    """
+    for index, study in enumerate(studies):
+        if study.screening_attempts > 0:
+            return studies[: max(index, 1)]
+    return studies
+
+
+def _images_of(session: Session, studies: Sequence[Study]) -> dict[UUID, list[ImageToScreen]]:
+    """The studies' standing images in the order of their arrival; `attributes` stay in the database."""
+    images: dict[UUID, list[ImageToScreen]] = {study.id: [] for study in studies}
+    rows = session.execute(
+        select(
+            Image.study_id,
+            Image.id,
+            Image.sha256,
+            Image.media_type,
+            Image.header,
+            Image.source,
+            Image.preview_sha256,
+        )
+        .where(Image.study_id.in_(images), Image.superseded_by.is_(None))
+        .order_by(Image.arrived_at, Image.id),
+    )
+    for row in rows:
+        images[row.study_id].append(
+            ImageToScreen(
+                image_id=row.id,
+                sha256=row.sha256,
+                media_type=row.media_type,
+                header=header_from_json(row.header),
+                source=row.source,
+                has_preview=row.preview_sha256 is not None,
+            ),
+        )
+    return images
 
 
 def record(
@@ -197,7 +228,7 @@ def postpone(
     row = _leased(session, study)
     if row is not None:
         row.screening_not_before = now() + backoff * 2 ** (study.attempt - 1)
-        _give_back(row)
+        free(row)
         audit.record(
             session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, attempt=study.attempt
         )
@@ -213,38 +244,6 @@ def retry(session: Session, *, study_id: UUID) -> bool:
     if row.state == State.WITHHELD.value:
         row.state, row.reason = State.ADMITTED.value, None
     return True
-
-
-def expire_leases(session: Session) -> list[UUID]:
-    """Studies whose worker went silent are free again; returns their ids."""
-    rows = session.scalars(
-        select(Study)
-        .where(Study.screening_due, Study.screening_lease_expires_at <= now())
-        .with_for_update(skip_locked=True),
-    ).all()
-    for row in rows:
-        _give_back(row)
-        audit.record(
-            session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, reason="lease expired"
-        )
-    return [row.id for row in rows]
-
-
-def due(session: Session, *, limit: int = 1000) -> list[UUID]:
-    """Studies that wait for a worker and have no live lease: the ones to ring for."""
-    moment = now()
-    return list(
-        session.scalars(
-            select(Study.id)
-            .where(
-                Study.screening_due,
-                Study.screening_lease.is_(None),
-                or_(Study.screening_not_before.is_(None), Study.screening_not_before <= moment),
-            )
-            .order_by(Study.rank_at)
-            .limit(limit),
-        ),
-    )
 
 
 def _leased(session: Session, study: StudyToScreen) -> Study | None:
@@ -270,12 +269,6 @@ def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str |
         row.state, row.reason = outcome.value, reason
     elif row.state == State.CLAIMED.value and row.state_before_claim == State.ADMITTED.value:
         row.state_before_claim, row.reason = outcome.value, reason
-
-
-def _give_back(row: Study) -> None:
-    row.screening_lease, row.screening_lease_expires_at = None, None
-    if row.state == State.SCREENING.value:
-        row.state = State.ADMITTED.value
 
 
 def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:

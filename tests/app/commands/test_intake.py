@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import review, screening
+from app.commands import leases, review
 from app.commands.intake import GivenMetadata, read
 from app.commands.review import Statement
 from app.domain.order import Credits, Priority

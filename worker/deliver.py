@@ -1,0 +1,141 @@
+"""Send finished readings to webhooks: signed, with a deadline, without following redirects.
+
+A destination that is slow or dead may hold two threads and no more, so that it delays neither the others nor
+the sweeper. Neither addresses nor what was sent are logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from uuid import UUID
+
+import httpx
+import structlog
+
+from app.commands import delivery
+from app.commands.delivery import DeliveryToSend
+from app.errors import Unavailable
+from app.records.engine import transaction
+from app.settings import Settings
+
+_AT_ONCE = 2
+"""Messages on their way to one destination at a time."""
+_BEYOND_TIMEOUT = timedelta(seconds=30)
+"""After the longest a send can take plus this, a message whose sender died is due again."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Courier:
+    """Sends whatever is due, from several threads at a time."""
+
+    def __init__(self, configuration: Settings) -> None:
+        self._timeout = configuration.webhook_timeout
+        self._attempts = configuration.webhook_attempts
+        self._backoff = timedelta(seconds=configuration.webhook_backoff)
+        self._lock = threading.Lock()
+        self._busy: Counter[UUID] = Counter()
+
+    def drain(self, *, stop: threading.Event) -> int:
+        """Sends what is due, the longest due first, until nothing is or `stop`; returns how many arrived.
+
+        A message may arrive twice (its FirstRead-Delivery is the same): a crash between the sending and the
+        record of it sends it again. A database that does not answer ends the round; the sweeper rings again.
+        """
+        arrived = 0
+        try:
+            while not stop.is_set():
+                with self._next() as message:
+                    if message is None:
+                        break
+                    arrived += self._deliver(message)
+        except Unavailable:
+            _log.warning("database_silent")
+        return arrived
+
+    @contextmanager
+    def _next(self) -> Iterator[DeliveryToSend | None]:
+        with self._lock:
+            full = {destination for destination, count in self._busy.items() if count >= _AT_ONCE}
+            with transaction() as session:
+                message = delivery.claim_next(
+                    session, lease=timedelta(seconds=self._timeout) + _BEYOND_TIMEOUT, besides=full
+                )
+            if message is not None:
+                self._busy[message.destination_id] += 1
+        try:
+            yield message
+        finally:
+            if message is not None:
+                with self._lock:
+                    self._busy[message.destination_id] -= 1
+
+    def _deliver(self, message: DeliveryToSend) -> bool:
+        error = asyncio.run(send(message, seconds=self._timeout))
+        with transaction() as session:
+            if error is None:
+                delivery.delivered(session, delivery_id=message.delivery_id)
+            else:
+                delivery.refused(
+                    session,
+                    delivery_id=message.delivery_id,
+                    error=error,
+                    attempts=self._attempts,
+                    backoff=self._backoff,
+                )
+        _log.info(
+            "delivery_tried",
+            delivery=str(message.delivery_id),
+            attempt=message.attempt,
+            arrived=error is None,
+        )
+        return error is None
+
+
+async def send(message: DeliveryToSend, *, seconds: float) -> str | None:
+    """Posts the message; None where the answer was a 2xx within `seconds` in all, otherwise what went wrong.
+
+    A redirect is a refusal: it could lead the signed message to an address nobody approved.
+    """
+    timestamp = int(time.time())
+    body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "FirstRead",
+        "FirstRead-Event": message.event,
+        "FirstRead-Delivery": str(message.delivery_id),
+        "FirstRead-Attempt": str(message.attempt),
+        "FirstRead-Signature": delivery.sign(message.secret, timestamp=timestamp, body=body),
+    }
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(
+                verify=_certificates(), trust_env=False, follow_redirects=False, timeout=seconds
+            ) as client,
+            client.stream("POST", message.url, content=body, headers=headers) as response,
+        ):
+            status = response.status_code
+    except (TimeoutError, httpx.TimeoutException):
+        return f"The destination did not answer within {seconds:g} seconds."
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
+        return f"The destination could not be reached ({type(error).__name__})."
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        return f"The destination answered {status}, a redirect, which is not followed."
+    return f"The destination answered {status}."
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)

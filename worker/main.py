@@ -1,0 +1,59 @@
+"""The Celery program.
+
+    celery -A worker.main worker -Q screening -P threads -c 1     screens; one thread holds the network
+    celery -A worker.main worker -Q duty -P threads -c 4 -B       sweeps and delivers
+
+`firstread worker` and `firstread duty` start the same. SIGTERM ends a process within seconds: the batch at
+hand is finished or given back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import structlog
+from celery import signals
+
+from app.queue import SCREEN, SCREENING_QUEUE, configure_from_settings, queue, report, ring
+from worker import parts, tasks
+
+__all__ = ["queue", "tasks"]
+
+configure_from_settings()
+
+_REPORT_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+for _noisy in ("celery.worker.strategy", "celery.app.trace"):  # two lines a bell tell nobody anything
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
+
+def _ready(sender: Any, **_: object) -> None:
+    """A worker that starts looks for work itself, and loads the network before the first study comes."""
+    if SCREENING_QUEUE in queue.amqp.queues.consume_from:
+        ring(SCREEN, "start")
+        threading.Thread(target=_report, args=(str(sender.hostname),), daemon=True).start()
+
+
+def _shutting_down(**_: object) -> None:
+    parts.stop.set()
+
+
+def _shutdown(**_: object) -> None:
+    parts.stop.set()
+    parts.close()
+
+
+def _report(name: str) -> None:
+    """Says every few seconds that this worker is there, and which network it reads with or why with none."""
+    while not parts.stop.is_set():
+        report(name, parts.network().describe(), seconds=3 * _REPORT_SECONDS)
+        parts.stop.wait(_REPORT_SECONDS)
+
+
+signals.worker_ready.connect(_ready)
+signals.worker_shutting_down.connect(_shutting_down)
+signals.worker_shutdown.connect(_shutdown)

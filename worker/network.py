@@ -1,0 +1,138 @@
+"""Which network reads: the bundle promoted last, loaded from the blobs, exchanged between batches."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from app.blobs import Blobs
+from app.commands import registry
+from app.domain.intended_use import IntendedUse
+from app.domain.roles import SYSTEM
+from app.errors import NotFound
+from app.records.engine import transaction
+from models.bundle import Bundle, BundleRefused, Manifest, default_bundle_path
+from models.manifest import to_json
+
+_PAUSE_AFTER_REFUSAL = 2.0
+"""Seconds for which a bundle that was refused is not loaded again, so that a broken one costs little."""
+
+_log = structlog.get_logger(__name__)
+
+
+class NetworkUnavailable(Exception):
+    """No network can read at the moment; the message is a sentence for the worklist."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that reads, under the name the records know it by."""
+
+    sha256: str
+    bundle: Bundle
+    intended_use: IntendedUse
+
+
+class Network:
+    """The process's network."""
+
+    def __init__(self, blobs: Blobs, *, device: str, configured: Path | None) -> None:
+        self._blobs = blobs
+        self._device = device
+        self._configured = configured
+        self._offered = False
+        self._loaded: Loaded | None = None
+        self._refused: tuple[str, str, float] | None = None
+
+    def current(self) -> Loaded:
+        """The bundle that was promoted last, ready to screen.
+
+        The first call of a new site promotes the configured bundle, or the one shipped. Raises
+        NetworkUnavailable when the promoted bundle cannot be used (an older one never reads in its stead),
+        and Unavailable without a database.
+        """
+        if not self._offered:
+            self._offer()
+            self._offered = True
+        with transaction() as session:
+            sha256 = registry.active_bundle(session)
+        if sha256 is None:
+            raise NetworkUnavailable("No network has been promoted at this site.")
+        if self._loaded is None or self._loaded.sha256 != sha256:
+            self._loaded = None  # whatever comes of it, the old one has read its last
+            self._loaded = self._load(sha256)
+        return self._loaded
+
+    def describe(self) -> dict[str, str]:
+        """What the worker says of itself: the network it reads with, or why it has none."""
+        if self._loaded is not None:
+            manifest = self._loaded.bundle.manifest
+            return {
+                "network": f"{manifest.name} {manifest.version}",
+                "bundle": self._loaded.sha256,
+                "runtime": self._loaded.bundle.runtime,
+            }
+        return {"refused": self._refused[1]} if self._refused is not None else {}
+
+    def _load(self, sha256: str) -> Loaded:
+        if self._refused is not None:
+            refused, sentence, at = self._refused
+            if refused == sha256 and time.monotonic() - at < _PAUSE_AFTER_REFUSAL:
+                raise NetworkUnavailable(sentence)
+        started = time.monotonic()
+        try:
+            bundle = Bundle.load(self._blobs.path(sha256), device=self._device)
+            if bundle.manifest.sha256 != sha256:
+                raise BundleRefused("The stored bytes are not those that were promoted.")
+        except (BundleRefused, NotFound) as error:
+            sentence = f"The network could not be loaded. {error}"
+            self._refused = (sha256, sentence, time.monotonic())
+            _log.error("network_refused", bundle=sha256[:12], reason=str(error))
+            raise NetworkUnavailable(sentence) from error
+        _log.info(
+            "network_loaded",
+            bundle=sha256[:12],
+            name=bundle.manifest.name,
+            version=bundle.manifest.version,
+            runtime=bundle.runtime,
+            seconds=round(time.monotonic() - started, 2),
+        )
+        return Loaded(sha256, bundle, intended_use_of(bundle.manifest))
+
+    def _offer(self) -> None:
+        """Registers the configured or shipped bundle; promotes it unless the site has decided otherwise."""
+        with transaction() as session:
+            decided = registry.active_bundle(session) is not None
+        path = self._configured or default_bundle_path()
+        if decided and self._configured is None:
+            return
+        try:
+            bundle = Bundle.load(path, device=self._device)
+        except BundleRefused as error:
+            if decided:
+                _log.error("configured_bundle_refused", reason=str(error))
+                return
+            raise NetworkUnavailable(f"The network could not be loaded. {error}") from error
+        sha256 = self._blobs.put(path.read_bytes())
+        reason = "configured by the site" if self._configured else "shipped with the program"
+        with transaction() as session:
+            registry.register(
+                session, sha256=sha256, manifest=json.loads(to_json(bundle.manifest)), by=SYSTEM
+            )
+            registry.promote_new(session, sha256=sha256, by=SYSTEM, reason=reason)
+
+
+def intended_use_of(manifest: Manifest) -> IntendedUse:
+    """What the header gate holds images against."""
+    stated = manifest.intended_use
+    return IntendedUse(
+        min_age_years=float(stated["min_age_years"]),
+        max_age_years=float(stated["max_age_years"]),
+        modalities=tuple(stated["modalities"]),
+        body_parts=tuple(stated["body_parts"]),
+        views=tuple(stated["views"]),
+    )

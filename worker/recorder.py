@@ -1,0 +1,165 @@
+"""From what came of images to the records: the held leases, one transaction a batch, then the bell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from app.commands import leases, screening
+from app.commands.screening import ImageToScreen, StudyToScreen
+from app.domain.order import Lane
+from app.domain.reading import FindingRead, ImageRead
+from app.errors import Unavailable
+from app.records.engine import transaction
+from app.settings import Settings
+from worker.network import Loaded
+from worker.screen import ImageScreened
+
+_PATIENCE_SECONDS = 5.0
+"""How long finished work waits for a database that restarts, before the lease's expiry takes over."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """The studies this worker holds, and the only way it lets go of them."""
+
+    def __init__(self, configuration: Settings, *, ring: Callable[[Iterable[UUID]], None]) -> None:
+        """`ring` rings for deliveries once they are committed."""
+        self._settings = configuration
+        self._lease = timedelta(seconds=configuration.screening_lease)
+        self._backoff = timedelta(seconds=configuration.retry_backoff)
+        self._ring = ring
+        self._held: dict[UUID, StudyToScreen] = {}
+        self._prolonged = 0.0
+
+    @property
+    def held(self) -> list[StudyToScreen]:
+        """Studies that are leased and not settled."""
+        return list(self._held.values())
+
+    def claim(self) -> list[StudyToScreen]:
+        """The next studies that are due, leased. Raises Unavailable without a database."""
+        with transaction() as session:
+            studies = screening.claim_batch(session, size=self._settings.batch_size, lease=self._lease)
+        self._held |= {study.study_id: study for study in studies}
+        self._prolonged = time.monotonic()
+        return studies
+
+    def prolong(self) -> None:
+        """What is held stays held, however slow its decoding, which has limits of its own."""
+        if time.monotonic() - self._prolonged < self._lease.total_seconds() / 3:
+            return
+        with transaction() as session:
+            leases.prolong(session, held=self._leases(), lease=self._lease)
+        self._prolonged = time.monotonic()
+
+    def give_back(self) -> None:
+        """Nothing is held: what was not settled is free for any worker, at once and at no attempt's cost."""
+        if not self._held:
+            return
+        try:
+            with transaction() as session:
+                leases.give_back(session, held=self._leases())
+        except Unavailable:
+            _log.warning("leases_left_to_expire", studies=len(self._held))
+        self._held.clear()
+
+    def _leases(self) -> dict[UUID, UUID]:
+        return {study.study_id: study.lease for study in self._held.values()}
+
+    def postpone(self, study: StudyToScreen, sentence: str) -> None:
+        """The study is tried again later, or has failed for `sentence` after its last attempt."""
+
+        def write() -> list[UUID]:
+            with transaction() as session:
+                return screening.postpone(
+                    session,
+                    study=study,
+                    error=sentence,
+                    attempts=self._settings.screening_attempts,
+                    backoff=self._backoff,
+                    credits=self._settings.credits,
+                )
+
+        deliveries = _patiently(write)
+        self._held.pop(study.study_id, None)
+        _log.warning("study_postponed", study=str(study.study_id), attempt=study.attempt, reason=sentence)
+        self._ring(deliveries)
+
+    def record(self, read: list[tuple[StudyToScreen, list[ImageRead]]], *, loaded: Loaded) -> None:
+        """The readings are stored in one transaction; where it is refused, in one for each study."""
+        if not read:
+            return
+
+        def write() -> list[UUID]:
+            with transaction() as session:
+                return [
+                    delivery
+                    for study, images in read
+                    for delivery in screening.record(
+                        session,
+                        study=study,
+                        images=images,
+                        bundle_sha256=loaded.sha256,
+                        runtime=loaded.bundle.runtime,
+                        credits=self._settings.credits,
+                    )
+                ]
+
+        try:
+            deliveries = _patiently(write)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001, logged below
+            if len(read) > 1:  # one of them must not hold up the others
+                _log.warning("batch_record_refused", studies=len(read), error=type(error).__name__)
+                for one in read:
+                    self.record([one], loaded=loaded)
+                return
+            study = read[0][0]
+            _log.exception("record_refused", study=str(study.study_id))
+            self.postpone(study, "The reading could not be stored.")
+            return
+        for study, _ in read:
+            self._held.pop(study.study_id, None)
+        self._ring(deliveries)
+
+
+def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str | None) -> ImageRead:
+    """What the records keep of one image's result."""
+    return ImageRead(
+        image_id=image.image_id,
+        outcome=result.outcome,
+        reason=result.reason,
+        findings={
+            name: FindingRead(
+                probability=finding.probability, present=finding.present, lane=Lane(finding.lane)
+            )
+            for name, finding in result.findings.items()
+        },
+        logits={name: finding.logit for name, finding in result.findings.items()},
+        activation_maps={
+            name: [[round(value, 5) for value in row] for row in finding.activation_map]
+            for name, finding in result.findings.items()
+        },
+        notices=result.notices,
+        preview_sha256=preview_sha256,
+        urgency=result.urgency,
+    )
+
+
+def _patiently(action: Callable[[], list[UUID]]) -> list[UUID]:
+    """The action's result, tried again for a while where the database does not answer; it may run twice."""
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except Unavailable:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.2)

@@ -1,0 +1,192 @@
+"""Files and their headers in, what the network may say of each out: the one way an image is screened.
+
+The header gate speaks first, the decoder children decode, one `Bundle.screen` call reads what passed. The
+Celery task and `firstread predict` both come this way, so that what a site measures is what it works with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from app.dicom.decoded import Presentation
+from app.dicom.decoder_pool import DecoderPool
+from app.dicom.gate import GateVerdict, header_gate
+from app.dicom.header import ImageHeader
+from app.domain.intended_use import IntendedUse
+from app.domain.states import Outcome
+from app.errors import DecodeFailed
+from models.bundle import Bundle, FindingResult, ImageScreening
+
+MOST_IMAGES = 16
+"""Images of one batch: what the runtimes take in one pass."""
+MOST_PIXELS = 128 * 2**20
+"""Pixels of one batch, a byte each once decoded; two batches are in memory at a time."""
+
+_log = structlog.get_logger(__name__)
+
+
+class NetworkBroke(Exception):
+    """The network answered for no image of a batch; the message is a sentence, and a later try may work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFile:
+    """One image to screen; `door` is as in `header_gate`."""
+
+    path: Path
+    header: ImageHeader
+    door: Literal["dicom", "file"]
+    paediatric_source: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """How much of a batch it fills."""
+        return (self.header.rows or 0) * (self.header.columns or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScreened:
+    """What came of one image; `findings` is empty and `urgency` None unless it was screened."""
+
+    outcome: Outcome
+    reason: str | None = None
+    findings: Mapping[str, FindingResult] = field(default_factory=dict)
+    urgency: float | None = None
+    notices: tuple[str, ...] = ()
+    retry_helps: bool = False
+    """True where the failure lies with this machine and not with the image."""
+
+
+class Batch:
+    """Images on their way: held against the gate, and being decoded since it was made."""
+
+    def __init__(
+        self,
+        files: Sequence[ImageFile],
+        *,
+        pool: DecoderPool,
+        intended_use: IntendedUse,
+        preview_side: int = 0,
+    ) -> None:
+        """Starts the decoding; where previews are wanted, that of withheld images too."""
+        self.files = tuple(files)
+        self._verdicts = [
+            header_gate(file.header, intended_use, paediatric_source=file.paediatric_source, door=file.door)
+            for file in self.files
+        ]
+        self.decodings: list[Future[Presentation] | None] = [
+            pool.presentation(file.path, file.header.media_type, preview_side=preview_side)
+            if preview_side or verdict.withheld is None
+            else None
+            for file, verdict in zip(self.files, self._verdicts, strict=True)
+        ]
+
+    def undecoded(self) -> list[Future[Presentation]]:
+        """What still decodes."""
+        return [future for future in self.decodings if future is not None and not future.done()]
+
+    def cancel(self) -> None:
+        """No further decoding of this batch is begun."""
+        for future in self.decodings:
+            if future is not None:
+                future.cancel()
+
+    def screen(self, bundle: Bundle) -> list[ImageScreened]:
+        """One result per file, in order; waits for the decoding.
+
+        Raises NetworkBroke where the network answers for no image at all.
+        """
+        results: dict[int, ImageScreened] = {}
+        decoded: dict[int, Presentation] = {}
+        for index, (verdict, future) in enumerate(zip(self._verdicts, self.decodings, strict=True)):
+            if verdict.withheld is not None:
+                results[index] = ImageScreened(
+                    outcome=Outcome.WITHHELD, reason=verdict.withheld, notices=verdict.notices
+                )
+                continue
+            assert future is not None
+            presentation = _decoded(future)
+            if isinstance(presentation, ImageScreened):
+                results[index] = presentation
+            else:
+                decoded[index] = presentation
+        answers = _answers(bundle, list(decoded.values()))
+        for (index, presentation), answer in zip(decoded.items(), answers, strict=True):
+            results[index] = _result(answer, verdict=self._verdicts[index], presentation=presentation)
+        return [results[index] for index in range(len(self.files))]
+
+
+def batches(files: Iterable[ImageFile], *, most_images: int = MOST_IMAGES) -> Iterator[list[ImageFile]]:
+    """The files in order, in lists of at most `most_images` and MOST_PIXELS; a larger image comes alone."""
+    batch: list[ImageFile] = []
+    pixels = 0
+    for file in files:
+        if batch and (len(batch) >= most_images or pixels + file.pixels > MOST_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(file)
+        pixels += file.pixels
+    if batch:
+        yield batch
+
+
+def _decoded(future: Future[Presentation]) -> Presentation | ImageScreened:
+    try:
+        return future.result()
+    except DecodeFailed as error:  # the same bytes would fail again
+        return ImageScreened(outcome=Outcome.FAILED, reason=error.detail)
+    except (OSError, CancelledError, RuntimeError) as error:
+        _log.warning("decoding_broke", error=type(error).__name__)
+        return ImageScreened(
+            outcome=Outcome.FAILED,
+            reason="The image could not be decoded because the decoder did not work on this machine.",
+            retry_helps=True,
+        )
+
+
+def _answers(bundle: Bundle, images: list[Presentation]) -> list[ImageScreening | ImageScreened]:
+    """The network's answers. An image that breaks the network is told from a network that is broken."""
+    if not images:
+        return []
+    try:
+        return list(bundle.screen([image.grey for image in images]))
+    except Exception as error:
+        _log.exception("network_broke", images=len(images))
+        if len(images) == 1:
+            raise NetworkBroke(_broke(error)) from error
+    answers: list[ImageScreening | ImageScreened] = []
+    broken: Exception | None = None
+    for image in images:
+        try:
+            answers.extend(bundle.screen([image.grey]))
+        except Exception as error:  # noqa: BLE001, whatever it is, it is this image's alone
+            broken = error
+            answers.append(ImageScreened(outcome=Outcome.FAILED, reason=_broke(error)))
+    if broken is not None and all(isinstance(answer, ImageScreened) for answer in answers):
+        raise NetworkBroke(_broke(broken)) from broken
+    return answers
+
+
+def _broke(error: Exception) -> str:
+    return f"The network broke while it read this image ({type(error).__name__})."
+
+
+def _result(
+    answer: ImageScreening | ImageScreened, *, verdict: GateVerdict, presentation: Presentation
+) -> ImageScreened:
+    if isinstance(answer, ImageScreened):
+        return answer
+    screened = answer.outcome == "screened"
+    return ImageScreened(
+        outcome=Outcome(answer.outcome),
+        reason=answer.reason,
+        findings=answer.findings,
+        urgency=answer.urgency if screened else None,
+        notices=tuple(dict.fromkeys((*verdict.notices, *presentation.notices))),
+    )

@@ -1,0 +1,249 @@
+"""Claim, screen, record, until nothing is due: while the network reads one batch, the next one is decoded.
+
+Nothing here is kept but leases. A worker that dies at any line leaves studies whose leases expire, and a
+study changes only by `app.commands.screening`, in one transaction, while the lease is still its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from app.blobs import Blobs
+from app.commands.screening import ImageToScreen, StudyToScreen
+from app.dicom.decoded import Presentation
+from app.dicom.decoder_pool import DecoderPool
+from app.dicom.header import DICOM
+from app.domain.reading import ImageRead
+from app.errors import NotFound, Unavailable
+from app.settings import Settings
+from worker.network import Loaded, Network, NetworkUnavailable
+from worker.recorder import Recorder, image_read
+from worker.screen import Batch, ImageFile, ImageScreened, NetworkBroke, batches
+
+PREVIEW_SIDE = 1024
+"""Longest side of the previews, pixels."""
+GRACE_SECONDS = 3.0
+"""How long a batch may still decode once the worker was asked to end; then it is given back."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Stopping(Exception):
+    """The worker was asked to end and the batch would take too long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """A claimed batch: its studies, and their images in parts, of which the first is being decoded."""
+
+    studies: list[StudyToScreen]
+    images: list[tuple[StudyToScreen, ImageToScreen]]
+    parts: list[list[ImageFile]]
+    first: Batch | None
+    loaded: Loaded
+    began: float
+
+    @property
+    def alone(self) -> bool:
+        """True where an earlier attempt did not end well: nothing else is at risk beside it."""
+        return any(study.attempt > 1 for study in self.studies)
+
+
+class Screener:
+    """What a screening worker does when it hears the bell."""
+
+    def __init__(
+        self,
+        *,
+        blobs: Blobs,
+        pool: DecoderPool,
+        network: Network,
+        recorder: Recorder,
+        configuration: Settings,
+        stop: threading.Event,
+    ) -> None:
+        """`stop` is set when the worker must end."""
+        self._blobs = blobs
+        self._pool = pool
+        self._network = network
+        self._recorder = recorder
+        self._attempts = configuration.screening_attempts
+        self._paediatric = set(configuration.paediatric_sources)
+        self._stop = stop
+        self._stop_by: float | None = None
+        self._warm = False
+        self._keeper = ThreadPoolExecutor(2, thread_name_prefix="previews")
+
+    def drain(self) -> int:
+        """Screens whatever is due, in the order of the worklist; returns how many studies got a reading.
+
+        A database that does not answer ends it: the sweeper rings again. What is not done is given back.
+        """
+        done = 0
+        try:
+            self._warm_up()
+            ahead = self._begin()
+            while ahead is not None:
+                now, ahead = ahead, None
+                if not now.alone:
+                    ahead = self._begin()
+                done += self._finish(now)
+                ahead = ahead or self._begin()
+        except _Stopping:
+            _log.info("batch_given_back", studies=len(self._recorder.held))
+        except Unavailable:
+            _log.warning("database_silent", studies=len(self._recorder.held))
+        except Exception as error:  # noqa: BLE001, ours to mend, and no study must wait for it
+            _log.exception("screening_broke")
+            self._postpone_all(self._recorder.held, f"Screening broke ({type(error).__name__}).")
+        finally:
+            self._recorder.give_back()
+        return done
+
+    def close(self) -> None:
+        """Ends the threads that store previews."""
+        self._keeper.shutdown(wait=True)
+
+    def _warm_up(self) -> None:
+        """The network is loaded before anybody waits for it; where it is refused, studies will say why."""
+        if not self._warm:
+            try:
+                self._network.current()
+            except NetworkUnavailable as error:
+                _log.warning("no_network", reason=str(error))
+            self._warm = True
+
+    def _begin(self) -> _Begun | None:
+        """Claims the next batch that can be read, and has its decoding started; None when nothing is due."""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            claimed = self._recorder.claim()
+            if not claimed:
+                return None
+            studies = [study for study in claimed if study.attempt <= self._attempts]
+            self._postpone_all(
+                [study for study in claimed if study.attempt > self._attempts],
+                f"The worker that screened this study ended unexpectedly {self._attempts} times.",
+            )
+            try:
+                loaded = self._network.current()
+            except NetworkUnavailable as error:
+                self._postpone_all(studies, str(error))
+                continue
+            begun = self._decode(studies, loaded=loaded, began=began)
+            if begun.studies:
+                return begun
+        return None
+
+    def _decode(self, studies: list[StudyToScreen], *, loaded: Loaded, began: float) -> _Begun:
+        images: list[tuple[StudyToScreen, ImageToScreen]] = []
+        files: list[ImageFile] = []
+        there: list[StudyToScreen] = []
+        for study in studies:
+            try:
+                files += [self._file(image) for image in study.images]
+            except (NotFound, OSError) as error:
+                sentence = error.detail if isinstance(error, NotFound) else "The stored bytes cannot be read."
+                self._recorder.postpone(study, sentence)
+                continue
+            there.append(study)
+            images += [(study, image) for image in study.images]
+        parts = list(batches(files))
+        first = self._batch(parts[0], loaded) if parts else None
+        return _Begun(studies=there, images=images, parts=parts, first=first, loaded=loaded, began=began)
+
+    def _file(self, image: ImageToScreen) -> ImageFile:
+        header = image.header
+        return ImageFile(
+            path=self._blobs.path(image.sha256),
+            header=header,
+            door="dicom" if header.media_type == DICOM else "file",
+            paediatric_source=not self._paediatric.isdisjoint(
+                (image.source, header.station_name, header.institution_name)
+            ),
+        )
+
+    def _batch(self, files: list[ImageFile], loaded: Loaded) -> Batch:
+        return Batch(files, pool=self._pool, intended_use=loaded.intended_use, preview_side=PREVIEW_SIDE)
+
+    def _finish(self, begun: _Begun) -> int:
+        """Reads and records the batch; what broke on this machine is postponed with a sentence."""
+        try:
+            screened = self._screen(begun)
+        except NetworkBroke as error:
+            self._postpone_all(begun.studies, str(error))
+            return 0
+        results: dict[UUID, list[tuple[ImageToScreen, ImageScreened, str | None]]] = {
+            study.study_id: [] for study in begun.studies
+        }
+        for (study, image), (result, preview) in zip(begun.images, screened, strict=True):
+            results[study.study_id].append((image, result, preview))
+        read: list[tuple[StudyToScreen, list[ImageRead]]] = []
+        for study in begun.studies:
+            of_study = results[study.study_id]
+            broken = next((result.reason for _, result, _ in of_study if result.retry_helps), None)
+            if broken is not None:
+                self._recorder.postpone(study, broken)
+            else:
+                read.append((study, [image_read(*one) for one in of_study]))
+        self._recorder.record(read, loaded=begun.loaded)
+        seconds = round(time.monotonic() - begun.began, 3)
+        _log.info("batch_screened", studies=len(read), images=len(screened), seconds=seconds)
+        return len(read)
+
+    def _screen(self, begun: _Begun) -> list[tuple[ImageScreened, str | None]]:
+        """Each image's result and the sha256 of its preview, where it has one."""
+        screened: list[tuple[ImageScreened, str | None]] = []
+        batch = begun.first
+        for number in range(1, len(begun.parts) + 1):
+            assert batch is not None
+            following = self._batch(begun.parts[number], begun.loaded) if number < len(begun.parts) else None
+            try:
+                self._await(batch)
+            except _Stopping:
+                batch.cancel()
+                if following is not None:
+                    following.cancel()
+                raise
+            previews = [self._keep_preview(decoding) for decoding in batch.decodings]
+            results = batch.screen(begun.loaded.bundle)
+            stored = [None if preview is None else preview.result() for preview in previews]
+            screened += zip(results, stored, strict=True)
+            batch = following
+        return screened
+
+    def _await(self, batch: Batch) -> None:
+        """Returns when the batch is decoded. Raises _Stopping where the worker must end before."""
+        while undecoded := batch.undecoded():
+            if self._stop.is_set():
+                self._stop_by = self._stop_by or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() > self._stop_by:
+                    raise _Stopping
+            self._recorder.prolong()
+            wait(undecoded, timeout=0.2)
+        self._recorder.prolong()
+        if self._stop.is_set() and any(decoding and decoding.exception() for decoding in batch.decodings):
+            raise _Stopping  # whoever ends this worker may have ended its decoders first: that tells nothing
+
+    def _keep_preview(self, decoding: Future[Presentation] | None) -> Future[str | None] | None:
+        """Stores a preview while the network reads."""
+        if decoding is None or decoding.cancelled() or decoding.exception() is not None:
+            return None
+        return self._keeper.submit(self._put, decoding.result().preview_jpeg)
+
+    def _put(self, preview: bytes) -> str | None:
+        try:
+            return self._blobs.put(preview)
+        except (Unavailable, OSError) as error:  # a full disk must not cost the reading
+            _log.warning("preview_not_kept", error=type(error).__name__)
+            return None
+
+    def _postpone_all(self, studies: list[StudyToScreen], sentence: str) -> None:
+        for study in studies:
+            self._recorder.postpone(study, sentence)

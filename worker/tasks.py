@@ -1,0 +1,44 @@
+"""The tasks: thin, and each may run twice. The ids they carry only ring; what is due says the database."""
+
+from __future__ import annotations
+
+import structlog
+
+from app.errors import Unavailable
+from app.queue import DELIVER, SCREEN, SWEEP, queue
+from worker import parts
+
+_log = structlog.get_logger(__name__)
+
+
+def screen(study_id: str) -> None:  # noqa: ARG001
+    """Whatever is due for screening has been tried."""
+    parts.screener().drain()
+
+
+def deliver(delivery_id: str) -> None:  # noqa: ARG001
+    """Whatever is due for delivery has been tried, as far as its destinations take it."""
+    parts.courier().drain(stop=parts.stop)
+
+
+def sweep() -> None:
+    """What expired is over, and the bell has rung for what is owed."""
+    try:
+        swept = parts.sweeper().sweep()
+    except Unavailable:
+        _log.warning("database_silent")
+        return
+    if swept.leases_expired or swept.claims_expired or swept.studies_rung or swept.deliveries_rung:
+        _log.info(
+            "swept",
+            leases_expired=swept.leases_expired,
+            claims_expired=swept.claims_expired,
+            studies_rung=swept.studies_rung,
+            deliveries_rung=swept.deliveries_rung,
+        )
+
+
+# A bell is spent when it is heard: the row, not the message, is what is owed. Acknowledged late, a long round
+# of screening would be rung again by the broker every few minutes.
+for _name, _task in ((SCREEN, screen), (DELIVER, deliver), (SWEEP, sweep)):
+    queue.task(name=_name, acks_late=False)(_task)
