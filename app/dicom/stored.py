@@ -164,6 +164,8 @@ def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
         raise DecodeFailed(_DAMAGED.format(name="RLE"))
     try:
         decoded = imagecodecs.dicomrle_decode(frame, sample)
+    except MemoryError:
+        raise
     except Exception as error:
         raise DecodeFailed(_DAMAGED.format(name="RLE")) from error
     if len(decoded) < expected:
@@ -188,8 +190,10 @@ def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, num
     lossy = found.codec is Codec.JPEG or opened.transfer_syntax in _LOSSY
     try:
         samples = _decode(frame, found, layout)
+    except MemoryError:
+        raise
     except Exception as error:
-        fallback = None if isinstance(error, MemoryError) else _decode_with_gdcm(path, number)
+        fallback = _decode_with_gdcm(path, number)
         if fallback is None:
             raise DecodeFailed(_DAMAGED.format(name=found.codec.value)) from error
         samples = fallback

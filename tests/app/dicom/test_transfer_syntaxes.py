@@ -159,7 +159,8 @@ def test_dcmtk_reads_the_same_values(
     syntax: str, program: str, keep: Keep, ramp: Pixels, dcmtk: Callable[..., None], tmp_path: Path
 ) -> None:
     eight = syntax == JPEGBaseline8Bit
-    pixels = (ramp >> 4).astype(np.uint8) if eight else ramp
+    # DCMTK turns the overshoot of white to black; below it there is nothing to differ about.
+    pixels = (ramp >> 4).astype(np.uint8) if eight else np.minimum(ramp, 4000)
     path = keep(wrap(pixels, bits_stored=8 if eight else 12, transfer_syntax=syntax))
     plain = tmp_path / "plain.dcm"
     dcmtk(program, *(["+te"] if program == "dcmconv" else []), path, plain)
