@@ -48,17 +48,18 @@ def admit_all(
     by: Actor,
     via: str,
     study_instance_uid: str | None = None,
+    only: str | None = None,
 ) -> list[FileOutcome]:
     """Every good file is admitted and committed, the bell has rung, and each refusal has its audit row.
 
-    One bad file refuses only itself. Raises Unavailable where the disk or the database cannot take any.
-    Call it in a thread.
+    `only` is the media type of a way in that takes no other. One bad file refuses only itself. Raises
+    Unavailable where the disk or the database cannot take any. Call it in a thread.
     """
     outcomes = [FileOutcome(file_name=file.file_name) for file in files]
     readable: list[tuple[FileOutcome, Readable]] = []
     for file, outcome in zip(files, outcomes, strict=True):
         try:
-            readable.append((outcome, _read(file, outcome, study_instance_uid=study_instance_uid)))
+            readable.append((outcome, _read(file, outcome, study_instance_uid=study_instance_uid, only=only)))
         except Unavailable:
             raise
         except Problem as problem:
@@ -73,7 +74,9 @@ def admit_all(
     return outcomes
 
 
-def _read(file: ReceivedPart, outcome: FileOutcome, *, study_instance_uid: str | None) -> Readable:
+def _read(
+    file: ReceivedPart, outcome: FileOutcome, *, study_instance_uid: str | None, only: str | None
+) -> Readable:
     """The header of one file, with its bytes already on the disk when the transaction begins."""
     if file.problem is not None:
         raise file.problem
@@ -87,6 +90,8 @@ def _read(file: ReceivedPart, outcome: FileOutcome, *, study_instance_uid: str |
         outcome.reference = sop_reference(file.staged.path)
         raise
     header = readable.header
+    if only is not None and header.media_type != only:
+        raise Unreadable("Only DICOM instances are taken here. Send PNG and JPEG to /api/v1/studies.")
     outcome.reference = SopReference(
         sop_class_uid=header.sop_class_uid, sop_instance_uid=header.sop_instance_uid
     )

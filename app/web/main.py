@@ -14,6 +14,7 @@ from app import queue
 from app.web import problems
 from app.web.api import routers as api
 from app.web.auth import GuardedRoute, RouteWithoutRule
+from app.web.dicomweb import routers as dicomweb
 from app.web.events import EventHub
 from app.web.events import router as events
 from app.web.health import router as health
@@ -62,7 +63,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Guard)
     problems.install(app)
     app.state.problem_page = problem_page
-    for router in (*api, events, health, openapi, pages):
+    for router in (*api, *dicomweb, events, health, openapi, pages):
         app.include_router(router)
     app.mount("/static", Static(), name="static")
     _check_every_route_is_guarded(app)

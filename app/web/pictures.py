@@ -70,6 +70,10 @@ class Pictures:
         await run_in_threadpool(_touch, path)
         return path
 
+    async def unkept(self, decode: Callable[[], Future[bytes]]) -> bytes:
+        """A picture made for one caller's wishes; nobody else will ask for it."""
+        return await self._decoded(decode)
+
     async def _decoded(self, decode: Callable[[], Future[Result]]) -> Result:
         """Waits for a child without holding a thread; raises Unavailable where too many wait already."""
         if self._waiting >= MOST_WAITING:
