@@ -1,5 +1,5 @@
 """The neural network of FirstRead: arrays in, numbers out.
 
-Nothing of the rest of the project is imported here, and neither torch nor OpenVINO is imported until a function needs it, so a
-screening worker on a processor never loads torch.
+Nothing of the rest of the project is imported here. Screening (`models.bundle`) imports OpenVINO and, only
+where there is a GPU, torch; training imports both.
 """

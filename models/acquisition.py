@@ -1,22 +1,26 @@
-"""What differs between X-ray rooms and not between patients: exposure, sharpness, framing, borders, markers, compression.
+"""What differs between X-ray rooms and not between patients: exposure, sharpness, framing, borders, markers,
+compression.
 
-Each change takes a float32 picture (side, side) of grey levels 0 to 255, a strength from 0 to 1 and a random generator, and gives a
-picture of the same kind. Training draws from them (`models.augment`), the stress validation grades them (`models.stress`).
+Each change takes a float32 picture (side, side) of grey levels 0 to 255, a strength from 0 to 1 and a random
+generator, and gives a picture of the same kind. Training draws from them (`models.augment`), the stress
+validation grades them (`models.stress`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.preprocess import Float
 
 Change = Callable[[Float, float, np.random.Generator], Float]
 
 
-def _clip(picture: Float) -> Float:
+def _clip(picture: NDArray[np.floating[Any]]) -> Float:
     return np.asarray(np.clip(picture, 0, 255), dtype=np.float32)
 
 
@@ -25,7 +29,9 @@ def _sign(draw: np.random.Generator) -> float:
 
 
 def exposure(picture: Float, strength: float, draw: np.random.Generator) -> Float:
-    """Gamma between 1/2.7 and 2.7 at full strength: the usual difference between detectors and display curves."""
+    """Gamma between 1/2.7 and 2.7 at full strength: the usual difference between detectors and display
+    curves.
+    """
     return np.asarray(255 * (picture / 255) ** np.exp(_sign(draw) * strength), dtype=np.float32)
 
 
@@ -36,7 +42,9 @@ def contrast(picture: Float, strength: float, draw: np.random.Generator) -> Floa
 
 
 def histogram(picture: Float, strength: float, draw: np.random.Generator) -> Float:
-    """Grey levels pulled towards an equalised histogram, or local contrast enhanced, as detectors' processing does."""
+    """Grey levels pulled towards an equalised histogram, or local contrast enhanced, as detectors' processing
+    does.
+    """
     eight = picture.astype(np.uint8)
     if draw.random() < 0.5:
         changed = cv2.equalizeHist(eight)
@@ -53,12 +61,12 @@ def curve(picture: Float, strength: float, draw: np.random.Generator) -> Float:
     return np.asarray(np.interp(picture, knots, levels), dtype=np.float32)
 
 
-def blur(picture: Float, strength: float, draw: np.random.Generator) -> Float:
+def blur(picture: Float, strength: float, _draw: np.random.Generator) -> Float:
     """Unsharpness, up to a standard deviation of 1.8 points at 224."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.2 + 1.6 * strength), dtype=np.float32)
 
 
-def sharpen(picture: Float, strength: float, draw: np.random.Generator) -> Float:
+def sharpen(picture: Float, strength: float, _draw: np.random.Generator) -> Float:
     """Edge enhancement."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.5)
     return _clip(picture + 2 * strength * (picture - soft))
@@ -67,10 +75,10 @@ def sharpen(picture: Float, strength: float, draw: np.random.Generator) -> Float
 def noise(picture: Float, strength: float, draw: np.random.Generator) -> Float:
     """Quantum noise: stronger, up to 18 grey levels, where the picture is bright."""
     spread = 18 * strength * np.sqrt(0.2 + picture / 255)
-    return _clip(picture + spread * draw.standard_normal(picture.shape, dtype=np.float32))
+    return _clip(picture + spread.astype(np.float32) * draw.standard_normal(picture.shape, dtype=np.float32))
 
 
-def resolution(picture: Float, strength: float, draw: np.random.Generator) -> Float:
+def resolution(picture: Float, strength: float, _draw: np.random.Generator) -> Float:
     """Fewer points, down to 40%, then enlarged again."""
     side = picture.shape[0]
     fewer = max(8, round(side * (1 - 0.6 * strength)))
@@ -78,7 +86,7 @@ def resolution(picture: Float, strength: float, draw: np.random.Generator) -> Fl
     return _clip(np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32))
 
 
-def compression(picture: Float, strength: float, draw: np.random.Generator) -> Float:
+def compression(picture: Float, strength: float, _draw: np.random.Generator) -> Float:
     """JPEG down to quality 10."""
     quality = round(90 - 80 * strength)
     _, code = cv2.imencode(".jpg", picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -100,7 +108,9 @@ def widen(picture: Float, strength: float, draw: np.random.Generator) -> Float:
     rows, columns = (max(8, round(side * (1 - 0.3 * strength * draw.uniform(0.7, 1.0)))) for _ in range(2))
     ground = np.full_like(picture, draw.choice([0, 0, 20, 90]))
     top, left = int(draw.integers(0, side - rows + 1)), int(draw.integers(0, side - columns + 1))
-    ground[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    ground[top : top + rows, left : left + columns] = cv2.resize(
+        picture, (columns, rows), interpolation=cv2.INTER_AREA
+    )
     return ground
 
 
@@ -108,7 +118,9 @@ def rotation(picture: Float, strength: float, draw: np.random.Generator) -> Floa
     """Turned by up to 20 degrees."""
     side = picture.shape[0]
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), _sign(draw) * 20 * strength, 1.0)
-    return np.asarray(cv2.warpAffine(picture, turn, (side, side), borderValue=float(draw.choice([0, 0, 30]))), np.float32)
+    return np.asarray(
+        cv2.warpAffine(picture, turn, (side, side), borderValue=float(draw.choice([0, 0, 30]))), np.float32
+    )
 
 
 def borders(picture: Float, strength: float, draw: np.random.Generator) -> Float:
@@ -125,24 +137,32 @@ def borders(picture: Float, strength: float, draw: np.random.Generator) -> Float
 
 
 def background(picture: Float, strength: float, draw: np.random.Generator) -> Float:
-    """The air beside the child made lighter, and shaded: what is darkest near the edges rises towards grey."""
+    """The air beside the child made lighter, and shaded: what is darkest near the edges turns grey."""
     side = picture.shape[0]
     across = np.abs(np.linspace(-1, 1, side, dtype=np.float32))
     edge = np.clip(np.maximum(across[:, None] * 0.9, across[None, :]) * 3 - 1.9, 0, 1)
-    dark = np.clip(1 - cv2.GaussianBlur(picture, (0, 0), 4) / 80, 0, 1)
-    return _clip(picture + edge * dark * strength * draw.uniform(30, 90))
+    dark = np.clip(1 - np.asarray(cv2.GaussianBlur(picture, (0, 0), 4), np.float32) / 80, 0, 1)
+    return _clip(picture + edge * dark * np.float32(strength * draw.uniform(30, 90)))
 
 
 def markers(picture: Float, strength: float, draw: np.random.Generator) -> Float:
-    """Side markers and writing near the edges covered by grey from beside them, and another mark put somewhere else."""
+    """Side markers and writing near the edges covered by grey from beside them, and another mark put
+    somewhere else.
+    """
     changed, side = picture.copy(), picture.shape[0]
     depth = round(side * (0.05 + 0.13 * strength))
-    strips = ((slice(0, depth), slice(0, side)), (slice(side - depth // 2, side), slice(0, side)),
-              (slice(0, side), slice(0, depth)), (slice(0, side), slice(side - depth, side)))
+    strips = (
+        (slice(0, depth), slice(0, side)),
+        (slice(side - depth // 2, side), slice(0, side)),
+        (slice(0, side), slice(0, depth)),
+        (slice(0, side), slice(side - depth, side)),
+    )
     for strip in strips:
         soft = cv2.medianBlur(changed[strip].astype(np.uint8), 2 * max(1, side // 24) + 1)
         bright = changed[strip] > soft.astype(np.float32) + 25
-        changed[strip] = np.where(cv2.dilate(bright.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, soft, changed[strip])
+        changed[strip] = np.where(
+            cv2.dilate(bright.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, soft, changed[strip]
+        )
     if draw.random() < strength:
         where = (int(draw.integers(2, side - 12)), int(draw.integers(12, side - 2)))
         if not (0.2 * side < where[0] < 0.8 * side and 0.15 * side < where[1] < 0.9 * side):
@@ -154,8 +174,20 @@ def markers(picture: Float, strength: float, draw: np.random.Generator) -> Float
 
 
 CHANGES: dict[str, Change] = {
-    "exposure": exposure, "contrast": contrast, "histogram": histogram, "curve": curve, "blur": blur, "sharpen": sharpen,
-    "noise": noise, "resolution": resolution, "compression": compression, "crop": crop, "widen": widen,
-    "rotation": rotation, "borders": borders, "background": background, "markers": markers,
+    "exposure": exposure,
+    "contrast": contrast,
+    "histogram": histogram,
+    "curve": curve,
+    "blur": blur,
+    "sharpen": sharpen,
+    "noise": noise,
+    "resolution": resolution,
+    "compression": compression,
+    "crop": crop,
+    "widen": widen,
+    "rotation": rotation,
+    "borders": borders,
+    "background": background,
+    "markers": markers,
 }
 """Every change by its name."""

@@ -1,7 +1,9 @@
-"""Training pictures made harder: what differs between X-ray rooms is drawn anew each time, and mixed across classes.
+"""Training pictures made harder: what differs between X-ray rooms is drawn anew each time, and mixed across
+classes.
 
-Framing, grey levels and sharpness come from `models.acquisition`. The surroundings of the chest (markers, clothes, background, lines) are
-now and then those of another picture of any class, so that they tell nothing of the label.
+Framing, grey levels and sharpness come from `models.acquisition`. The surroundings of the chest (markers,
+clothes, background, lines) are now and then those of another picture of any class, so that they tell nothing
+of the label.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _SHARPNESS = ("blur", "sharpen", "noise", "resolution", "compression")
 def training_picture(
     picture: NDArray[np.uint8], others: NDArray[np.uint8], draw: np.random.Generator, *, strength: float = 1.0
 ) -> Float:
-    """The network's input made from one picture (side, side), with surroundings and tone borrowed from ``others`` (m, side, side)."""
+    """The network's input made from one picture (side, side), with surroundings and tone borrowed from
+    ``others`` (m, side, side).
+    """
     changed = picture.astype(np.float32)
     if draw.random() < 0.5 * strength:
         changed = _borrow_surroundings(changed, others[draw.integers(len(others))].astype(np.float32), draw)
@@ -38,7 +42,9 @@ def training_picture(
 
 
 def _reframe(picture: Float, draw: np.random.Generator, strength: float) -> Float:
-    """Crop, turn, stretch and shift in one resampling. Left and right are never swapped: the heart has its side."""
+    """Crop, turn, stretch and shift in one resampling. Left and right are never swapped: the heart has its
+    side.
+    """
     if draw.random() < 0.25 * strength:
         picture = crop(picture, draw.uniform(0.3, 1.0), draw)
     side = picture.shape[0]
@@ -52,7 +58,9 @@ def _reframe(picture: Float, draw: np.random.Generator, strength: float) -> Floa
     move = centre - matrix @ centre + draw.normal(0, 0.03, 2) * strength * side
     mode = cv2.BORDER_CONSTANT if draw.random() < 0.7 else cv2.BORDER_REPLICATE
     return np.asarray(
-        cv2.warpAffine(picture, np.column_stack([matrix, move]), (side, side), flags=cv2.INTER_LINEAR, borderMode=mode),
+        cv2.warpAffine(
+            picture, np.column_stack([matrix, move]), (side, side), flags=cv2.INTER_LINEAR, borderMode=mode
+        ),
         dtype=np.float32,
     )
 
@@ -68,13 +76,16 @@ def _borrow_surroundings(picture: Float, other: Float, draw: np.random.Generator
     else:
         top_left = (int(centre[0] - half[0]), int(centre[1] - half[1]))
         cv2.rectangle(mask, top_left, (int(centre[0] + half[0]), int(centre[1] + half[1])), 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), draw.uniform(2, 8))
-    return np.asarray(picture * mask + other * (1 - mask), dtype=np.float32)
+    soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), draw.uniform(2, 8)), dtype=np.float32)
+    return np.asarray(picture * soft + other * (1 - soft), dtype=np.float32)
 
 
 def _borrow_tone(picture: Float, other: NDArray[np.uint8]) -> Float:
     """The picture with the histogram of another."""
-    cumulative = np.cumsum(np.bincount(np.clip(picture, 0, 255).astype(np.uint8).ravel(), minlength=256)) / picture.size
+    cumulative = (
+        np.cumsum(np.bincount(np.clip(picture, 0, 255).astype(np.uint8).ravel(), minlength=256))
+        / picture.size
+    )
     wanted = np.cumsum(np.bincount(other.ravel(), minlength=256)) / other.size
     levels = np.interp(cumulative, wanted, np.arange(256)).astype(np.float32)
     return np.asarray(np.interp(picture, np.arange(256), levels), dtype=np.float32)

@@ -1,4 +1,5 @@
-"""A bundle that is loaded and screens: arrays in, findings with probabilities, lanes and class activation maps out.
+"""A bundle that is loaded and screens: arrays in, findings with probabilities, lanes and class activation
+maps out.
 
 Imports no torch: on a processor the network runs through OpenVINO from what the bundle carries.
 """
@@ -39,7 +40,9 @@ class FindingResult:
     """Whether the probability reaches the bundle's operating point."""
     lane: Lane
     activation_map: tuple[tuple[float, ...], ...]
-    """Contributions to the logit, rows from the top, columns from the left; with the finding's bias they sum to it."""
+    """Contributions to the logit, rows from the top, columns from the left; with the finding's bias they sum
+    to it.
+    """
     logit: float
 
 
@@ -67,7 +70,9 @@ class Bundle:
         self.runtime = runtime.name
         self._runtime = runtime
         self._spoken = [
-            (index, finding) for index, finding in enumerate(manifest.findings) if research or not finding.research
+            (index, finding)
+            for index, finding in enumerate(manifest.findings)
+            if research or not finding.research
         ]
 
     @classmethod
@@ -76,29 +81,35 @@ class Bundle:
     ) -> Bundle:
         """Read, verify and start a bundle; raises `BundleRefused` with a sentence if it must not be used.
 
-        ``device`` is auto, cpu or cuda; ``research`` adds the research findings; ``threads`` limits OpenVINO's threads.
+        ``device`` is auto, cpu or cuda; ``research`` adds the research findings; ``threads`` limits
+        OpenVINO's threads.
         """
         members, sha256 = unseal(Path(path))
         manifest = from_json(members[MANIFEST], sha256=sha256)
         if manifest.preprocessing_version != PREPROCESSING_VERSION:
             raise BundleRefused(
-                f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this program does "
-                f"{PREPROCESSING_VERSION!r}; its answers would be wrong. Train it anew with this version."
+                f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this "
+                f"program does {PREPROCESSING_VERSION!r}; its answers would be wrong. "
+                "Train it anew with this version."
             )
         return cls(manifest, start(members, manifest, device=device, threads=threads), research=research)
 
     def screen(self, images: Sequence[Grey]) -> list[ImageScreening]:
         """One answer per image, in order.
 
-        Images are uint8 or uint16 (rows, columns), full resolution, MONOCHROME2 (bone bright). Nothing about an image raises:
-        what cannot be a radiograph is withheld with a sentence.
+        Images are uint8 or uint16 (rows, columns), full resolution, MONOCHROME2 (bone bright). Nothing about
+        an image raises: what cannot be a radiograph is withheld with a sentence.
         """
         answers: list[ImageScreening | None] = [None] * len(images)
         with ThreadPoolExecutor(_PREPARING_THREADS) as pool:
             for first in range(0, len(images), LARGEST_BATCH):
                 chunk = range(first, min(first + LARGEST_BATCH, len(images)))
-                prepared = dict(zip(chunk, pool.map(self._prepare, (images[index] for index in chunk)), strict=True))
-                passing = {index: square for index, square in prepared.items() if isinstance(square, np.ndarray)}
+                prepared = dict(
+                    zip(chunk, pool.map(self._prepare, (images[index] for index in chunk)), strict=True)
+                )
+                passing = {
+                    index: square for index, square in prepared.items() if isinstance(square, np.ndarray)
+                }
                 for index, refused in prepared.items():
                     if isinstance(refused, str):
                         answers[index] = _withheld(refused)
@@ -123,7 +134,9 @@ class Bundle:
         if not np.isfinite(maps).all():
             return _withheld("The network gave no finite answer for this image; it must be read without.")
         findings = {
-            finding.name: self._finding(finding.name, maps[index], bias=finding.bias, research=finding.research)
+            finding.name: self._finding(
+                finding.name, maps[index], bias=finding.bias, research=finding.research
+            )
             for index, finding in self._spoken
         }
         spoken = [findings[finding.name].probability for _, finding in self._spoken if not finding.research]

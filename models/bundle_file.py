@@ -19,7 +19,9 @@ MOST_BYTES = 200 * 2**20
 
 
 def seal(path: Path, members: Mapping[str, bytes]) -> str:
-    """Write the bundle and give its SHA-256. The same members always give the same bytes; an existing file is replaced whole."""
+    """Write the bundle and give its SHA-256. The same members always give the same bytes; an existing file is
+    replaced whole.
+    """
     sums = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in MEMBERS)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
@@ -39,7 +41,9 @@ def seal(path: Path, members: Mapping[str, bytes]) -> str:
 
 
 def unseal(path: Path) -> tuple[dict[str, bytes], str]:
-    """The members and the SHA-256 of the whole file; raises `BundleRefused` if any byte is missing, changed or unaccounted for."""
+    """The members and the SHA-256 of the whole file; raises `BundleRefused` if any byte is missing, changed
+    or unaccounted for.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise BundleRefused(f"{path.name} is larger than any bundle ({MOST_BYTES >> 20} MB).")
@@ -49,25 +53,35 @@ def unseal(path: Path) -> tuple[dict[str, bytes], str]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > MOST_BYTES for entry in entries):
+            if any(
+                entry.compress_type != zipfile.ZIP_STORED or entry.file_size > MOST_BYTES for entry in entries
+            ):
                 raise BundleRefused(f"{path.name} is not packed as a bundle is.")
             found = {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise BundleRefused(f"{path.name} is not a whole bundle ({error}); it may be truncated: copy it again.") from error
+        raise BundleRefused(
+            f"{path.name} is not a whole bundle ({error}); it may be truncated: copy it again."
+        ) from error
     if sorted(found) != sorted((SUMS, *MEMBERS)) or len(entries) != len(found):
         raise BundleRefused(
-            f"{path.name} holds {', '.join(sorted(found)) or 'nothing'}, and a bundle holds {', '.join((SUMS, *MEMBERS))}."
+            f"{path.name} holds {', '.join(sorted(found)) or 'nothing'}, "
+            f"and a bundle holds {', '.join((SUMS, *MEMBERS))}."
         )
     stated = dict(_sum_line(line) for line in found.pop(SUMS).decode("ascii", "replace").splitlines())
     for name in MEMBERS:
         if stated.get(name) != hashlib.sha256(found[name]).hexdigest():
-            raise BundleRefused(f"{name} in {path.name} is not what the bundle was sealed with; the file was altered.")
-    # Bytes before, between or after the members would be covered by no sum: sealing the members again must give the same file.
+            raise BundleRefused(
+                f"{name} in {path.name} is not what the bundle was sealed with; the file was altered."
+            )
+    # Bytes before, between or after the members would be covered by no sum: sealing the members again must
+    # give the same file.
     again = sum(len(data) for data in found.values())
     overhead = len(content) - again
     expected = _overhead(stated_lines=stated)
     if overhead != expected:
-        raise BundleRefused(f"{path.name} holds {overhead - expected} bytes that no sum covers; the file was altered.")
+        raise BundleRefused(
+            f"{path.name} holds {overhead - expected} bytes that no sum covers; the file was altered."
+        )
     return found, hashlib.sha256(content).hexdigest()
 
 
@@ -77,7 +91,9 @@ def _sum_line(line: str) -> tuple[str, str]:
 
 
 def _overhead(*, stated_lines: Mapping[str, str]) -> int:
-    """Bytes a sealed bundle has beside its members: the sums and the zip's own records (APPNOTE 4.3.7, 4.3.12, 4.3.16)."""
+    """Bytes a sealed bundle has beside its members: the sums and the zip's own records (APPNOTE 4.3.7,
+    4.3.12, 4.3.16).
+    """
     sums = sum(len(digest) + 2 + len(name) + 1 for name, digest in stated_lines.items())
     records = sum(30 + len(name) + 46 + len(name) for name in (SUMS, *MEMBERS))
     return sums + records + 22

@@ -1,11 +1,14 @@
-"""Logits to honest probabilities, and cuts on them whose error is bounded on the patients held out of training.
+"""Logits to honest probabilities, and cuts on them whose error is bounded on the patients held out of
+training.
 
-A bound is of the development data: it carries over to a site only as far as the site's radiographs are exchangeable with them.
+A bound is of the development data: it carries over to a site only as far as the site's radiographs are
+exchangeable with them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,8 @@ RULE_IN_FALSE_POSITIVES = 0.05
 
 
 def fit_platt(logits: Array, truth: NDArray[np.generic], *, prevalence: float | None = None) -> Calibration:
-    """The slope and intercept of least log loss, classes weighted to ``prevalence`` (that of the data if None).
+    """The slope and intercept of least log loss, classes weighted to ``prevalence`` (that of the data if
+    None).
 
     A weak pull towards slope 1 and intercept 0 keeps perfectly separated data from giving endless confidence.
     """
@@ -57,7 +61,9 @@ def probabilities(logits: Array, calibration: Calibration) -> Array:
 
 
 def upper_bound(errors: int, trials: int, *, confidence: float = CONFIDENCE) -> float:
-    """The exact one-sided upper bound on a share of which ``errors`` of ``trials`` were seen (Clopper and Pearson 1934)."""
+    """The exact one-sided upper bound on a share of which ``errors`` of ``trials`` were seen (Clopper and
+    Pearson 1934).
+    """
     if not 0 <= errors <= trials or trials == 0:
         raise ValueError(f"{errors} errors in {trials} trials")
     if errors == trials:
@@ -80,23 +86,30 @@ def _binomial_cdf(most: int, trials: int, share: float) -> float:
     count = np.arange(most + 1)
     log_factorial = np.array([math.lgamma(k + 1) for k in range(trials + 1)])
     terms = (
-        log_factorial[trials] - log_factorial[count] - log_factorial[trials - count]
-        + count * math.log(share) + (trials - count) * math.log1p(-share)
+        log_factorial[trials]
+        - log_factorial[count]
+        - log_factorial[trials - count]
+        + count * math.log(share)
+        + (trials - count) * math.log1p(-share)
     )
     return float(np.exp(terms).sum())
 
 
-GRID = np.concatenate([[0.001, 0.002, 0.003, 0.005, 0.007], np.arange(1, 100) / 100, [0.993, 0.995, 0.997, 0.998, 0.999]])
+GRID = np.concatenate(
+    [[0.001, 0.002, 0.003, 0.005, 0.007], np.arange(1, 100) / 100, [0.993, 0.995, 0.997, 0.998, 0.999]]
+)
 """Cuts that may be chosen; fixed beforehand, so that testing them in order keeps the level."""
 
 
 def rule_out_cut(
     probability: Array, truth: NDArray[np.generic], patients: NDArray[np.str_], *, most: float = RULE_OUT_MISS
 ) -> float | None:
-    """The highest cut below which at most ``most`` of the patients with the finding fall, at the confidence; None if none does.
+    """The highest cut below which at most ``most`` of the patients with the finding fall, at the confidence;
+    None if none does.
 
-    A patient counts as missed when any image with the finding falls below. Cuts are tested from the safest on and the first that
-    fails ends it, so the level holds for the chosen one (fixed-sequence testing; Angelopoulos et al., "Learn then test", 2021).
+    A patient counts as missed when any image with the finding falls below. Cuts are tested from the safest on
+    and the first that fails ends it, so the level holds for the chosen one (fixed-sequence testing;
+    Angelopoulos et al., "Learn then test", 2021).
     """
     lowest = _per_patient(probability, patients, np.asarray(truth) > 0.5, worst=np.min)
     chosen = None
@@ -108,9 +121,15 @@ def rule_out_cut(
 
 
 def rule_in_cut(
-    probability: Array, truth: NDArray[np.generic], patients: NDArray[np.str_], *, most: float = RULE_IN_FALSE_POSITIVES
+    probability: Array,
+    truth: NDArray[np.generic],
+    patients: NDArray[np.str_],
+    *,
+    most: float = RULE_IN_FALSE_POSITIVES,
 ) -> float | None:
-    """The lowest cut that at most ``most`` of the patients without the finding reach, at the confidence; None if none does."""
+    """The lowest cut that at most ``most`` of the patients without the finding reach, at the confidence; None
+    if none does.
+    """
     highest = _per_patient(probability, patients, np.asarray(truth) < 0.5, worst=np.max)
     chosen = None
     for cut in GRID[::-1]:
@@ -120,13 +139,21 @@ def rule_in_cut(
     return chosen
 
 
-def _per_patient(probability: Array, patients: NDArray[np.str_], chosen: NDArray[np.bool_], *, worst: np.ufunc) -> Array:
+def _per_patient(
+    probability: Array,
+    patients: NDArray[np.str_],
+    chosen: NDArray[np.bool_],
+    *,
+    worst: Callable[[Array], float],
+) -> Array:
     values = [worst(probability[chosen & (patients == patient)]) for patient in np.unique(patients[chosen])]
     return np.asarray(values, dtype=np.float64)
 
 
 def operating_point(probability: Array, truth: NDArray[np.generic]) -> float:
-    """The cut of the grid with the best mean of sensitivity and specificity; of equals, the one nearest one half."""
+    """The cut of the grid with the best mean of sensitivity and specificity; of equals, the one nearest one
+    half.
+    """
     positive = np.sort(probability[np.asarray(truth) > 0.5])
     negative = np.sort(probability[np.asarray(truth) < 0.5])
     cuts = GRID[(GRID >= 0.05) & (GRID <= 0.95)]
@@ -145,15 +172,18 @@ def thresholds(
     truth: NDArray[np.generic],
     patients: NDArray[np.str_],
 ) -> Thresholds:
-    """Cuts from calibrated probabilities of held-out images: the operating point under stress, the bounds on the plain images.
+    """Cuts from calibrated probabilities of held-out images: the operating point under stress, the bounds on
+    the plain images.
 
-    The bounds are claims about exchangeable patients, and shifted copies of one patient are not; the operating point claims nothing.
+    The bounds are claims about exchangeable patients, and shifted copies of one patient are not; the
+    operating point claims nothing.
     """
     positive = np.asarray(truth) > 0.5
     point = operating_point(stressed, stressed_truth)
     rule_in = rule_in_cut(plain, truth, patients)
     rule_out = rule_out_cut(plain, truth, patients)
-    # The lanes may not cross the operating point: what is ruled in is called present, what is ruled out is not.
+    # The lanes may not cross the operating point: what is ruled in is called present, what is ruled out is
+    # not.
     return Thresholds(
         operating_point=point,
         rule_in=None if rule_in is None else max(rule_in, point),

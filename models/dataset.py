@@ -1,4 +1,6 @@
-"""Labelled radiographs from a folder per class or a manifest, split by patient, each patient on one side only."""
+"""Labelled radiographs from a folder per class or a manifest, split by patient, each patient on one side
+only.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images in memory with their labels. ``images`` is uint8 (n, side, side), ``labels`` float32 (n, findings), 0 or 1."""
+    """Images in memory with their labels. ``images`` is uint8 (n, side, side), ``labels`` float32 (n,
+    findings), 0 or 1.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.float32]
@@ -62,19 +66,26 @@ class Labelled:
         """The chosen images, in order."""
         index = np.arange(len(self))[chosen]
         return replace(
-            self, images=self.images[index], labels=self.labels[index], patients=self.patients[index],
-            splits=self.splits[index], paths=tuple(self.paths[at] for at in index),
+            self,
+            images=self.images[index],
+            labels=self.labels[index],
+            patients=self.patients[index],
+            splits=self.splits[index],
+            paths=tuple(self.paths[at] for at in index),
         )
 
 
 def list_examples(data: Path, *, patient_of: PatientReader | None = None) -> tuple[list[Example], list[str]]:
-    """The examples under a folder per class (optionally below train, val, test) or in a manifest CSV, and notices.
+    """The examples under a folder per class (optionally below train, val, test) or in a manifest CSV, and
+    notices.
 
-    A folder that holds a ``manifest.csv`` is read by it, since it names the patients. Files named in ``duplicate_of`` are left
-    out. Raises `DatasetRefused`.
+    A folder that holds a ``manifest.csv`` is read by it, since it names the patients. Files named in
+    ``duplicate_of`` are left out. Raises `DatasetRefused`.
     """
     if not data.exists():
-        raise DatasetRefused(f"There is nothing at {data}; give a folder with one folder per class, or a manifest CSV.")
+        raise DatasetRefused(
+            f"There is nothing at {data}; give a folder with one folder per class, or a manifest CSV."
+        )
     if data.is_file():
         return _from_manifest(data)
     if (data / "manifest.csv").is_file():
@@ -102,7 +113,10 @@ def _from_manifest(manifest: Path) -> tuple[list[Example], list[str]]:
         if not label:
             raise DatasetRefused(f"Line {number} of {manifest.name} has no label.")
         if split not in ("", *SPLITS):
-            raise DatasetRefused(f"Line {number} of {manifest.name} has split {split!r}; it can be {', '.join(SPLITS)} or empty.")
+            raise DatasetRefused(
+                f"Line {number} of {manifest.name} has split {split!r}; "
+                f"it can be {', '.join(SPLITS)} or empty."
+            )
         path = manifest.parent / row["path"]
         patient = (row.get("patient_key") or row.get("patient_id") or "").strip() or patient_from_name(path)
         examples.append(Example(path, label, (row.get("subtype") or "").strip(), patient, split))
@@ -115,7 +129,9 @@ def _from_folders(data: Path, *, patient_of: PatientReader | None) -> list[Examp
     roots = [(split, tops[split]) for split in SPLITS if split in tops] or [("", data)]
     examples = []
     for split, root in roots:
-        for folder in sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")):
+        for folder in sorted(
+            folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+        ):
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and path.suffix.lower() in _IMAGE_ENDINGS and not path.name.startswith("."):
                     patient = (patient_of(path) if patient_of else None) or patient_from_name(path)
@@ -124,7 +140,9 @@ def _from_folders(data: Path, *, patient_of: PatientReader | None) -> list[Examp
 
 
 def patient_from_name(path: Path) -> str:
-    """Who a file is of, where nothing else says: the numbering of the Kermany set, else every file its own patient."""
+    """Who a file is of, where nothing else says: the numbering of the Kermany set, else every file its own
+    patient.
+    """
     match = _KERMANY_PATIENT.match(path.stem)
     return match.group(1) if match else path.stem
 
@@ -137,7 +155,9 @@ def excluded_patients(manifests: Sequence[Path]) -> frozenset[str]:
             with manifest.open(newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.DictReader(file))
         except OSError as error:
-            raise DatasetRefused(f"The list of patients to leave out, {manifest}, cannot be read: {error.strerror}.") from error
+            raise DatasetRefused(
+                f"The list of patients to leave out, {manifest}, cannot be read: {error.strerror}."
+            ) from error
         found = {row.get("patient_key") or row.get("patient_id") or "" for row in rows} - {""}
         if not found:
             raise DatasetRefused(f"{manifest} names no patient; it needs a column patient_key.")
@@ -146,17 +166,24 @@ def excluded_patients(manifests: Sequence[Path]) -> frozenset[str]:
 
 
 def finding_names(examples: Sequence[Example]) -> tuple[str, ...]:
-    """Findings, those that are labels first, then research subtypes. Raises `DatasetRefused` where no comparison is possible."""
+    """Findings, those that are labels first, then research subtypes. Raises `DatasetRefused` where no
+    comparison is possible.
+    """
     labels = Counter(example.label.lower() for example in examples)
     if not labels:
-        raise DatasetRefused("No images were found; give a folder with one folder of images per class, or a manifest CSV.")
+        raise DatasetRefused(
+            "No images were found; give a folder with one folder of images per class, or a manifest CSV."
+        )
     positive = sorted(label for label in labels if label not in NORMAL_NAMES)
     if len(labels) == 1:
         only = next(iter(labels))
-        raise DatasetRefused(f"All {labels[only]} images are of one class ({only}); a network needs two to tell apart.")
+        raise DatasetRefused(
+            f"All {labels[only]} images are of one class ({only}); a network needs two to tell apart."
+        )
     if len(positive) == len(labels):
         raise DatasetRefused(
-            f"None of the classes ({', '.join(positive)}) is the normal one; name its folder NORMAL so that the others are findings."
+            f"None of the classes ({', '.join(positive)}) is the normal one; "
+            "name its folder NORMAL so that the others are findings."
         )
     if not positive:
         raise DatasetRefused("Every class is a name for normal; one folder must be named for a finding.")
@@ -178,9 +205,11 @@ def load(
     notices: Sequence[str] = (),
     on_image: Callable[[], None] = lambda: None,
 ) -> Labelled:
-    """Read every image, squashed to uint8 (side, side). Excluded patients, unreadable files and exact duplicates are left out.
+    """Read every image, squashed to uint8 (side, side). Excluded patients, unreadable files and exact
+    duplicates are left out.
 
-    A patient in the test split and elsewhere stays only in the test split. What was left out is told in ``notices``.
+    A patient in the test split and elsewhere stays only in the test split. What was left out is told in
+    ``notices``.
     """
     told = list(notices)
     kept = [example for example in examples if example.patient not in exclude]
@@ -211,10 +240,16 @@ def load(
     broken = [square for square in squares if isinstance(square, str)]
     if broken:
         told.append(f"{len(broken)} files could not be read and were left out, first {broken[0]}")
-    pairs = [(example, square) for example, square in zip(kept, squares, strict=True) if not isinstance(square, str)]
+    pairs = [
+        (example, square)
+        for example, square in zip(kept, squares, strict=True)
+        if not isinstance(square, str)
+    ]
     pairs = _without_duplicates(pairs, told)
     if not pairs:
-        raise DatasetRefused(f"None of the {len(kept)} images could be read; first {broken[0]}" if broken else "No images.")
+        raise DatasetRefused(
+            f"None of the {len(kept)} images could be read; first {broken[0]}" if broken else "No images."
+        )
     findings = finding_names([example for example, _ in pairs])
     return Labelled(
         images=np.stack([square for _, square in pairs]),
@@ -228,11 +263,11 @@ def load(
 
 
 def read_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """A PNG or JPEG as grey levels, (rows, columns); 16 bits stay 16 bits. Raises ValueError with a sentence."""
+    """A PNG or JPEG as grey levels, (rows, columns); 16 bits stay 16. Raises ValueError with a sentence."""
     image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise ValueError("it is not a PNG or JPEG that can be decoded.")
-    return image
+    return image.astype(np.uint16) if image.dtype == np.uint16 else image.astype(np.uint8)
 
 
 def _label_row(example: Example, findings: Sequence[str]) -> list[float]:
@@ -244,7 +279,9 @@ def _label_row(example: Example, findings: Sequence[str]) -> list[float]:
 def _without_duplicates(
     pairs: list[tuple[Example, NDArray[np.uint8]]], told: list[str]
 ) -> list[tuple[Example, NDArray[np.uint8]]]:
-    """Of identical pixels the first stays, one of the test split if there is any; all go where their labels contradict."""
+    """Of identical pixels the first stays, one of the test split if there is any; all go where their labels
+    contradict.
+    """
     alike: dict[bytes, list[int]] = defaultdict(list)
     for index, (_, square) in enumerate(pairs):
         alike[hashlib.sha256(square.tobytes()).digest()].append(index)
@@ -264,10 +301,11 @@ def _without_duplicates(
 def split_by_patient(
     patients: NDArray[np.str_], *, shares: Sequence[float], seed: int, strata: NDArray[np.int_] | None = None
 ) -> NDArray[np.int_]:
-    """For each image the number of its part. A patient is in one part only; the same seed always gives the same parts.
+    """For each image the number of its part. A patient is in one part only; the same seed always gives the
+    same parts.
 
-    Patients are ordered by a hash of seed and key and cut at the shares, within each stratum, so that every part of enough
-    patients has each class. ``shares`` sum to 1.
+    Patients are ordered by a hash of seed and key and cut at the shares, within each stratum, so that every
+    part of enough patients has each class. ``shares`` sum to 1.
     """
     strata = np.zeros(len(patients), dtype=np.int_) if strata is None else strata
     stratum_of = {str(patient): int(stratum) for patient, stratum in zip(patients, strata, strict=True)}

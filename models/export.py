@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import openvino
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
@@ -21,9 +22,7 @@ AGREEMENT_SEED = 20_260
 
 def network_members(network: Network, *, side: int) -> dict[str, bytes]:
     """network.xml, network.bin and weights.safetensors; the batch is left open, the side is fixed."""
-    import openvino
-
-    network = copy.deepcopy(network).float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = copy.deepcopy(network).float().eval().to(memory_format=torch.contiguous_format)
     example = torch.zeros(2, 1, side, side)
     model = openvino.convert_model(network, example_input=example, input=[("x", [-1, 1, side, side])])
     model.outputs[0].get_tensor().set_names({"activation_map"})
@@ -31,9 +30,12 @@ def network_members(network: Network, *, side: int) -> dict[str, bytes]:
         path = Path(folder) / IR_XML
         openvino.save_model(model, path, compress_to_fp16=True)
         xml, binary = path.read_bytes(), (Path(folder) / IR_BIN).read_bytes()
-    # Half precision here too, so that both runtimes start from the same numbers; running statistics keep their range in fp32.
+    # Half precision here too, so that both runtimes start from the same numbers; running statistics keep
+    # their range in fp32.
     state = {
-        name: tensor.half().contiguous() if name.endswith("weight") and tensor.ndim > 1 else tensor.contiguous()
+        name: tensor.half().contiguous()
+        if name.endswith("weight") and tensor.ndim > 1
+        else tensor.contiguous()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
@@ -46,4 +48,4 @@ def agreement_logits(network: Network, *, side: int) -> NDArray[np.float64]:
     batch = torch.from_numpy(agreement_batch(AGREEMENT_SEED, AGREEMENT_PHANTOMS, side=side))
     with torch.inference_mode():
         logits = network(batch).double().sum(dim=(2, 3)) + network.head.bias.double()
-    return logits.numpy()
+    return np.asarray(logits.numpy(), dtype=np.float64)

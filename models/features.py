@@ -1,10 +1,13 @@
-"""Frozen ImageNet features and a linear head on them: all of quick training, and where thorough training starts."""
+"""Frozen ImageNet features and a linear head on them: all of quick training, and where thorough training
+starts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,11 +20,11 @@ _BATCH = 32
 
 
 class FrozenFeatures:
-    """The ImageNet features of prepared images, through OpenVINO: several times as fast as torch on a processor."""
+    """The ImageNet features of prepared images, through OpenVINO: several times as fast as torch on a
+    processor.
+    """
 
     def __init__(self, *, side: int, threads: int) -> None:
-        import openvino
-
         class Pooled(nn.Module):
             def __init__(self, network: Network) -> None:
                 super().__init__()
@@ -37,8 +40,12 @@ class FrozenFeatures:
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
-    def of(self, batches: Callable[[int, int], Float], count: int, *, on_images: Callable[[int], None]) -> Float:
-        """Features, float32 (count, 1280); ``batches(first, last)`` prepares images as float32 (last - first, 1, side, side)."""
+    def of(
+        self, batches: Callable[[int, int], Float], count: int, *, on_images: Callable[[int], None]
+    ) -> Float:
+        """Features, float32 (count, 1280); ``batches(first, last)`` prepares images as float32 (last - first,
+        1, side, side).
+        """
         out = np.empty((count, FEATURES), np.float32)
         for first in range(0, count, _BATCH):
             last = min(first + _BATCH, count)
@@ -51,7 +58,8 @@ class FrozenFeatures:
 def fit_head(
     features: Float, labels: NDArray[np.float32], *, penalty: float = 0.01
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (findings, 1280) and bias (findings,) of logistic regression, each finding's classes weighted to be equal.
+    """Weight (findings, 1280) and bias (findings,) of logistic regression, each finding's classes weighted to
+    be equal.
 
     ``penalty`` is on the squared weights of standardised features. The answer does not depend on a seed.
     """

@@ -34,7 +34,9 @@ def specificity(truth: NDArray[np.generic], called: NDArray[np.bool_]) -> float:
     return float((~called[negative]).mean()) if negative.any() else math.nan
 
 
-def specificity_at(truth: NDArray[np.generic], score: NDArray[np.generic], *, least_sensitivity: float) -> float:
+def specificity_at(
+    truth: NDArray[np.generic], score: NDArray[np.generic], *, least_sensitivity: float
+) -> float:
     """The best specificity of any cut that reaches the sensitivity."""
     positive = np.sort(np.asarray(score)[np.asarray(truth) > 0.5])
     allowed = math.floor(len(positive) * (1 - least_sensitivity) + 1e-9)
@@ -43,7 +45,9 @@ def specificity_at(truth: NDArray[np.generic], score: NDArray[np.generic], *, le
 
 def brier(truth: NDArray[np.generic], probability: NDArray[np.generic]) -> float:
     """Mean squared difference of probability and outcome."""
-    return float(np.mean((np.asarray(probability, dtype=np.float64) - np.asarray(truth, dtype=np.float64)) ** 2))
+    return float(
+        np.mean((np.asarray(probability, dtype=np.float64) - np.asarray(truth, dtype=np.float64)) ** 2)
+    )
 
 
 def log_odds(probability: NDArray[np.generic]) -> Array:
@@ -53,9 +57,15 @@ def log_odds(probability: NDArray[np.generic]) -> Array:
 
 
 def bootstrap(
-    patients: NDArray[np.str_], figure: Callable[[NDArray[np.intp]], float], *, rounds: int = 500, seed: int = 0
+    patients: NDArray[np.str_],
+    figure: Callable[[NDArray[np.intp]], float],
+    *,
+    rounds: int = 500,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """95% interval of a figure of image indices, patients drawn with replacement; rounds without both classes are left out."""
+    """95% interval of a figure of image indices, patients drawn with replacement; rounds without both classes
+    are left out.
+    """
     _, owner = np.unique(patients, return_inverse=True)
     order = np.argsort(owner, kind="stable")
     starts = np.searchsorted(owner[order], np.arange(owner.max() + 2))

@@ -1,4 +1,6 @@
-"""Fine-tuning of the whole network on hard pictures: averaged weights, chosen under stress, resumable to the step."""
+"""Fine-tuning of the whole network on hard pictures: averaged weights, chosen under stress, resumable to the
+step.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models import figures as merit
@@ -47,7 +49,7 @@ class FinetuneSettings:
 
 
 class Paused(Exception):
-    """The time budget is spent; what was learnt is in the checkpoint and the same order goes on from there."""
+    """The time budget is spent; what was learnt is in the checkpoint, and the same order goes on there."""
 
 
 def finetune(
@@ -59,63 +61,119 @@ def finetune(
     seed: int,
     folder: Path,
     log: Callable[..., None],
-    report: Report = lambda stage, done, of: None,
+    report: Report = lambda *_: None,
 ) -> Network:
     """The averaged network of the epoch that did best on the select patients under stress.
 
-    A checkpoint is written after every epoch; where one lies in the folder, training goes on from it and ends with the same weights.
+    A checkpoint is written after every epoch; where one lies in the folder, training goes on from it and ends
+    with the same weights. Raises `Paused` after an epoch when the time budget is spent.
     """
-    steps = settings.per_epoch // settings.batch
-    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
-    hard = {name: shifted(select.images, change=MIXED, strength=grade, seed=seed) for name, grade in _SELECTING.items()}
-    epoch, best, best_state = 0, -math.inf, copy.deepcopy(average.state_dict())
+    run = _Run(network, select, settings=settings, seed=seed)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(saved["network"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        epoch, best, best_state = saved["epoch"], saved["best"], saved["best_state"]
+        run.load(checkpoint)
+    else:
+        log(event="start", select_auc=_rounded(run.judge()))
     started = time.monotonic()
-    with ThreadPoolExecutor(1) as ahead:
-        while epoch < settings.epochs:
-            order = epoch_order(data.labels[:, 0], settings.per_epoch, seed=seed, epoch=epoch)
-            batches = [order[at * settings.batch : (at + 1) * settings.batch] for at in range(steps)]
-            torch.manual_seed(seed * 1000 + epoch)
-            coming = ahead.submit(training_batch, data, batches[0], settings, (seed, epoch, 0))
-            losses = []
-            for step in range(steps):
-                pictures, targets = coming.result()
-                if step + 1 < steps:
-                    coming = ahead.submit(training_batch, data, batches[step + 1], settings, (seed, epoch, step + 1))
-                rate = settings.learning_rate * _schedule((epoch * steps + step) / (settings.epochs * steps))
-                losses.append(_step(network, optimiser, pictures, targets, rate=rate, settings=settings))
-                _update_average(average, network, decay=settings.average, step=epoch * steps + step)
-                report(f"Fine-tuning, epoch {epoch + 1} of {settings.epochs}", epoch * steps + step + 1, settings.epochs * steps)
-            epoch += 1
-            aucs = {"plain": _auc(average, select, select.images)} | {
-                name: _auc(average, select, images) for name, images in hard.items()
-            }
-            score = sum(aucs.values()) / len(aucs)
-            log(event="epoch", epoch=epoch, loss=round(float(np.mean(losses)), 4), select_auc=_rounded(aucs))
-            if score >= best:
-                best, best_state = score, copy.deepcopy(average.state_dict())
-            _save(checkpoint, {
-                "network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-                "epoch": epoch, "best": best, "best_state": best_state,
-            })
-            spent = (time.monotonic() - started) / 60
-            if settings.minutes is not None and spent >= settings.minutes and epoch < settings.epochs:
-                raise Paused(
-                    f"The time budget is spent after epoch {epoch} of {settings.epochs}; run the same command again to go on."
-                )
-    average.load_state_dict(best_state)
-    return average.eval()
+    while run.epoch < settings.epochs:
+        loss = run.one_epoch(data, report=report)
+        log(event="epoch", epoch=run.epoch, loss=round(loss, 4), select_auc=_rounded(run.judge()))
+        run.save(checkpoint)
+        spent = (time.monotonic() - started) / 60
+        if settings.minutes is not None and spent >= settings.minutes and run.epoch < settings.epochs:
+            raise Paused(
+                f"The time budget is spent after epoch {run.epoch} of {settings.epochs}; "
+                "run the same command again to go on."
+            )
+    run.average.load_state_dict(run.best_state)
+    return run.average.eval()
 
 
 _SELECTING = {"stress .66": 0.66, "stress 1": 1.0}
+
+
+class _Run:
+    """What changes while training goes on: all of it goes into the checkpoint."""
+
+    def __init__(self, network: Network, select: Labelled, *, settings: FinetuneSettings, seed: int) -> None:
+        self.settings, self.seed, self.select = settings, seed, select
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimiser = torch.optim.AdamW(_groups(self.network, settings), lr=settings.learning_rate)
+        self.epoch = 0
+        self.best = -math.inf
+        self.best_state = copy.deepcopy(self.average.state_dict())
+        self._hard = {
+            name: shifted(select.images, change=MIXED, strength=grade, seed=seed)
+            for name, grade in _SELECTING.items()
+        }
+
+    def one_epoch(self, data: Labelled, *, report: Report) -> float:
+        """Show one epoch's pictures; the mean loss. What happens depends on seed and epoch alone."""
+        settings, epoch = self.settings, self.epoch
+        steps = settings.per_epoch // settings.batch
+        order = epoch_order(data.labels[:, 0], settings.per_epoch, seed=self.seed, epoch=epoch)
+        batches = [order[at * settings.batch : (at + 1) * settings.batch] for at in range(steps)]
+        torch.manual_seed(self.seed * 1000 + epoch)
+        self.network.train()
+        _keep_norms_still(self.network)
+        losses = []
+        # The next batch is drawn while the network learns from this one.
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(training_batch, data, batches[0], settings, (self.seed, epoch, 0))
+            for step in range(steps):
+                pictures, targets = coming.result()
+                if step + 1 < steps:
+                    key = (self.seed, epoch, step + 1)
+                    coming = ahead.submit(training_batch, data, batches[step + 1], settings, key)
+                done, of = epoch * steps + step, settings.epochs * steps
+                rate = settings.learning_rate * _schedule(done / of)
+                losses.append(
+                    _step(self.network, self.optimiser, pictures, targets, rate=rate, settings=settings)
+                )
+                _update_average(self.average, self.network, decay=settings.average, step=done)
+                report("Fine-tuning", done + 1, of)
+        self.epoch += 1
+        return float(np.mean(losses))
+
+    def judge(self) -> dict[str, float]:
+        """AUC of the averaged weights on the select patients, plain and under stress; the best are
+        remembered.
+        """
+        sets = {"plain": self.select.images} | self._hard
+        aucs = {name: _auc(self.average, self.select, images) for name, images in sets.items()}
+        score = sum(aucs.values()) / len(aucs)
+        if score >= self.best:
+            self.best, self.best_state = score, copy.deepcopy(self.average.state_dict())
+        return aucs
+
+    def save(self, path: Path) -> None:
+        unfinished = path.with_suffix(".unfinished")
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "best": self.best,
+            "best_state": self.best_state,
+        }
+        torch.save(state, unfinished)
+        unfinished.replace(path)
+
+    def load(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.epoch, self.best, self.best_state = saved["epoch"], saved["best"], saved["best_state"]
+
+
+def _keep_norms_still(network: Network) -> None:
+    """Batch norms keep the ImageNet statistics: the head was fitted to features under these, and a batch of
+    drawn pictures would teach them the look of the drawing."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _groups(network: Network, settings: FinetuneSettings) -> list[dict[str, Any]]:
@@ -133,13 +191,17 @@ def _schedule(progress: float) -> float:
 
 
 def epoch_order(truth: NDArray[np.float32], count: int, *, seed: int, epoch: int) -> NDArray[np.intp]:
-    """Which pictures an epoch shows, in order: half with the finding and half without, each list gone through before it repeats."""
+    """Which pictures an epoch shows, in order: half with the finding and half without, each list gone through
+    before it repeats.
+    """
     chosen = []
     for label in (0, 1):
         members = np.flatnonzero((truth > 0.5) == bool(label))
         wanted, start = count // 2, epoch * (count // 2)
         rounds = range(start // len(members), (start + wanted - 1) // len(members) + 1)
-        stream = np.concatenate([np.random.default_rng((seed, label, turn)).permutation(members) for turn in rounds])
+        stream = np.concatenate(
+            [np.random.default_rng((seed, label, turn)).permutation(members) for turn in rounds]
+        )
         offset = start - rounds.start * len(members)
         chosen.append(stream[offset : offset + wanted])
     return np.random.default_rng((seed, epoch)).permutation(np.concatenate(chosen))
@@ -150,10 +212,12 @@ def training_batch(
 ) -> tuple[Tensor, Tensor]:
     """Pictures, float32 (n, 1, side, side), and soft targets, (n, findings), that depend on the key alone."""
     draw = np.random.default_rng(key)
-    pictures = np.stack([
-        training_picture(data.images[index], data.images, np.random.default_rng((*key, position)))
-        for position, index in enumerate(chosen)
-    ])[:, None]
+    pictures = np.stack(
+        [
+            training_picture(data.images[index], data.images, np.random.default_rng((*key, position)))
+            for position, index in enumerate(chosen)
+        ]
+    )[:, None]
     targets = data.labels[chosen] * (1 - settings.label_smoothing) + 0.5 * settings.label_smoothing
     if draw.random() < settings.mixup:
         share, partner = np.float32(draw.beta(0.4, 0.4)), draw.permutation(len(chosen))
@@ -163,7 +227,12 @@ def training_batch(
 
 
 def _step(
-    network: Network, optimiser: torch.optim.AdamW, pictures: Tensor, targets: Tensor, *, rate: float,
+    network: Network,
+    optimiser: torch.optim.AdamW,
+    pictures: Tensor,
+    targets: Tensor,
+    *,
+    rate: float,
     settings: FinetuneSettings,
 ) -> float:
     for group in optimiser.param_groups:
@@ -197,9 +266,3 @@ def _auc(network: Network, data: Labelled, images: NDArray[np.uint8]) -> float:
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
-
-
-def _save(path: Path, state: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    torch.save(state, unfinished)
-    unfinished.replace(path)

@@ -1,4 +1,6 @@
-"""What held-out patients say of a network: logits plain and stressed, the calibration and cuts that follow, and figures."""
+"""What held-out patients say of a network: logits plain and stressed, the calibration and cuts that follow,
+and figures.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,24 @@ from models.stress import MIXED, network_input, shifted
 Report = Callable[[str, int, int], None]
 CALIBRATION_SHIFTS = (0.33, 0.66, 1.0)
 PREVALENCE = 0.5
-"""Probabilities are given for a finding as frequent as its absence: no site has the prevalence of our data."""
+"""Probabilities are given for a finding as frequent as its absence: no site has the prevalence of our data.
+"""
 
 
 @torch.inference_mode()
 def network_logits(
-    network: Network, images: NDArray[np.uint8], *, on_images: Callable[[int], None] = lambda count: None
+    network: Network, images: NDArray[np.uint8], *, on_images: Callable[[int], None] = lambda *_: None
 ) -> Array:
-    """Logits, float64 (n, findings), of squashed images (n, side, side), in bf16 on the processor as in serving."""
+    """Logits, float64 (n, findings), of squashed images (n, side, side), in bf16 on the processor as in
+    serving.
+    """
     was_training = network.training
     network.eval()
     out = []
     for first in range(0, len(images), 32):
-        batch = torch.from_numpy(network_input(images[first : first + 32])).to(memory_format=torch.channels_last)
+        batch = torch.from_numpy(network_input(images[first : first + 32])).to(
+            memory_format=torch.channels_last
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             features = network.features(batch)
         pooled = features.float().mean(dim=(2, 3))
@@ -43,12 +50,13 @@ def network_logits(
 
 
 def calibrated_parts(
-    network: Network, held_out: Labelled, *, seed: int, report: Report = lambda stage, done, of: None
+    network: Network, held_out: Labelled, *, seed: int, report: Report = lambda *_: None
 ) -> tuple[dict[str, Calibration], dict[str, Thresholds], dict[str, Any]]:
-    """Calibration, thresholds and figures of every finding, from patients the network was neither trained nor chosen on.
+    """Calibration, thresholds and figures of every finding, from patients the network was neither trained nor
+    chosen on.
 
-    Calibration is fitted on the plain images and on mixtures of acquisition shifts in every grade together, so that it is not
-    surer than it can be in another room.
+    Calibration is fitted on the plain images and on mixtures of acquisition shifts in every grade together,
+    so that it is not surer than it can be in another room.
     """
     total, done = len(held_out) * (1 + len(CALIBRATION_SHIFTS)), 0
 
@@ -58,18 +66,23 @@ def calibrated_parts(
         report("Calibrating", done, total)
 
     plain = network_logits(network, held_out.images, on_images=on_images)
-    stressed = np.concatenate([
-        network_logits(
-            network, shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number), on_images=on_images
-        )
-        for number, strength in enumerate(CALIBRATION_SHIFTS)
-    ])
+    stressed = np.concatenate(
+        [
+            network_logits(
+                network,
+                shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number),
+                on_images=on_images,
+            )
+            for number, strength in enumerate(CALIBRATION_SHIFTS)
+        ]
+    )
     stressed_labels = np.tile(held_out.labels, (len(CALIBRATION_SHIFTS), 1))
     calibration, cuts, figures = {}, {}, {}
     for index, name in enumerate(held_out.findings):
         truth, stressed_truth = held_out.labels[:, index], stressed_labels[:, index]
         fit = fit_platt(
-            np.concatenate([plain[:, index], stressed[:, index]]), np.concatenate([truth, stressed_truth]),
+            np.concatenate([plain[:, index], stressed[:, index]]),
+            np.concatenate([truth, stressed_truth]),
             prevalence=PREVALENCE,
         )
         calm, hard = probabilities(plain[:, index], fit), probabilities(stressed[:, index], fit)

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: findings with their codes, intended use, calibration, thresholds, provenance."""
+"""What a bundle says of itself: findings, codes, intended use, calibration, thresholds, provenance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class FindingCode:
     code_scheme: str
     code_meaning: str
     research: bool = False
-    """Research findings are left out of a screening unless asked for, and never count towards urgency or lane."""
+    """Research findings are left out of a screening unless asked for, and never count towards urgency or
+    lane.
+    """
     bias: float = 0.0
     """What is added to the sum over the class activation map to give the logit."""
 
@@ -60,7 +62,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a bundle states; ``sha256`` is that of the whole file and is known only once it is loaded."""
+    """Everything a bundle states; ``sha256`` is that of the whole file, known only once it is loaded."""
 
     name: str
     version: str
@@ -72,7 +74,9 @@ class Manifest:
     calibration: Mapping[str, Calibration]
     thresholds: Mapping[str, Thresholds]
     agreement: Mapping[str, Any]
-    """Seed and logits in fp32 on phantoms made from the seed: what a runtime must reproduce before it may speak."""
+    """Seed and logits in fp32 on phantoms made from the seed: what a runtime must reproduce before it may
+    speak.
+    """
     provenance: Mapping[str, Any]
     format_version: int = FORMAT_VERSION
     sha256: str = ""
@@ -100,16 +104,25 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
     try:
         findings = tuple(FindingCode(**finding) for finding in document["findings"])
         manifest = Manifest(
-            **(document | {
-                "findings": findings,
-                "calibration": {name: Calibration(**value) for name, value in document["calibration"].items()},
-                "thresholds": {name: Thresholds(**value) for name, value in document["thresholds"].items()},
-                "sha256": sha256,
-            })
+            **(
+                document
+                | {
+                    "findings": findings,
+                    "calibration": {
+                        name: Calibration(**value) for name, value in document["calibration"].items()
+                    },
+                    "thresholds": {
+                        name: Thresholds(**value) for name, value in document["thresholds"].items()
+                    },
+                    "sha256": sha256,
+                }
+            )
         )
     except (KeyError, TypeError, AttributeError) as error:
         known = ", ".join(field.name for field in fields(Manifest))
-        raise BundleRefused(f"The bundle's manifest lacks or misnames a part ({error}); it needs {known}.") from error
+        raise BundleRefused(
+            f"The bundle's manifest lacks or misnames a part ({error}); it needs {known}."
+        ) from error
     names = [finding.name for finding in findings]
     if not names or len(set(names)) != len(names):
         raise BundleRefused("The bundle names no finding, or one twice; it cannot be used.")

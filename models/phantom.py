@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 
 def phantom(seed: int, *, rows: int = 256, columns: int = 256, opacity: bool = False) -> NDArray[np.uint8]:
-    """A drawn frontal chest, uint8 (rows, columns), bone bright; with ``opacity`` a white patch lies in one lung."""
+    """A drawn frontal chest, uint8 (rows, columns), bone bright; with ``opacity`` a white patch lies in one
+    lung.
+    """
     draw = np.random.default_rng(seed)
     picture = np.full((256, 256), 18.0, np.float32)
     shift = int(draw.integers(-6, 7))
@@ -31,6 +33,6 @@ def phantom(seed: int, *, rows: int = 256, columns: int = 256, opacity: bool = F
         where = (128 + shift + int(draw.choice([-1, 1])) * 46, 130 + int(draw.integers(-25, 40)))
         cv2.ellipse(patch, where, (24, 30), 0, 0, 360, 90, -1)
         picture += cv2.GaussianBlur(patch, (0, 0), 8)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.5) + draw.normal(0, 3, picture.shape).astype(np.float32)
-    resized = cv2.resize(np.clip(picture, 0, 255), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    soft = cv2.GaussianBlur(picture, (0, 0), 1.5) + draw.normal(0, 3, picture.shape).astype(np.float32)
+    resized = cv2.resize(np.clip(soft, 0, 255), (columns, rows), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.round(resized), dtype=np.uint8)

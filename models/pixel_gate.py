@@ -18,7 +18,8 @@ def refuse_shape(rows: int, columns: int) -> str | None:
     """Why an image of this many pixels is withheld, or None. Asked before anything is computed."""
     if min(rows, columns) < SMALLEST_SIDE:
         return (
-            f"The image has {columns} x {rows} pixels; below {SMALLEST_SIDE} pixels a side a radiograph shows too little to read."
+            f"The image has {columns} x {rows} pixels; below {SMALLEST_SIDE} pixels a side "
+            "a radiograph shows too little to read."
         )
     if max(rows, columns) > LONGEST_ASPECT * min(rows, columns):
         return f"The image is {columns} x {rows} pixels, a strip far longer than a chest radiograph."
@@ -37,9 +38,15 @@ def refuse_pixels(square: Float) -> str | None:
     levels = np.clip((field - low) / (high - low), 0, 1)
     histogram = np.bincount((levels * 23.99).astype(np.intp).ravel(), minlength=24) / levels.size
     if float(histogram.max()) > _ONE_LEVEL_SHARE:
-        return "Most of the image is one flat grey, as in a text page, a drawing or a nearly empty picture, not a radiograph."
+        return (
+            "Most of the image is one flat grey, as in a text page, a drawing or a nearly empty picture, "
+            "not a radiograph."
+        )
     if _neighbour_correlation(levels) < _LEAST_CORRELATION:
-        return "The image looks like noise: neighbouring points have little to do with each other, unlike in a radiograph."
+        return (
+            "The image looks like noise: neighbouring points have little to do with each other, "
+            "unlike in a radiograph."
+        )
     return None
 
 

@@ -1,23 +1,26 @@
-"""Where the network runs: OpenVINO on a processor, torch on a GPU. Either gives class activation maps for a batch."""
+"""Where the network runs: OpenVINO on a processor, torch on a GPU. Either gives class activation maps for a
+batch.
+"""
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+import openvino
 
-from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
+from models.bundle_file import IR_BIN, IR_XML
 from models.manifest import BundleRefused, Manifest
 from models.phantom import phantom
 from models.preprocess import Float, prepare
 
 LARGEST_BATCH = 16
 AGREEMENT_TOLERANCE = 0.02
-"""Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms."""
+"""Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms.
+"""
 
 
 class Runtime(Protocol):
@@ -32,8 +35,6 @@ class OpenVinoRuntime:
     """The network on a processor, in one precision."""
 
     def __init__(self, members: Mapping[str, bytes], *, precision: str, threads: int | None = None) -> None:
-        import openvino
-
         core = openvino.Core()
         weights = np.frombuffer(members[IR_BIN], dtype=np.uint8)
         model = core.read_model(model=io.BytesIO(members[IR_XML]), weights=io.BytesIO(weights.tobytes()))
@@ -52,37 +53,11 @@ class OpenVinoRuntime:
         return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
 
 
-class TorchRuntime:
-    """The network through torch, from the same weights: on a GPU in bf16, channels last; on a processor in fp32."""
-
-    def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
-        import torch
-        from safetensors.torch import load
-
-        from models.network import Network
-
-        self._torch = torch
-        self._device = torch.device(device)
-        network = Network(findings)
-        network.load_state_dict(load(members[WEIGHTS]), strict=True)
-        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._half = self._device.type == "cuda"
-        self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
-
-    def maps(self, batch: Float) -> Float:
-        torch = self._torch
-        images = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device, memory_format=torch.channels_last)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
-        ):
-            maps = self._network(images)
-        result: NDArray[np.float32] = maps.float().cpu().numpy()
-        return result
-
-
-def start(members: Mapping[str, bytes], manifest: Manifest, *, device: str, threads: int | None = None) -> Runtime:
-    """The fastest runtime that gives the bundle's own answers on the phantoms; raises `BundleRefused` if none does.
+def start(
+    members: Mapping[str, bytes], manifest: Manifest, *, device: str, threads: int | None = None
+) -> Runtime:
+    """The fastest runtime that gives the bundle's own answers on the phantoms; raises `BundleRefused` if none
+    does.
 
     ``device`` is auto, cpu or cuda. auto takes a GPU where torch is installed and sees one.
     """
@@ -97,42 +72,44 @@ def start(members: Mapping[str, bytes], manifest: Manifest, *, device: str, thre
         try:
             on_processor = OpenVinoRuntime(members, precision=precision, threads=threads)
         except RuntimeError as error:
-            raise BundleRefused(f"OpenVINO cannot load the bundle's network: {str(error).splitlines()[0]}") from error
+            raise BundleRefused(
+                f"OpenVINO cannot load the bundle's network: {str(error).splitlines()[0]}"
+            ) from error
         worst = disagreement(on_processor, manifest)
         if worst <= AGREEMENT_TOLERANCE:
             return on_processor
     raise BundleRefused(
-        f"The bundle's network gives other answers here than where it was made (by {worst:.3f} in probability); "
-        "it must not be used on this machine."
+        f"The bundle's network gives other answers here than where it was made (by {worst:.3f} in "
+        "probability); it must not be used on this machine."
     )
 
 
 def _precisions() -> tuple[str, ...]:
-    import openvino
-
     capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("bf16", "fp32") if "BF16" in capable else ("fp32",)
 
 
 def _gpu_is_likely() -> bool:
-    """Whether importing torch (seconds, hundreds of megabytes) can be worth it: the driver's device file is there."""
-    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/nvidia0")
+    """Whether importing torch (seconds, hundreds of megabytes) can be worth it: the driver's device file is
+    there.
+    """
+    return Path("/dev/nvidiactl").exists() or Path("/dev/nvidia0").exists()
 
 
 def _on_gpu(members: Mapping[str, bytes], manifest: Manifest, *, required: bool) -> Runtime | None:
     try:
-        import torch
-
-        available = torch.cuda.is_available()
+        # Only here: a screening worker on a processor must not carry torch.
+        from models.torch_runtime import TorchRuntime, gpu_available  # noqa: PLC0415
     except ImportError:
-        available = False
-    if available:
-        runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda")
-        if disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE:
-            return runtime
+        pass
+    else:
+        if gpu_available():
+            runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda")
+            if disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE:
+                return runtime
     if required:
         raise BundleRefused(
-            "No GPU gives the bundle's answers on this machine; use device cpu, or auto to take whatever works."
+            "No GPU gives the bundle's answers on this machine; use device cpu, or auto for whatever works."
         )
     return None
 
@@ -144,7 +121,9 @@ def agreement_batch(manifest_seed: int, count: int, *, side: int) -> Float:
 
 
 def disagreement(runtime: Runtime, manifest: Manifest) -> float:
-    """Largest difference in calibrated probability between this runtime and the fp32 logits the bundle states; inf for NaN."""
+    """Largest difference in calibrated probability between this runtime and the fp32 logits the bundle
+    states; inf for NaN.
+    """
     expected = np.asarray(manifest.agreement["logits"], dtype=np.float64)
     batch = agreement_batch(int(manifest.agreement["seed"]), len(expected), side=manifest.input_size)
     bias = np.asarray([finding.bias for finding in manifest.findings])

