@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from app.cli.evaluate import evaluate
 from app.cli.keys import keys
+from app.cli.train import train
 from app.cli.users import users
 
 cli = typer.Typer(
@@ -24,6 +26,8 @@ cli = typer.Typer(
 )
 cli.add_typer(users, name="user")
 cli.add_typer(keys, name="key")
+cli.command()(train)
+cli.command()(evaluate)
 
 
 @cli.command()
