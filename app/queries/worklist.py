@@ -103,7 +103,7 @@ def page(session: Session, *, cursor: str | None = None, size: int = 50) -> Work
 
 
 def entries(session: Session, *, study_ids: Sequence[UUID]) -> tuple[WorklistEntry, ...]:
-    """These studies as the worklist shows them now, signed ones too; ids that are none of ours are left out."""
+    """These studies as the worklist shows them now, signed ones too; unknown ids are left out."""
     rows = session.execute(
         select(Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices)
         .outerjoin(_LATEST_READING, literal(True))
@@ -197,9 +197,14 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
         first += "."
     if study.priority == "stat":
         first = "STAT order. " + first
+    return f"{first} {placement(hours)}"
+
+
+def placement(hours: float) -> str:
+    """By how many hours before its arrival a study is placed, in a sentence."""
     if hours < 1 / 60:
-        return f"{first} Placed by its time of arrival."
-    return f"{first} Placed as if it had arrived {hours:g} h earlier."
+        return "Placed by its time of arrival."
+    return f"Placed as if it had arrived {hours:g} h earlier."
 
 
 def in_words(finding: dict[str, Any]) -> str:

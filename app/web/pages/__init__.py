@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.web.pages import account, study, worklist
+from app.web.pages import (
+    account,
+    conflicts,
+    destinations,
+    network,
+    people,
+    status,
+    study,
+    trail,
+    upload,
+    worklist,
+)
 from app.web.pages.render import problem_page
 
 __all__ = ["problem_page", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (account, study, worklist):
+for _part in (account, worklist, study, upload, people, destinations, conflicts, trail, network, status):
     router.include_router(_part.router)

@@ -12,7 +12,7 @@ _LATERALITY = {"R": "right", "L": "left", "B": "both", "U": "unpaired"}
 
 def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
     """One JSON object per image, as `StudyImage` in app/web/viewer/src/source.ts declares it."""
-    return [_picture(study, image, number) for number, image in enumerate(study.images, start=1)]
+    return [_picture(image, number) for number, image in enumerate(study.images, start=1)]
 
 
 def state_of(image: ImageShown) -> tuple[str, str | None]:
@@ -26,20 +26,20 @@ def state_of(image: ImageShown) -> tuple[str, str | None]:
     return "not yet read", "Not yet read by the network."
 
 
-def _picture(study: StudyShown, image: ImageShown, number: int) -> dict[str, Any]:
+def _picture(image: ImageShown, number: int) -> dict[str, Any]:
     address = f"/api/v1/images/{image.image_id}"
     state, not_read = state_of(image)
     return {
         "id": str(image.image_id),
         "name": _name(image, number),
         "state": state,
-        "preview": f"{address}/preview" if image.preview_sha256 else None,
+        "preview": f"{address}/preview",
         "info": f"{address}/pixels/info",
         "pixels": f"{address}/pixels",
         "rows": image.rows,
         "columns": image.columns,
         "spacing": image.header.get("pixel_spacing") or image.header.get("imager_pixel_spacing"),
-        "overlay": _overlay(study, image),
+        "overlay": _overlay(image),
         "heat": [
             {"finding": name, "map": finding["activation_map"]}
             for name, finding in lasting(image.findings).items()
@@ -53,14 +53,12 @@ def _name(image: ImageShown, number: int) -> str:
     return f"{number}: {image.view_position or image.file_name or 'view not stated'}"
 
 
-def _overlay(study: StudyShown, image: ImageShown) -> dict[str, list[str]]:
+def _overlay(image: ImageShown) -> dict[str, list[str]]:
     """The corners, from the image's own header: the reader must see what the picture says of itself."""
     header = image.header
     sex, age = say_sex(header.get("patient_sex")), say_age(header.get("age_years"))
     born = say_date(header.get("patient_birth_date"))
-    patient = " · ".join(
-        part for part in (age or "age unknown", sex, f"born {born}" if born else "") if part
-    )
+    patient = " · ".join(part for part in (age or "age unknown", sex, f"born {born}" if born else "") if part)
     day = say_date(header.get("study_date"))
     laterality = _LATERALITY.get((header.get("image_laterality") or "").upper(), "")
     top_left = [say_name(header.get("patient_name")), header.get("patient_id") or "no patient ID", patient]

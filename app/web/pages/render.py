@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
+from app.queries.worklist import placement
 from app.settings import settings
 from app.web.pages import words
 from app.web.static import static_url
@@ -37,6 +38,7 @@ _environment.filters |= {
     "state": words.say_state,
     "lane_sign": words.lane_sign,
     "lane_name": words.lane_name,
+    "placement": placement,
     "spoken": words.spoken,
     "lasting": words.lasting,
     "bytes": words.say_bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,14 +11,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app import queue
-from app.commands import audit, review, screening
+from app.commands import audit, review, screening, viewing
 from app.commands.review import Statement
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
-from app.errors import BadRequest, Conflict, Forbidden, Problem, Unprocessable
+from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
 from app.queries import studies, worklist
 from app.queries.bundles import bundles
-from app.queries.studies import StudyShown
+from app.queries.studies import ReviewShown, StudyShown
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
@@ -57,17 +57,21 @@ def study_page(
 @router.get("/now")
 def now(
     study_id: UUID, caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)]
-) -> dict[str, str | int | None]:
+) -> dict[str, str | int | bool | None]:
     """What an open page compares itself with."""
     with transaction() as session:
-        [entry] = worklist.entries(session, study_ids=[study_id]) or [None]
-    if entry is None:
-        return {"revision": None, "state": None, "held_by": None, "held": None}
-    held = None
-    if entry.held_by:
-        holder = "you" if entry.held_by == caller.actor.name else entry.held_by
-        held = f"Held by {holder} until {say_moment(entry.held_until)}."
-    return {"revision": entry.revision, "state": entry.state.value, "held_by": entry.held_by, "held": held}
+        found = worklist.entries(session, study_ids=[study_id])
+    if not found:
+        raise NotFound("There is no such study.")
+    entry = found[0]
+    mine = entry.held_by == caller.actor.name
+    holder = "you" if mine else entry.held_by
+    return {
+        "revision": entry.revision,
+        "state": entry.state.value,
+        "mine": mine,
+        "held": f"Held by {holder} until {say_moment(entry.held_until)}." if entry.held_by else None,
+    }
 
 
 @router.post("/claim")
@@ -124,16 +128,18 @@ def sign(
             )
             next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
     except (Conflict, Forbidden, Unprocessable) as problem:
-        if _was_done(study_id, caller, revision=revision, confirm=confirm, findings=findings, comment=comment):
-            return see(f"/studies/{study_id}")
-        draft = Draft(
-            findings=findings,
-            comment=form.text("comment"),
-            changes=_changes(study_id, caller, since=_moment(form)),
-        )
+        pressed = Draft(findings=findings, comment=comment)
+        if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
+            with transaction() as session:
+                next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+            return _onwards(study_id, next_id)
+        draft = replace(pressed, changes=_changes(study_id, caller, since=_moment(form)))
         return _study(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
-    if signed.state is State.AMENDED:
-        return see(f"/studies/{study_id}")
+    return see(f"/studies/{study_id}") if signed.state is State.AMENDED else _onwards(study_id, next_id)
+
+
+def _onwards(study_id: UUID, next_id: UUID | None) -> Response:
+    """After a signature comes the next study, or the worklist where none is left."""
     return see(f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
 
 
@@ -153,7 +159,7 @@ def _study(
         known = bundles(session)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         if audited:
-            audit.record(session, action="study.viewed", by=caller.actor, study_id=study_id)
+            viewing.view(session, study_id=study_id, by=caller.actor, via="page")
     read_with = next(
         (bundle for bundle in known if shown.reading and bundle.sha256 == shown.reading.bundle_sha256), None
     )
@@ -205,23 +211,15 @@ def _statements(findings: dict[str, str]) -> dict[str, Statement]:
         raise BadRequest("A finding is present, absent or uncertain.") from None
 
 
-def _was_done(
-    study_id: UUID,
-    caller: Caller,
-    *,
-    revision: int,
-    confirm: bool,
-    findings: dict[str, str],
-    comment: str,
-) -> bool:
+def _was_done(study_id: UUID, caller: Caller, *, revision: int, confirm: bool, pressed: Draft) -> bool:
     """True where the same press has already signed: a button pressed twice does its work once."""
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
     if not shown.reviews or shown.entry.revision != revision + 1 or shown.entry.state not in _DONE:
         return False
     last = shown.reviews[0]
-    said_the_same = last.verdict == "confirmed" if confirm else last.findings == findings
-    return last.reviewer_name == caller.actor.name and said_the_same and last.comment == comment
+    said_the_same = last.verdict == "confirmed" if confirm else last.findings == pressed.findings
+    return last.reviewer_name == caller.actor.name and said_the_same and last.comment == pressed.comment
 
 
 def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple[str, ...]:
@@ -230,13 +228,7 @@ def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple
         return ()
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
-    changes = [
-        f"{reviewed.reviewer_name} {'amended' if reviewed.amends else 'signed'} at {say_moment(reviewed.signed_at)}: "
-        + ", ".join(f"{name} {said}" for name, said in reviewed.findings.items())
-        + "."
-        for reviewed in reversed(shown.reviews)
-        if reviewed.signed_at > since
-    ]
+    changes = [_sentence(said) for said in reversed(shown.reviews) if said.signed_at > since]
     new_images = sum(image.arrived_at > since for image in shown.images)
     if new_images:
         changes.append(f"{new_images} new image{'s' if new_images > 1 else ''} arrived.")
@@ -245,6 +237,12 @@ def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple
     if shown.entry.held_by and shown.entry.held_by != caller.actor.name:
         changes.append(f"{shown.entry.held_by} holds it until {say_moment(shown.entry.held_until)}.")
     return tuple(changes)
+
+
+def _sentence(said: ReviewShown) -> str:
+    verb = "amended" if said.amends else "signed"
+    findings = ", ".join(f"{name} {value}" for name, value in said.findings.items())
+    return f"{said.reviewer_name} {verb} at {say_moment(said.signed_at)}: {findings}."
 
 
 def _moment(form: Form) -> datetime | None:

@@ -74,7 +74,7 @@ def rows(
     caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)],
     ids: Annotated[list[UUID], Query(alias="id", max_length=_ROWS_AT_ONCE)],
 ) -> Response:
-    """The rows of these studies as they are now, by id: `{id: {html, rank_at, open}}`; unknown ones are left out."""
+    """The rows of these studies as they are now, by id: `{html, rank, open}`; unknown ones are left out."""
     with transaction() as session:
         entries = worklist.entries(session, study_ids=ids)
         counts = worklist.counts(session)

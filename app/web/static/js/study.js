@@ -36,11 +36,9 @@ async function openCorrection() {
   correction.scrollIntoView({ block: "nearest" });
   if (claimed || ["signed", "amended"].includes(room.dataset.state)) return;
   claimed = true;
-  await fetch(`/studies/${study}/claim`, {
-    method: "POST",
-    headers: { "X-CSRF-Token": csrf(), Accept: "application/json" },
-    redirect: "manual",
-  }).catch(() => null);
+  await fetch(`/api/v1/studies/${study}/claim`, { method: "POST", headers: { "X-CSRF-Token": csrf() } }).catch(
+    () => null, // the answer to signing will say what is wrong
+  );
   await compare();
 }
 
@@ -88,7 +86,10 @@ async function compare() {
   if (held) {
     held.hidden = !now.held;
     held.textContent = now.held ?? "";
+    held.className = now.held && !now.mine ? "note warn" : "soft small";
   }
+  document.querySelector("[data-claim]")?.toggleAttribute("hidden", now.held !== null);
+  document.querySelector("[data-release]")?.toggleAttribute("hidden", !now.mine);
   if (String(now.revision) === room.dataset.revision || confirmForm?.dataset.sent || correct?.dataset.sent) return;
   const words = {
     signed: "The study has been signed since you opened it.",

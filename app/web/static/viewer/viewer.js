@@ -127,6 +127,7 @@ function h(e, t, n, r) {
 		let a = m(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
+	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
 function g() {
 	return new Uint32Array(f);
@@ -223,15 +224,17 @@ var b = class {
 		for (; 2 ** (t + 1) * e <= 1 && this.halvable(t);) t++;
 		return this.levels[t];
 	}
-	percentiles(e) {
-		let { data: t } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), n = /* @__PURE__ */ new Uint32Array(65536);
-		for (let e = 0; e < t.length; e++) n[t[e]]++;
-		let r = [], i = 0, a = 0;
-		for (let o of e) {
-			for (; a < 65535 && i + n[a] < o * t.length;) i += n[a++];
-			r.push(a);
+	percentiles(e, t) {
+		let { data: n } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), r = /* @__PURE__ */ new Uint32Array(65536);
+		for (let e = 0; e < n.length; e++) r[n[e]]++;
+		let i = n.length;
+		for (let e = t?.[0] ?? 1; e <= (t?.[1] ?? 0); e++) i -= r[e], r[e] = 0;
+		let a = [], o = 0, s = 0;
+		for (let t of e) {
+			for (; s < 65535 && o + r[s] < t * i;) o += r[s++];
+			a.push(s);
 		}
-		return r;
+		return a;
 	}
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
@@ -263,7 +266,7 @@ var C = [
 ], w = class extends Error {};
 async function T(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new w(await O(t));
+	if (!t.ok) throw new w(await k(t));
 	return createImageBitmap(await t.blob());
 }
 async function E(e, t) {
@@ -271,12 +274,13 @@ async function E(e, t) {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new w(await O(r));
-	if (!i.ok) throw new w(await O(i));
+	if (!r.ok) throw new w(await k(r));
+	if (!i.ok) throw new w(await k(i));
 	let a = await r.json(), o = new x(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
-		lowIsWhite: a.photometric === "MONOCHROME1"
+		lowIsWhite: a.photometric === "MONOCHROME1",
+		padding: a.padding
 	};
 	return {
 		pyramid: o,
@@ -287,29 +291,34 @@ async function E(e, t) {
 function D(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
-		let { first: t, values: n, explanation: i } = e.voi_lut, a = Math.max(...n) || 1;
+		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
-			values: n.map((e) => e / a),
-			name: i || "As sent (table)"
+			values: n.map((e) => e / o),
+			name: O(a, "As sent (table)")
 		});
 	}
 	e.windows.forEach((e, t) => {
-		let n = e.function ?? "LINEAR";
+		let n = e.function;
 		r.push({
 			center: e.center,
 			width: e.width,
 			function: C.includes(n) ? n : "LINEAR",
-			name: e.explanation || (t ? `As sent ${t + 1}` : "As sent")
+			name: O(e.explanation, t ? `As sent ${t + 1}` : "As sent")
 		});
 	});
-	let i = (e, r, i) => {
-		let a = t.percentiles([e, r]).map((e) => e * n.slope + n.intercept);
-		return v(Math.min(...a), Math.max(...a), i);
+	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
+		let o = t.percentiles([n, r], e.padding).map(i);
+		return v(Math.min(...o), Math.max(...o), a);
 	};
-	return r.push(i(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? i(.3, .999, "Lungs") : i(.001, .7, "Lungs")), r.push(n.lowIsWhite ? i(.001, .7, "Dense") : i(.3, .999, "Dense")), r.push(i(0, 1, "Full range")), r;
+	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
+	let o = [i(e.minimum), i(e.maximum)];
+	return r.push(v(Math.min(...o), Math.max(...o), "Full range")), r;
 }
-async function O(e) {
+function O(e, t) {
+	return e ? e === "default" ? "Middle 99 %" : e : t;
+}
+async function k(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -317,7 +326,7 @@ async function O(e) {
 	return `The image could not be fetched (status ${e.status}).`;
 }
 // src/view.ts
-var k = 32, A = class {
+var A = 32, j = class {
 	image;
 	aspect;
 	viewport;
@@ -349,7 +358,7 @@ var k = 32, A = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), k);
+		this.scale = Math.min(Math.max(e, r), A);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -418,7 +427,7 @@ var k = 32, A = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, j = class {
+}, M = class {
 	root;
 	images;
 	canvas;
@@ -467,9 +476,9 @@ var k = 32, A = class {
 		}), this.fullDepth = null, this.view = t.rows && t.columns ? this.viewOf(t.columns, t.rows, t) : null, this.setState("loading", "Fetching the image …"), this.presentImage(t, e), this.showHeat(), this.repaint(), this.fetch(t, this.fetching.signal);
 	}
 	async fetch(e, t) {
-		let n = e.preview ? T(e.preview).then((n) => {
+		let n = T(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
-		}, () => void 0) : Promise.resolve();
+		}, () => void 0);
 		try {
 			let n = await E(e, t);
 			if (t.aborted) return;
@@ -484,7 +493,7 @@ var k = 32, A = class {
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new A({
+		return new j({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -572,7 +581,7 @@ var k = 32, A = class {
 	paint() {
 		if (!this.view) return;
 		let e = this.renderer.paint(this.view, this.picture), { voi: t, invert: r } = this.picture, { dataset: i } = this.root;
-		i.invert = String(r), i.heat = String(this.picture.heat !== null), i.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), i.window = t && !p(t) ? `${M(t.center)},${M(t.width)}` : "", n(this.root, "invert", r), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", t && !p(t) ? `C ${M(t.center)}  W ${M(t.width)}` : ""), e && i.painted !== this.images[this.shown].id && (i.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+		i.invert = String(r), i.heat = String(this.picture.heat !== null), i.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), i.window = t && !p(t) ? `${N(t.center)},${N(t.width)}` : "", n(this.root, "invert", r), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", t && !p(t) ? `C ${N(t.center)}  W ${N(t.width)}` : ""), e && i.painted !== this.images[this.shown].id && (i.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
 	}
 	setState(e, t) {
 		this.root.dataset.state = e, this.text("[data-loading]", t), this.repaint();
@@ -582,8 +591,8 @@ var k = 32, A = class {
 		n && n.textContent !== t && (n.textContent = t);
 	}
 };
-function M(e) {
+function N(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
-var N = document.getElementById("viewer"), P = document.getElementById("study-images");
-N && P && new j(N, JSON.parse(P.textContent ?? "[]"));
+var P = document.getElementById("viewer"), F = document.getElementById("study-images");
+P && F && new M(P, JSON.parse(F.textContent ?? "[]"));

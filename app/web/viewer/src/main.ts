@@ -81,18 +81,16 @@ class Viewer {
   }
 
   private async fetch(image: StudyImage, signal: AbortSignal): Promise<void> {
-    const preview = image.preview
-      ? loadPreview(image.preview).then(
-          (bitmap) => {
-            if (signal.aborted || this.picture.full) return;
-            this.picture.preview = bitmap;
-            this.view ??= this.viewOf(bitmap.width, bitmap.height, image);
-            this.setState("preview", "Preview; fetching full depth …");
-            this.repaint();
-          },
-          () => undefined, // the full image says what is wrong
-        )
-      : Promise.resolve();
+    const preview = loadPreview(image.preview).then(
+      (bitmap) => {
+        if (signal.aborted || this.picture.full) return;
+        this.picture.preview = bitmap;
+        this.view ??= this.viewOf(bitmap.width, bitmap.height, image);
+        this.setState("preview", "Preview; fetching full depth …");
+        this.repaint();
+      },
+      () => undefined, // the full image says what is wrong
+    );
     try {
       const full = await loadFullDepth(image, signal);
       if (signal.aborted) return;

@@ -29,16 +29,21 @@ export class Pyramid {
     return this.levels[index];
   }
 
-  /** The modality-free stored values below which the given fractions (0..1, ascending) of a coarse level lie. */
-  percentiles(fractions: number[]): number[] {
+  /** The stored values below which the given fractions (0..1, ascending) of the picture without its padding lie. */
+  percentiles(fractions: number[], padding: [number, number] | null): number[] {
     const { data } = this.levelFor(512 / Math.max(this.full.width, this.full.height));
     const counts = new Uint32Array(65536);
     for (let i = 0; i < data.length; i++) counts[data[i]]++;
+    let pixels = data.length;
+    for (let value = padding?.[0] ?? 1; value <= (padding?.[1] ?? 0); value++) {
+      pixels -= counts[value];
+      counts[value] = 0;
+    }
     const found: number[] = [];
     let seen = 0;
     let value = 0;
     for (const fraction of fractions) {
-      while (value < 65535 && seen + counts[value] < fraction * data.length) seen += counts[value++];
+      while (value < 65535 && seen + counts[value] < fraction * pixels) seen += counts[value++];
       found.push(value);
     }
     return found;

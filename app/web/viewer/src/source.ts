@@ -7,7 +7,7 @@ import { between, type Scale, type Voi, type WindowFunction } from "./windowing"
 export interface StudyImage {
   id: string;
   name: string;
-  preview: string | null;
+  preview: string;
   info: string;
   pixels: string;
   rows: number | null;
@@ -24,10 +24,14 @@ interface PixelsInfo {
   slope: number;
   intercept: number;
   photometric: string;
-  windows: { center: number; width: number; function?: string; explanation?: string | null }[];
-  voi_lut?: { first: number; values: number[]; explanation?: string | null } | null;
-  minimum?: number | null;
-  maximum?: number | null;
+  /** Smallest and largest sample that is no padding. */
+  minimum: number;
+  maximum: number;
+  /** Lowest and highest sample that is padding; shown black. */
+  padding: [number, number] | null;
+  windows: { center: number; width: number; function: string; explanation: string | null }[];
+  /** Comes before the windows. */
+  voi_lut: { first: number; entries: number[]; bits: number; explanation: string } | null;
 }
 
 export interface FullDepth {
@@ -59,6 +63,7 @@ export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Pro
     slope: info.slope,
     intercept: info.intercept,
     lowIsWhite: info.photometric === "MONOCHROME1",
+    padding: info.padding,
   };
   return { pyramid, scale, presets: presetsOf(info, pyramid, scale) };
 }
@@ -66,28 +71,35 @@ export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Pro
 function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
   const presets: Voi[] = [];
   if (info.voi_lut) {
-    const { first, values, explanation } = info.voi_lut;
-    const top = Math.max(...values) || 1;
-    presets.push({ first, values: values.map((value) => value / top), name: explanation || "As sent (table)" });
+    const { first, entries, bits, explanation } = info.voi_lut;
+    const top = 2 ** bits - 1;
+    presets.push({ first, values: entries.map((entry) => entry / top), name: named(explanation, "As sent (table)") });
   }
   info.windows.forEach((window, index) => {
-    const named = (window.function ?? "LINEAR") as WindowFunction;
+    const stated = window.function as WindowFunction;
     presets.push({
       center: window.center,
       width: window.width,
-      function: FUNCTIONS.includes(named) ? named : "LINEAR",
-      name: window.explanation || (index ? `As sent ${index + 1}` : "As sent"),
+      function: FUNCTIONS.includes(stated) ? stated : "LINEAR",
+      name: named(window.explanation, index ? `As sent ${index + 1}` : "As sent"),
     });
   });
+  const value = (stored: number) => stored * scale.slope + scale.intercept;
   const cut = (low: number, high: number, name: string): Voi => {
-    const found = pyramid.percentiles([low, high]).map((stored) => stored * scale.slope + scale.intercept);
+    const found = pyramid.percentiles([low, high], info.padding).map(value);
     return between(Math.min(...found), Math.max(...found), name);
   };
   presets.push(cut(0.01, 0.99, "1 to 99 %"));
   presets.push(scale.lowIsWhite ? cut(0.3, 0.999, "Lungs") : cut(0.001, 0.7, "Lungs"));
   presets.push(scale.lowIsWhite ? cut(0.001, 0.7, "Dense") : cut(0.3, 0.999, "Dense"));
-  presets.push(cut(0, 1, "Full range"));
+  const ends = [value(info.minimum), value(info.maximum)];
+  presets.push(between(Math.min(...ends), Math.max(...ends), "Full range"));
   return presets;
+}
+
+/** What the header calls it; "default" is the service's own choice where the header has none. */
+function named(explanation: string | null, otherwise: string): string {
+  return !explanation ? otherwise : explanation === "default" ? "Middle 99 %" : explanation;
 }
 
 async function sentence(answer: Response): Promise<string> {

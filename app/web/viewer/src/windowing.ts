@@ -24,6 +24,8 @@ export interface Scale {
   intercept: number;
   /** True for MONOCHROME1: the lowest value is shown white. */
   lowIsWhite: boolean;
+  /** Lowest and highest stored value that is padding: outside the picture, always black. */
+  padding: [number, number] | null;
 }
 
 const STORED_VALUES = 65536;
@@ -60,6 +62,7 @@ export function lookUp(voi: Voi, scale: Scale, invert: boolean, into: Uint32Arra
     const level = Math.round(255 * (flip ? 1 - shown : shown));
     into[stored] = 0xff000000 | (level << 16) | (level << 8) | level;
   }
+  if (scale.padding) into.fill(0xff000000, scale.padding[0], scale.padding[1] + 1);
 }
 
 export function emptyLookUp(): Uint32Array {

@@ -1,0 +1,91 @@
+"""The audit trail, the newest first, one index range scan per page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.records import AuditEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventShown:
+    """One thing that happened."""
+
+    id: int
+    at: datetime
+    action: str
+    actor_kind: str
+    actor_name: str
+    address: str | None
+    study_id: UUID | None
+    subject_id: str | None
+    details: dict[str, Any]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrailFilter:
+    """What is asked for; None leaves that side open. `since` is inclusive, `until` is not."""
+
+    actor: str | None = None
+    action: str | None = None
+    study_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrailPage:
+    """Events, and what the next page continues from, where there is one."""
+
+    events: tuple[EventShown, ...]
+    next_before: int | None
+
+
+def trail(session: Session, *, wanted: TrailFilter, before: int | None = None, size: int = 100) -> TrailPage:
+    """The newest `size` events that match, with ids below `before`.
+
+    An action that ends in `.` matches every action that begins so.
+    """
+    statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(size + 1)
+    if wanted.actor is not None:
+        statement = statement.where(AuditEvent.actor_name == wanted.actor)
+    if wanted.action is not None:
+        begins = wanted.action.endswith(".")
+        statement = statement.where(
+            AuditEvent.action.startswith(wanted.action, autoescape=True)
+            if begins
+            else AuditEvent.action == wanted.action,
+        )
+    if wanted.study_id is not None:
+        statement = statement.where(AuditEvent.study_id == wanted.study_id)
+    if wanted.since is not None:
+        statement = statement.where(AuditEvent.at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(AuditEvent.at < wanted.until)
+    if before is not None:
+        statement = statement.where(AuditEvent.id < before)
+    rows = session.scalars(statement).all()
+    events = tuple(_event(row) for row in rows[:size])
+    return TrailPage(events=events, next_before=events[-1].id if len(rows) > size else None)
+
+
+def _event(row: AuditEvent) -> EventShown:
+    return EventShown(
+        id=row.id,
+        at=row.at,
+        action=row.action,
+        actor_kind=row.actor_kind,
+        actor_name=row.actor_name,
+        address=row.address,
+        study_id=row.study_id,
+        subject_id=row.subject_id,
+        details=row.details,
+        count=row.count,
+    )

@@ -1,0 +1,72 @@
+"""The network that reads: what it is for, what it can do, and what it cannot."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.domain.roles import Caller, Permission
+from app.queries.bundles import BundleShown, bundles
+from app.records.engine import transaction
+from app.web.auth import GuardedRoute, require
+from app.web.pages.render import page
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@router.get("/models")
+def models(request: Request, caller: Annotated[Caller, require(Permission.READ_MODELS)]) -> Response:
+    """The active bundle with its intended use, thresholds and figures; and the others."""
+    with transaction() as session:
+        known = bundles(session)
+    active = next((bundle for bundle in known if bundle.active), None)
+    return page(
+        request,
+        "models.html",
+        caller=caller,
+        active=active,
+        use_of_it=_intended_use(active),
+        findings=_findings(active),
+        figures=_figures(active),
+        others=[bundle for bundle in known if not bundle.active],
+    )
+
+
+def _intended_use(bundle: BundleShown | None) -> dict[str, Any]:
+    """Of any manifest, also one that lacks the part."""
+    found = bundle.manifest.get("intended_use") if bundle else None
+    return found if isinstance(found, dict) else {}
+
+
+def _findings(bundle: BundleShown | None) -> list[dict[str, Any]]:
+    """Name, code, whether research, and thresholds of each finding."""
+    if bundle is None or not isinstance(bundle.manifest.get("findings"), list):
+        return []
+    thresholds = bundle.manifest.get("thresholds") or {}
+    return [
+        {
+            "name": str(finding.get("name", "")),
+            "code": " ".join(str(finding.get(part) or "") for part in ("code_scheme", "code_value")).strip(),
+            "research": bool(finding.get("research")),
+            "thresholds": thresholds.get(finding.get("name")) or {},
+        }
+        for finding in bundle.manifest["findings"]
+        if isinstance(finding, dict)
+    ]
+
+
+def _figures(bundle: BundleShown | None) -> list[tuple[str, str, dict[str, float]]]:
+    """Finding, on which images, and the figures the bundle states of itself."""
+    provenance = bundle.manifest.get("provenance") if bundle else None
+    held_out = provenance.get("held_out") if isinstance(provenance, dict) else None
+    if not isinstance(held_out, dict):
+        return []
+    return [
+        (str(finding), str(images), figures)
+        for finding, sets in held_out.items()
+        if isinstance(sets, dict)
+        for images, figures in sets.items()
+        if isinstance(figures, dict)
+    ]

@@ -1,0 +1,88 @@
+"""The audit trail, for the auditor."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from app.domain.roles import Caller, Permission
+from app.errors import Unprocessable
+from app.queries import audit
+from app.queries.audit import TrailFilter
+from app.records.engine import transaction
+from app.web.auth import GuardedRoute, require
+from app.web.pages.render import page
+from app.web.pages.words import local
+
+router = APIRouter(prefix="/audit", route_class=GuardedRoute)
+_Text = Annotated[str, Query(max_length=100)]
+
+
+@router.get("")
+def trail(
+    request: Request,
+    caller: Annotated[Caller, require(Permission.READ_AUDIT)],
+    actor: _Text = "",
+    action: _Text = "",
+    study: _Text = "",
+    since: _Text = "",
+    until: _Text = "",
+    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+) -> Response:
+    """The newest events that match, a page at a time."""
+    asked = {
+        "actor": actor.strip(),
+        "action": action.strip(),
+        "study": study.strip(),
+        "since": since,
+        "until": until,
+    }
+    problem, shown = None, None
+    try:
+        wanted = TrailFilter(
+            actor=asked["actor"] or None,
+            action=asked["action"] or None,
+            study_id=_study(asked["study"]),
+            since=_midnight(since, "From"),
+            until=_midnight(until, "To", days=1),
+        )
+        with transaction() as session:
+            shown = audit.trail(session, wanted=wanted, before=before)
+    except Unprocessable as found:
+        problem = found
+    following = shown.next_before if shown else None
+    query = urlencode({name: value for name, value in asked.items() if value} | {"before": following})
+    return page(
+        request,
+        "audit.html",
+        caller=caller,
+        status=problem.status if problem else 200,
+        events=shown.events if shown else (),
+        next_address=f"/audit?{query}" if following else None,
+        asked=asked,
+        is_first=before is None,
+        problem=problem,
+    )
+
+
+def _study(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise Unprocessable("The study's id is a UUID, as in the address of its page.") from None
+
+
+def _midnight(text: str, field: str, *, days: int = 0) -> datetime | None:
+    """Midnight of that day, and so many days later, in the site's zone."""
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text) + timedelta(days=days)
+    except (ValueError, OverflowError):
+        raise Unprocessable(f"{field} is a day, as 2026-11-22.") from None
+    return datetime.combine(day, time(), tzinfo=local(datetime.now(UTC)).tzinfo)

@@ -1,0 +1,120 @@
+"""A real Chromium against a real server; every page is watched for CSP violations and foreign requests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.domain.roles import Role
+from app.records.engine import transaction
+from app.web.main import create_app
+from tests.builders import PASSWORD, a_user
+
+CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The browser of the run."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs a browser at {CHROMIUM}: install chromium or set FIRSTREAD_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(database: str, broker: str) -> Iterator[str]:
+    """The web server in a thread of this process; its address."""
+    configuration = uvicorn.Config(
+        create_app(), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
+    )
+    running = uvicorn.Server(configuration)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive(), "the server did not start"
+        thread.join(0.02)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
+    thread.join(15)
+
+
+@dataclass
+class Watch:
+    """What a page must never do."""
+
+    own: str
+    problems: list[str] = field(default_factory=list)
+
+    def attach(self, page: Any) -> None:
+        """Everything the page logs, breaks or asks for elsewhere is noted."""
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        text = message.text
+        if message.type == "error" and "Failed to load resource" not in text:
+            self.problems.append(f"console: {text}")
+        elif "Content Security Policy" in text or "Content-Security-Policy" in text:
+            self.problems.append(f"CSP: {text}")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith((self.own, "data:", "blob:", "about:")):
+            self.problems.append(f"foreign request: {request.url}")
+
+
+@pytest.fixture
+def watch(server: str) -> Iterator[Watch]:
+    """Fails the test when a page broke, violated the CSP or asked another host for anything."""
+    watch = Watch(server)
+    yield watch
+    assert watch.problems == []
+
+
+SignIn = Callable[..., Any]
+
+
+@pytest.fixture
+def signed_in(chromium: Any, server: str, watch: Watch) -> Iterator[SignIn]:
+    """`signed_in("alice", Role.RADIOLOGIST)`: a page of a fresh browser profile, that person signed in."""
+    contexts = []
+
+    def sign_in(name: str, *roles: Role, width: int = 1280, height: int = 800) -> Any:
+        with transaction() as session:
+            a_user(session, name, *roles)
+        context = chromium.new_context(viewport={"width": width, "height": height}, base_url=server)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        watch.attach(page)
+        page.goto("/sign-in")
+        page.fill("#username", name)
+        page.fill("#password", PASSWORD)
+        page.click("button.main")
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
