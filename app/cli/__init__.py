@@ -13,6 +13,7 @@ import typer
 
 from app.cli.evaluate import evaluate
 from app.cli.keys import keys
+from app.cli.predict import predict
 from app.cli.train import train
 from app.cli.users import users
 
@@ -28,6 +29,7 @@ cli.add_typer(users, name="user")
 cli.add_typer(keys, name="key")
 cli.command()(train)
 cli.command()(evaluate)
+cli.command()(predict)
 
 
 @cli.command()

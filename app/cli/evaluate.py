@@ -34,9 +34,10 @@ def evaluate(
     """Evaluate a bundle: AUC, accuracy, calibration, with patient-level intervals; --stress: other rooms."""
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
-    from models.dataset import DatasetRefused, excluded_patients, list_examples, load
+    from models.dataset import load
     from models.evaluate import evaluate as run
     from models.evaluate import write_report
+    from models.examples import DatasetRefused, excluded_patients, list_examples
 
     try:
         loaded = Bundle.load(bundle or default_bundle_path(), device=device)

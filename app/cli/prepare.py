@@ -8,9 +8,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 import migrations
-from app import queue
-from app.cli.samples import admit_samples
-from app.commands import people as commands
 from app.embedded.refusal import CannotStart
 from app.queries import people
 from app.records.engine import engine, transaction
@@ -48,12 +45,9 @@ def prepare(*, as_json: bool) -> None:
     """
     migrate()
     configured = settings()
-    given = configured.admin_password
     with transaction() as session:
         first = not people.users(session)
-        one_time = commands.create_first_administrator(
-            session, password=given.get_secret_value() if given is not None else None
-        )
+    one_time = _create_first_administrator(configured) if first else None
     samples = _load_samples(configured) if first and configured.samples else 0
     if as_json:
         print(json.dumps({"first": first, "one_time_password": one_time, "samples": samples}))
@@ -65,6 +59,19 @@ def prepare(*, as_json: bool) -> None:
         print(f"{samples} sample studies were loaded; they are generated phantoms, not patients.")
 
 
+def _create_first_administrator(configured: Settings) -> str | None:
+    from app.commands import people as commands  # costs a start that needs none of it half a second
+
+    given = configured.admin_password
+    with transaction() as session:
+        return commands.create_first_administrator(
+            session, password=given.get_secret_value() if given is not None else None
+        )
+
+
 def _load_samples(configured: Settings) -> int:
+    from app import queue
+    from app.cli.samples import admit_samples
+
     queue.configure(configured)
     return admit_samples(configured)

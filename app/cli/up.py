@@ -53,11 +53,16 @@ def up(*, until_parent_ends: bool) -> None:
         listener = listen(configured.host, configured.port)
         say(f"FirstRead starts; its data is in {home.folder}.")
         _start_servers(configured, home, supervisor, signals, listener)
+        _step(started, "database and broker run")
         prepared = _prepare(home, signals)
+        _step(started, f"database ready{_samples_in_words(prepared)}")
         if prepared.one_time_password is not None:
-            _tell_password(prepared.one_time_password)
+            say(
+                f"First sign-in: user admin, one-time password {prepared.one_time_password} (shown only now)."
+            )
         _start_programs(home, supervisor, signals, listener)
-        _tell_ready(address_of(listener), prepared, home, time.monotonic() - started)
+        _step(started, "web server, screening worker and duty worker run")
+        say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
         supervisor.watch(every_second=_chores(home, signals, parent if until_parent_ends else None))
     except StartCancelled:
         pass
@@ -147,11 +152,7 @@ def _prepare(home: Home, signals: Signals) -> Prepared:
 
 
 def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket) -> None:
-    """Workers and web server run, and the web server answers. The last one started is the first one
-    stopped.
-    """
-    supervisor.start(Program("screening worker", _command("worker"), log=home.log("worker")))
-    supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
+    """The web server answers, and the workers run or are about to."""
     web = Program(
         "web server",
         _command("web", "--fd", str(listener.fileno())),
@@ -159,15 +160,17 @@ def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listen
         pass_fds=(listener.fileno(),),
     )
     supervisor.start(web)
+    supervisor.start(Program("screening worker", _command("worker"), log=home.log("worker")))
     deadline = time.monotonic() + _WEB_SECONDS
     while not _answers(address_of(listener)):
         if (how := web.ended()) is not None or time.monotonic() > deadline:
-            raise CannotStart(
-                f"The web server did not start ({how or 'no answer'}); {home.log('web')} says more."
-            )
+            why = how or f"no answer in {_WEB_SECONDS:.0f} s"
+            raise CannotStart(f"The web server did not start ({why}); {home.log('web')} says more.")
         if signals.requested():
             raise StartCancelled
         signals.wait(0.05)
+    # last, so that on two cores it takes no time from the two that users wait for
+    supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
 
 
 def _answers(url: str) -> bool:
@@ -183,14 +186,14 @@ def _answers(url: str) -> bool:
         connection.close()
 
 
-def _tell_password(password: str) -> None:
-    say(f"First sign-in: user admin, one-time password {password} (shown only now).")
+def _step(started: float, done: str) -> None:
+    say(f"{time.monotonic() - started:6.1f} s  {done}")
 
 
-def _tell_ready(url: str, prepared: Prepared, home: Home, seconds: float) -> None:
-    if prepared.samples:
-        say(f"{prepared.samples} sample studies are on the worklist: generated phantoms, not patients.")
-    say(f"Ready after {seconds:.1f} s: {url} (logs in {home.logs}; Ctrl-C stops everything)")
+def _samples_in_words(prepared: Prepared) -> str:
+    if not prepared.samples:
+        return ""
+    return f", {prepared.samples} sample studies loaded (generated phantoms, not patients)"
 
 
 def _command(*words: str) -> Sequence[str]:

@@ -15,6 +15,8 @@ _BACKLOG = 2048
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 takes any free one. Raises CannotStart with a sentence."""
+    if not 0 <= port <= 65535:
+        raise CannotStart(f"{port} is no port; choose one from 1 to 65535, for example with PORT=8000.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,0 +1,166 @@
+"""`firstread up`: everything starts, everything ends, and whatever is in the way is told in a sentence."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+
+from app.records.engine import transaction
+from tests.app.cli.starting import FIRSTREAD, Up, processes_of, until
+
+
+def status_of(url: str, path: str) -> int:
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def nothing_runs(up: Up) -> None:
+    until(lambda: not processes_of(up.home), seconds=10, what=f"still running: {processes_of(up.home)}")
+
+
+def test_a_started_service_answers_and_is_ready(service: Up) -> None:
+    assert status_of(service.url, "/healthz") == 200
+    until(lambda: status_of(service.url, "/readyz") == 200, seconds=30, what="never ready")
+    assert "6 sample studies loaded (generated phantoms, not patients)" in service.said()
+
+
+def test_the_first_administrators_password_is_printed_only_where_none_was_given(service: Up) -> None:
+    assert "one-time password" not in service.said()
+    assert "a password for tests" not in service.said()
+
+
+def test_a_second_start_on_the_same_home_is_refused_in_a_sentence(service: Up) -> None:
+    second = service.command("up")
+    assert second.returncode == 1
+    assert second.stdout + second.stderr == (
+        f"FirstRead is running already on {service.home} (process {service.process.pid}); "  # type: ignore[union-attr]
+        "stop that one first, or set FIRSTREAD_HOME to another folder.\n"
+    )
+    assert status_of(service.url, "/healthz") == 200
+
+
+def test_a_port_in_use_is_told_and_nothing_is_left_running(service: Up, another: Up) -> None:
+    port = urlsplit(service.url).port
+    another.variables["PORT"] = str(port)
+    refused = another.command("up")
+    assert refused.returncode == 1
+    assert refused.stdout + refused.stderr == (
+        f"Port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port, "
+        f"for example with PORT={(port or 0) + 1}.\n"
+    )
+    nothing_runs(another)
+
+
+@pytest.mark.parametrize("variable", [("PORT", "eighty"), ("FIRSTREAD_BATCH_SIZE", "0")])
+def test_a_setting_that_cannot_be_used_is_named(another: Up, variable: tuple[str, str]) -> None:
+    another.variables[variable[0]] = variable[1]
+    refused = another.command("up")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{variable[0]} ('{variable[1]}') cannot be used: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_the_web_server_is_started_again_when_it_is_killed(service: Up) -> None:
+    [web] = [pid for pid, words in processes_of(service.home).items() if "app.cli web" in words]
+    os.kill(web, signal.SIGKILL)
+    # the listening socket is the supervisor's: the request waits for the new process
+    assert status_of(service.url, "/healthz") == 200
+    assert "The web server ended (killed by SIGKILL" in service.said()
+
+
+def test_a_killed_database_comes_back_and_the_service_with_it(service: Up) -> None:
+    postmaster = int((service.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    until(lambda: "The PostgreSQL ended" in service.said(), seconds=10, what="not noticed")
+    until(lambda: status_of(service.url, "/readyz") == 200, seconds=60, what="never ready again")
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_has_the_data(another: Up) -> None:
+    another.start()
+    assert another.command("key", "add", "scanner", "--scope", "intake").returncode == 0
+    assert another.end(signal.SIGINT) == 0
+    assert another.said().endswith("FirstRead has stopped; its data stays.\n")
+    nothing_runs(another)
+    assert another.command("key", "list").returncode == 1
+
+    another.start()
+    assert "scanner" in another.command("key", "list").stdout
+    another.process.kill()  # type: ignore[union-attr]  # SIGKILL: it can clean up nothing itself
+    nothing_runs(another)
+
+    another.start()
+    assert "scanner" in another.command("key", "list").stdout
+    assert another.end(signal.SIGTERM) == 0
+    nothing_runs(another)
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.6, 1.2, 2.5])
+def test_ctrl_c_during_the_start_leaves_nothing(another: Up, seconds: float) -> None:
+    process = another.launch()
+    until(another.home.exists, seconds=60, what="not even begun")
+    time.sleep(seconds)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0, another.said()
+    assert time.monotonic() - started < 30
+    nothing_runs(another)
+
+
+def test_it_ends_with_its_parent_where_that_is_asked_for(another: Up) -> None:
+    words = [*FIRSTREAD, "up", "--until-parent-ends"]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess; subprocess.run({words!r})"],
+        env=another.variables,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+    )
+    until((another.home / "run" / "service.json").exists, seconds=60, what="never started")
+    parent.kill()
+    parent.wait()
+    until(lambda: not processes_of(another.home), seconds=60, what=str(processes_of(another.home)))
+
+
+def test_a_broken_data_folder_is_told_in_one_sentence(another: Up) -> None:
+    (another.home / "postgres" / "data").mkdir(parents=True)
+    (another.home / "postgres" / "data" / "PG_VERSION").write_text("12\n")
+    if os.geteuid() == 0:
+        os.chown(another.home / "postgres" / "data", 65534, 65534)
+    refused = another.command("up")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"The data in {another.home}/postgres/data was made by PostgreSQL 12")
+    assert refused.stderr.count("\n") == 1
+    nothing_runs(another)
+
+
+def test_a_home_that_is_a_file_is_told_in_one_sentence(another: Up) -> None:
+    another.home.write_text("not a folder")
+    refused = another.command("up")
+    assert refused.returncode == 1
+    assert "is a file where a folder should be" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_database_of_a_newer_version_is_told_in_one_sentence(another: Up, database: str) -> None:
+    with transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'from the future'"))
+    another.variables["FIRSTREAD_DATABASE_URL"] = database
+    refused = another.command("up")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "The database was made by a newer version of FirstRead than this one; start the newer version, "
+        "or restore a backup made before the upgrade.\n"
+    )
+    nothing_runs(another)
