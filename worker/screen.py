@@ -6,11 +6,11 @@ Celery task and `firstread predict` both come this way, so that what a site meas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -27,6 +27,8 @@ MOST_IMAGES = 16
 """Images of one batch: what the runtimes take in one pass."""
 MOST_PIXELS = 128 * 2**20
 """Pixels of one batch, a byte each once decoded; two batches are in memory at a time."""
+
+Item = TypeVar("Item")
 
 _log = structlog.get_logger(__name__)
 
@@ -122,16 +124,19 @@ class Batch:
         return [results[index] for index in range(len(self.files))]
 
 
-def batches(files: Iterable[ImageFile], *, most_images: int = MOST_IMAGES) -> Iterator[list[ImageFile]]:
-    """The files in order, in lists of at most `most_images` and MOST_PIXELS; a larger image comes alone."""
-    batch: list[ImageFile] = []
-    pixels = 0
-    for file in files:
-        if batch and (len(batch) >= most_images or pixels + file.pixels > MOST_PIXELS):
+def batches(
+    items: Iterable[Item], *, pixels: Callable[[Item], int], most_images: int = MOST_IMAGES
+) -> Iterator[list[Item]]:
+    """The items in order, in lists of at most `most_images` and MOST_PIXELS; a larger image comes alone."""
+    batch: list[Item] = []
+    filled = 0
+    for item in items:
+        size = pixels(item)
+        if batch and (len(batch) >= most_images or filled + size > MOST_PIXELS):
             yield batch
-            batch, pixels = [], 0
-        batch.append(file)
-        pixels += file.pixels
+            batch, filled = [], 0
+        batch.append(item)
+        filled += size
     if batch:
         yield batch
 

@@ -154,7 +154,7 @@ class Screener:
                 continue
             there.append(study)
             images += [(study, image) for image in study.images]
-        parts = list(batches(files))
+        parts = list(batches(files, pixels=lambda file: file.pixels))
         first = self._batch(parts[0], loaded) if parts else None
         return _Begun(studies=there, images=images, parts=parts, first=first, loaded=loaded, began=began)
 

@@ -12,7 +12,7 @@ import typer
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="DICOM, PNG and JPEG files; folders are searched.")],
     out: Annotated[
-        str, typer.Option(help="File to write, one line of JSON for each file; - writes to the terminal.")
+        str, typer.Option(help="File to write, a line of JSON for each file; - for standard output.")
     ],
     bundle: Annotated[Path | None, typer.Option(help="The bundle; the default one if left out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -56,7 +56,7 @@ class _Begun:
 
 
 def run(*, paths: list[Path], out: str, bundle: Path | None, device: str) -> int:
-    """Writes a line for every file to `out` ("-": standard output), in the order given; returns the exit code.
+    """Writes a line for every file to `out` ("-": standard output), in order; returns the exit code.
 
     An unreadable file is a line with the outcome "failed", never an end. The file `out` appears whole or not
     at all. 1 where nothing could be read, 2 where there was nothing to do.
