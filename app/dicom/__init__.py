@@ -1,1 +1,3 @@
-"""Everything that knows DICOM: headers, the header gate, pixels, DICOMweb's documents. The only door to pydicom."""
+"""Everything that knows DICOM: headers, the header gate, pixels, DICOMweb's documents. The only door to
+pydicom.
+"""

@@ -57,7 +57,7 @@ def parse_patient_age(text: str | None) -> float | None:
 
 
 def age_between(birth: date | None, study: date | None) -> float | None:
-    """Years between two dates, whole on birthdays; None when a date is missing, a placeholder or impossible."""
+    """Years between two dates, whole on birthdays; None for a missing, placeholder or impossible date."""
     if birth is None or study is None or birth in PLACEHOLDER_BIRTH_DATES:
         return None
     if study < birth or study < _FIRST_RADIOGRAPH:

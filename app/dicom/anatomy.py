@@ -1,4 +1,4 @@
-"""Body parts and views as modalities and technologists really write them, in the words of several languages."""
+"""Body parts and views as modalities and technologists really write them, in several languages."""
 
 from __future__ import annotations
 
@@ -144,7 +144,9 @@ def _without_chest(word: str) -> str:
 
 
 def view_of(text: str | None) -> View:
-    """Read ViewPosition, a view code's meaning or a series description; frontal and lateral together say nothing."""
+    """Read ViewPosition, a view code's meaning or a series description; frontal and lateral together say
+    nothing.
+    """
     words = set(words_of(text))
     if {"POSTERO", "ANTERIOR"} <= words:
         words.add("PA")
@@ -165,6 +167,8 @@ def view_of(text: str | None) -> View:
 
 
 def view_of_orientation(patient_orientation: str | None) -> View:
-    r"""Lateral when the rows run towards the anterior or posterior ("A\F", PS3.3 C.7.6.1.1.1), unstated otherwise."""
+    r"""Lateral when the rows run towards the anterior or posterior ("A\F", PS3.3 C.7.6.1.1.1), unstated
+    otherwise.
+    """
     rows = (patient_orientation or "").strip().upper().split("\\")[0]
     return View.LATERAL if rows[:1] in ("A", "P") else View.UNSTATED

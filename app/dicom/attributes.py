@@ -36,8 +36,9 @@ def json_model(
 ) -> JsonObject:
     """The dataset as `{"00100010": {"vr": "PN", "Value": [...]}, ...}` in the order of its tags.
 
-    Binary values of at most `inline_bytes` become InlineBinary, longer ones are left out, as are group lengths
-    and values that were too long to be read; without any inline bytes, lookup tables are bulk data and left out. `keep`, when given, chooses the top-level tags.
+    Binary values of at most `inline_bytes` become InlineBinary, longer ones are left out, as are group
+    lengths and values that were too long to be read; without any inline bytes, lookup tables are bulk data
+    and left out. `keep`, when given, chooses the top-level tags.
     """
     model: JsonObject = {}
     for tag in sorted(dataset.keys()):
@@ -49,8 +50,9 @@ def json_model(
         try:
             element = dataset[tag]
             encoded = _encode(element, inline_bytes)
-        except Exception:
-            # One unreadable value may not cost the others; pydicom raises anything from KeyError to struct.error.
+        except Exception:  # noqa: BLE001, S112
+            # One unreadable value may not cost the others; pydicom raises anything from KeyError to
+            # struct.error.
             continue
         if encoded is not None:
             model[f"{int(tag):08X}"] = encoded

@@ -1,8 +1,8 @@
 """What a compressed frame says of itself, read from its first markers without decoding.
 
-A codec allocates what the codestream claims, whatever the DICOM header says, so the claim is checked first; and
-the codestream, not the transfer syntax, says which codec it needs (files are mislabelled).
-Sources: ITU T.81 annex B (JPEG), T.87 annex C (JPEG-LS), T.800 annex A (JPEG 2000), T.814 (HTJ2K).
+A codec allocates what the codestream claims, whatever the DICOM header says, so the claim is checked first;
+and the codestream, not the transfer syntax, says which codec it needs (files are mislabelled). Sources: ITU
+T.81 annex B (JPEG), T.87 annex C (JPEG-LS), T.800 annex A (JPEG 2000), T.814 (HTJ2K).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Codestream:
 
 
 def read_codestream(frame: bytes) -> Codestream:
-    """Read the markers up to the frame header. Raises DecodeFailed when there is none or the end is missing."""
+    """Read the markers up to the frame header. Raises DecodeFailed when it or the end is missing."""
     if frame.startswith(_JP2_SIGNATURE):
         start = frame.find(b"jp2c")
         found = _read_jpeg_2000(frame, start + 4) if start > 0 else None
@@ -97,7 +97,8 @@ def _read_jpeg(frame: bytes) -> Codestream | None:
 
 
 def _read_jpeg_2000(frame: bytes, start: int) -> Codestream | None:
-    # SOC, then SIZ: marker, length, capabilities, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz, then Ssiz of component 0
+    # SOC, then SIZ: marker, length, capabilities, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz, then Ssiz
+    # of component 0
     if len(frame) < start + 43 or frame[start : start + 4] != b"\xff\x4f\xff\x51":
         return None
     capabilities, right, bottom, left, top = struct.unpack_from(">HIIII", frame, start + 6)

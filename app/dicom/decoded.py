@@ -16,8 +16,8 @@ __all__ = ["PixelValues", "Presentation", "VoiLut", "Window"]
 class Presentation:
     """The radiograph as a person should first see it: bone bright, windowed, padding black.
 
-    `grey` is uint8 (rows, columns) at full size; `preview_jpeg` a JPEG of it no larger than was asked for; `notices`
-    are short sentences on what the header left to this program to decide.
+    `grey` is uint8 (rows, columns) at full size; `preview_jpeg` a JPEG of it no larger than was asked for;
+    `notices` are short sentences on what the header left to this program to decide.
     """
 
     grey: NDArray[np.uint8]
@@ -31,10 +31,10 @@ class Presentation:
 class PixelValues:
     """The samples at full depth, for a viewer that windows them itself.
 
-    `data` is little-endian uint16, rows * columns * 2 bytes; modality value = data * slope + intercept. `windows`
-    are in modality values, the header's first, or the one this program chose. `voi_lut`, when given, comes before
-    the windows. `minimum` and `maximum` are of the data without padding; `padding` is the lowest and highest datum
-    that is padding. MONOCHROME1 means that the lowest value is shown white.
+    `data` is little-endian uint16, rows * columns * 2 bytes; modality value = data * slope + intercept.
+    `windows` are in modality values, the header's first, or the one this program chose. `voi_lut`, when
+    given, comes before the windows. `minimum` and `maximum` are of the data without padding; `padding` is
+    the lowest and highest datum that is padding. MONOCHROME1 means that the lowest value is shown white.
     """
 
     data: bytes

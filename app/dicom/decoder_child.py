@@ -1,11 +1,12 @@
 """The decoder's child process: takes jobs from its pool one by one and decodes them under a memory limit.
 
-It runs codecs on hostile bytes, so it starts with an empty environment, holds no connection and no secret, answers
-in JSON and raw bytes (never pickles), and may be killed at any moment. Started by `decoder_pool` as
+It runs codecs on hostile bytes, so it starts with an empty environment, holds no connection and no secret,
+answers in JSON and raw bytes (never pickles), and may be killed at any moment. Started by `decoder_pool` as
 `python -m app.dicom.decoder_child RESULT_FD MEMORY_BYTES PARENT_PID`.
 
-One line of JSON comes in for each job: {"job", "path", "media_type", ...}. One goes out: {"buffers": [lengths], ...} with
-the buffers one after the other in the file RESULT_FD, or {"refused": sentence} or {"out_of_memory": true}.
+One line of JSON comes in for each job: {"job", "path", "media_type", ...}. One goes out: {"buffers":
+[lengths], ...} with the buffers one after the other in the file RESULT_FD, or {"refused": sentence} or
+{"out_of_memory": true}.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _serve(job: dict[str, Any], result_fd: int) -> Answer:
         return answer | {"buffers": _hand_over(buffers, result_fd)}
     except Problem as problem:
         return {"refused": problem.detail}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Whatever a codec throws is this image's failure; OpenCV says "Insufficient memory" in its own way.
         if isinstance(error, MemoryError) or "nsufficient memory" in str(error):
             return {"out_of_memory": True}
@@ -130,7 +131,9 @@ def _claim_standard_output() -> Any:
 
 
 def _load_codecs() -> None:
-    """Load what decoding loads lazily, so that the first image pays nothing and the memory limit counts only images."""
+    """Load what decoding loads lazily, so that the first image pays nothing and the memory limit counts only
+    images.
+    """
     import cv2  # noqa: PLC0415 - after standard output is claimed
     import imagecodecs  # noqa: PLC0415
 

@@ -1,6 +1,7 @@
 """Decode images in supervised child processes: a codec that crashes, hangs or eats memory costs one image.
 
-Children are started with a clean interpreter, never forked from this (threaded) process, and live for many images.
+Children are started with a clean interpreter, never forked from this (threaded) process, and live for many
+images.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class _Job:
 class DecoderPool:
     """`processes` children, each decoding one image at a time within `seconds` and `memory_bytes`.
 
-    `memory_bytes` is what decoding one image may take on top of the idle child (enforced on Linux). All methods may be
-    called from any thread. Every future ends: with its result, with DecodeFailed and a sentence on the image, or with
-    Unavailable when no child can be started. The pool stays usable after each of these.
+    `memory_bytes` is what decoding one image may take on top of the idle child (enforced on Linux). All
+    methods may be called from any thread. Every future ends: with its result, with DecodeFailed and a
+    sentence on the image, or with Unavailable when no child can be started. The pool stays usable after each
+    of these.
     """
 
     def __init__(self, *, processes: int, seconds: float, memory_bytes: int) -> None:
@@ -56,7 +58,7 @@ class DecoderPool:
             thread.start()
 
     def presentation(self, path: Path, media_type: str, *, preview_side: int = 1024) -> Future[Presentation]:
-        """The image as a person should first see it, and a preview JPEG that fits `preview_side` (0: none)."""
+        """The image as a person first sees it, and a preview JPEG that fits `preview_side` (0: none)."""
         return self._submit(
             "presentation", path, _presentation, media_type=media_type, preview_side=preview_side
         )
@@ -75,7 +77,9 @@ class DecoderPool:
         picture_format: Literal["jpeg", "png"] = "jpeg",
         quality: int = 90,
     ) -> Future[bytes]:
-        """A JPEG or PNG, by `window` or as presented, made to fit `viewport` (columns, rows) if it is larger."""
+        """A JPEG or PNG, by `window` or as presented, made to fit `viewport` (columns, rows) if it is
+        larger.
+        """
         return self._submit(
             "rendered",
             path,
@@ -147,7 +151,8 @@ class DecoderPool:
                 answer = child.ask(job.request, seconds=self._seconds)
                 result = job.understand(answer)
             except (ChildLost, LookupError, TypeError, ValueError) as lost:
-                # A child whose answer cannot be understood is as good as lost: its memory is not to be trusted.
+                # A child whose answer cannot be understood is as good as lost: its memory is not to be
+                # trusted.
                 self._end(number, child)
                 child = None
                 job.future.set_exception(

@@ -42,7 +42,7 @@ class ChildLost(Exception):
 
 
 class DecoderProcess:
-    """A running child, ready for jobs. Used by one thread, which must outlive it (its death ends the child)."""
+    """A running child, ready for jobs. Used by one thread, whose death ends the child too."""
 
     def __init__(self, *, memory_bytes: int) -> None:
         self.served = 0
@@ -60,7 +60,8 @@ class DecoderProcess:
                 pass_fds=(self._result_fd,),
                 cwd="/",
                 bufsize=0,
-                # Nothing of this process's environment: it may hold secrets, and the child decodes hostile bytes.
+                # Nothing of this process's environment: it may hold secrets, and the child decodes hostile
+                # bytes.
                 env={"PYTHONPATH": str(_PACKAGE_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
         except OSError:
@@ -85,8 +86,8 @@ class DecoderProcess:
     def ask(self, request: dict[str, Any], *, seconds: float) -> Answer:
         """Give the child a job and wait for its answer.
 
-        Raises DecodeFailed with the child's sentence when it refuses the image, ChildLost when it crashes, takes
-        longer than `seconds` or runs out of memory.
+        Raises DecodeFailed with the child's sentence when it refuses the image, ChildLost when it crashes,
+        takes longer than `seconds` or runs out of memory.
         """
         self.served += 1
         deadline = time.monotonic() + seconds
@@ -108,7 +109,9 @@ class DecoderProcess:
         return Answer(fields, self._read_buffers(lengths))
 
     def end(self) -> None:
-        """End the child, at once if it does not go by itself, and give back what it held. May be called twice."""
+        """End the child, at once if it does not go by itself, and give back what it held. May be called
+        twice.
+        """
         if self._result_fd < 0:
             return
         assert self._process.stdin is not None
@@ -171,7 +174,8 @@ class DecoderProcess:
         if code == -signal.SIGKILL:
             return "The decoder was killed while it worked on this image, perhaps for want of memory."
         if code < 0:
-            return f"The decoder crashed on this image ({signal.Signals(-code).name}); its data are probably damaged."
+            name = signal.Signals(-code).name
+            return f"The decoder crashed on this image ({name}); its data are probably damaged."
         return "The decoder ended unexpectedly on this image."
 
 

@@ -24,7 +24,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     try:
         # By tag, because by keyword pydicom goes through __getattr__, four times as slow.
         value = dataset[tag].value if tag in dataset else None
-    except Exception:  # pydicom raises anything on a broken value
+    except Exception:  # noqa: BLE001 - pydicom raises anything on a broken value
         return None
     return None if value is None or value == "" else value
 
@@ -87,7 +87,9 @@ def spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
 
 
 def calendar_date(dataset: Dataset, *keywords: str) -> date | None:
-    """The first of the named dates that is one; "20240131", "2024.01.31" (ACR-NEMA) and "2024-01-31" are read."""
+    """The first of the named dates that is one; "20240131", "2024.01.31" (ACR-NEMA) and "2024-01-31" are
+    read.
+    """
     for keyword in keywords:
         written = text(dataset, keyword)
         if written is None:
@@ -119,7 +121,7 @@ def _unread_text(dataset: Dataset, keyword: str) -> str | None:
     """What the file has for a number that pydicom would not convert (an IS of "1.0")."""
     try:
         item = dataset.get_item(_tag(keyword))
-    except Exception:
+    except Exception:  # noqa: BLE001 - as above
         return None
     if isinstance(item, RawDataElement) and isinstance(item.value, bytes):
         return item.value.decode("ascii", "replace").strip("\0 ")

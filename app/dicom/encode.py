@@ -1,4 +1,6 @@
-"""Encode pixels into the encapsulated transfer syntaxes (PS3.5 annex A.4), for files that we write ourselves."""
+"""Encode pixels into the encapsulated transfer syntaxes (PS3.5 annex A.4), for files that we write
+ourselves.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def encapsulated(
     return bytes(encapsulate([frame]))
 
 
-def _encode(pixels: NDArray[Any], transfer_syntax: str, bits: int) -> bytes:
+def _encode(pixels: NDArray[Any], transfer_syntax: str, bits: int) -> bytes:  # noqa: PLR0911 - one per codec
     if transfer_syntax == RLELossless:
         return encode_rle(pixels)
     if transfer_syntax in (JPEG2000, JPEG2000Lossless):
@@ -86,7 +88,9 @@ def _encode(pixels: NDArray[Any], transfer_syntax: str, bits: int) -> bytes:
 
 
 def encode_rle(pixels: NDArray[Any]) -> bytes:
-    """RLE Lossless (PS3.5 annex G): a header of segment offsets, then one PackBits segment for each byte plane."""
+    """RLE Lossless (PS3.5 annex G): a header of segment offsets, then one PackBits segment for each byte
+    plane.
+    """
     samples = pixels.reshape(*pixels.shape[:2], -1)
     planes = [
         np.ascontiguousarray(samples[:, :, channel])

@@ -22,7 +22,7 @@ _SIGNATURES = (
 )
 
 
-def describe_foreign(head: bytes) -> str:
+def describe_foreign(head: bytes) -> str:  # noqa: PLR0911 - one sentence for each kind of file
     """A sentence on what the file seems to be, from its first bytes, and what to send instead."""
     if not head.strip(b"\0 \r\n\t"):
         return (
@@ -38,8 +38,8 @@ def describe_foreign(head: bytes) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<div", b"<meta")):
         return (
-            "The file is a web page, not an image, whatever its name says; a download probably ended at a sign-in "
-            f"or error page. {_SEND_INSTEAD}"
+            "The file is a web page, not an image, whatever its name says; a download probably ended at a "
+            f"sign-in or error page. {_SEND_INSTEAD}"
         )
     if start.startswith(b"<"):
         return f"The file is an XML or HTML text, not an image. {_SEND_INSTEAD}"

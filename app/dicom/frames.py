@@ -29,7 +29,7 @@ def frame_count(opened: OpenedDicom) -> int:
 
 
 def encapsulated_frame(opened: OpenedDicom, number: int) -> bytes:
-    """The codestream of frame `number` (from 1). Raises DecodeFailed when it cannot be found or is cut off."""
+    """The codestream of frame `number` (from 1). Raises DecodeFailed when it is missing or cut off."""
     if opened.pixels is None or opened.pixels.length is not None:
         raise DecodeFailed(
             "The header names a compressed transfer syntax, but the pixel data are not compressed. "
@@ -66,8 +66,9 @@ def native_frame_place(opened: OpenedDicom, number: int, frame_bytes: int) -> in
     end = opened.stream.seek(0, 2)
     held = min(end - opened.pixels.offset, opened.pixels.length)
     if number < 1 or number * frame_bytes > held:
+        promised = number * frame_bytes
         raise DecodeFailed(
-            f"The header promises {number * frame_bytes} bytes of pixels, the file has {max(held, 0)}. Send it again."
+            f"The header promises {promised} bytes of pixels, the file has {max(held, 0)}. Send it again."
         )
     return start
 

@@ -1,7 +1,7 @@
 """The header gate: may the network speak of this image at all? It speaks first, before a pixel is decoded.
 
-Every refusal is a sentence for a radiologist. What the header does not say is not held against an image, except for
-its modality and, unless the site has declared a paediatric source, its patient's age.
+Every refusal is a sentence for a radiologist. What the header does not say is not held against an image,
+except for its modality and, unless the site has declared a paediatric source, its patient's age.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """`withheld` is the sentence why the network must not speak, or None; `notices` show wherever the reading shows."""
+    """`withheld` is the sentence why the network must not speak, or None; `notices` show wherever the
+    reading shows.
+    """
 
     withheld: str | None
     notices: tuple[str, ...] = ()
@@ -43,8 +45,8 @@ def header_gate(
 ) -> GateVerdict:
     """Hold a header against a bundle's intended use.
 
-    `door` is "file" for images given one by one on purpose (a browser's PNG or JPEG, `predict`): there an unknown
-    age is screened with a notice. Through "dicom" that needs `paediatric_source`.
+    `door` is "file" for images given one by one on purpose (a browser's PNG or JPEG, `predict`): there an
+    unknown age is screened with a notice. Through "dicom" that needs `paediatric_source`.
     """
     notices: list[str] = []
     withheld = (
@@ -83,7 +85,7 @@ def _kind_of_image(header: ImageHeader) -> str | None:
     if header.media_type == DICOM:
         photometric = (header.photometric_interpretation or "").upper()
         if (header.samples_per_pixel or 1) > 1 or photometric == "PALETTE COLOR":
-            return "The image is in colour, as a screenshot or a photograph is; this network reads grey radiographs."
+            return "The image is in colour, as a screenshot is; this network reads grey radiographs."
     return None
 
 
@@ -92,7 +94,8 @@ def _body_part(header: ImageHeader, intended_use: IntendedUse, notices: list[str
         return "This network's bundle names no body part that this program can recognise."
     stated = body_part_of(header.body_part_examined, free_text=False)
     if stated is BodyPart.OTHER:
-        return f"The body part is {(header.body_part_examined or '').upper()}; this network knows the chest alone."
+        named = (header.body_part_examined or "").upper()
+        return f"The body part is {named}; this network knows the chest alone."
     if stated is BodyPart.CHEST or header.media_type != DICOM:
         return None
     for description in (header.series_description, header.protocol_name, header.study_description):
@@ -136,13 +139,13 @@ def _age(
         return None
     if not intended_use.admits_age(header.age_years):
         return f"The patient is {say_age(header.age_years)}; {known}."
-    if header.age_from_dates_years is not None and not intended_use.admits_age(header.age_from_dates_years):
-        # A child by PatientAge who by the dates is outside, by more than the rounding of "003Y" explains.
-        if not least - 1 <= header.age_from_dates_years < most + 1:
-            return (
-                f"The header contradicts itself: {say_age(header.age_years)} by the age, "
-                f"{say_age(header.age_from_dates_years)} by the dates of birth and study; {known}."
-            )
+    by_dates = header.age_from_dates_years
+    # Inside by PatientAge, and by the dates outside by more than the rounding of "003Y" explains.
+    if by_dates is not None and not least - 1 <= by_dates < most + 1:
+        return (
+            f"The header contradicts itself: {say_age(header.age_years)} by the age, "
+            f"{say_age(by_dates)} by the dates of birth and study; {known}."
+        )
     return None
 
 

@@ -1,7 +1,7 @@
 """The header of a file: what it says of patient, study and image, without decoding a pixel.
 
-`read_header` runs in the web process on hostile bytes. Its memory and time are bounded by `part10`; the pixel data
-is only hashed as it streams by.
+`read_header` runs in the web process on hostile bytes. Its memory and time are bounded by `part10`; the
+pixel data is only hashed as it streams by.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class ImageHeader:
 def read_header(path: Path) -> ImageHeader:
     """Read the header of a DICOM, PNG or JPEG file.
 
-    Raises NotAnImage when the file holds no image, Unreadable when it claims to and is damaged, TooLarge when its
-    dimensions or its header pass a limit; each says what to send instead.
+    Raises NotAnImage when the file holds no image, Unreadable when it claims to and is damaged, TooLarge
+    when its dimensions or its header pass a limit; each says what to send instead.
     """
     raster = read_raster_header(path)
     if raster is not None:

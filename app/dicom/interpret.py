@@ -1,6 +1,7 @@
 """Give stored samples their meaning: one table from each code a sample can hold to its modality value.
 
-PS3.3 C.7.6.3 (bits, sign, photometric interpretation), C.11.1 (modality), C.7.5.1.1.2 (padding), C.7.9 (palette).
+PS3.3 C.7.6.3 (bits, sign, photometric interpretation), C.11.1 (modality), C.7.5.1.1.2 (padding), C.7.9
+(palette).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _SAMPLE_STRIDE = 4
 
 @dataclass(frozen=True)
 class Interpretation:
-    """`codes` is uint8 or uint16 (rows, columns); `values[code]` is its modality value, `is_padding[code]` says what
-    is background. `data[code]` is the non-negative integer that stands for it at full depth:
-    value = data * slope + intercept.
+    """`codes` is uint8 or uint16 (rows, columns); `values[code]` is its modality value, `is_padding[code]`
+    says what is background. `data[code]` is the non-negative integer that stands for it at full depth: value
+    = data * slope + intercept.
     """
 
     codes: Samples
@@ -102,7 +103,8 @@ def interpret_dicom(path: Path) -> Interpretation:
 
 
 def native_frame(path: Path, number: int) -> bytes:
-    """Frame `number` (from 1) without compression: little endian, at the bits allocated, colour as RGB by pixel.
+    """Frame `number` (from 1) without compression: little endian, at the bits allocated, colour as RGB by
+    pixel.
 
     Grey samples keep their stored values, foreign bits taken away. Raises DecodeFailed with a sentence.
     """
@@ -121,8 +123,8 @@ def native_frame(path: Path, number: int) -> bytes:
 def interpret_raster(path: Path) -> Interpretation:
     """Decode a PNG or JPEG to brightness, turned as its EXIF says. Raises DecodeFailed with a sentence.
 
-    16-bit files are shown over the range of the fewest bits that hold their largest value: 4095 is white in an image
-    whose maximum is 4000.
+    16-bit files are shown over the range of the fewest bits that hold their largest value: 4095 is white in
+    an image whose maximum is 4000.
     """
     header = read_raster_header(path)
     flags = cv2.IMREAD_GRAYSCALE
@@ -159,7 +161,8 @@ def _meaning(codes: NDArray[Any], stored: StoredPixels) -> NDArray[Any]:
     half = 2 ** (stored.bits - 1)
     if stored.lossy and stored.extended:
         codes = np.where(codes >= 2 ** (width - 1), codes - 2**width, codes)
-        return np.clip(codes, -half, half - 1) if stored.signed else np.clip(codes, 0, 2 * half - 1)
+        low, high = (-half, half - 1) if stored.signed else (0, 2 * half - 1)
+        return np.asarray(np.clip(codes, low, high))
     if stored.lossy and not stored.signed:
         return np.asarray(np.clip(codes, 0, 2 * half - 1))
     meant = (codes >> stored.shift) & (2**stored.bits - 1)

@@ -1,7 +1,8 @@
 """Open a DICOM file of unknown origin with bounded memory and time, up to and not including its pixels.
 
-What arrives here may be hostile: lengths lie, sequences nest without end, a deflated kilobyte becomes a gigabyte.
-So all reading goes through a stream that counts bytes and calls, and a deflated dataset is inflated against a limit.
+What arrives here may be hostile: lengths lie, sequences nest without end, a deflated kilobyte becomes a
+gigabyte. So all reading goes through a stream that counts bytes and calls, and a deflated dataset is
+inflated against a limit.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from pydicom.uid import (
 from app.dicom.foreign import describe_foreign
 from app.errors import NotAnImage, TooLarge, Unreadable
 
-# Real files break the letter of the standard in every way: read what can be read. And pydicom's warnings quote
-# values, which are patient data: they may not reach a log.
+# Real files break the letter of the standard in every way: read what can be read. And pydicom's warnings
+# quote values, which are patient data: they may not reach a log.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -41,7 +42,9 @@ PREAMBLE = b"\0" * 128 + b"DICM"
 HEADER_BYTES = 16 * 2**20
 """The most bytes a header may have in all; the headers of real radiographs have 2 to 200 kB."""
 HEADER_READS = 100_000
-"""The most reads for one header, about three for each element: what keeps millions of empty items out of memory."""
+"""The most reads for one header, about three for each element: what keeps millions of empty items out of
+memory.
+"""
 DEFERRED_BYTES = 256 * 2**10
 """Top-level values longer than this (overlays, private blobs) are skipped; the longest palette has 128 kB."""
 INFLATED_BYTES = 192 * 2**20
@@ -55,7 +58,7 @@ _UNDEFINED = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where the pixels are: `length` bytes from `offset` in the stream, or fragments when `length` is None."""
+    """Where the pixels are: `length` bytes from `offset`, or fragments when `length` is None."""
 
     tag: int
     vr: str | None
@@ -78,7 +81,9 @@ class OpenedDicom:
 
 
 class _CountedStream:
-    """A binary stream that refuses to be read more often or further than a header of any radiograph would be."""
+    """A binary stream that refuses to be read more often or further than a header of any radiograph would
+    be.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -176,7 +181,9 @@ def _read(
 
 
 def _encoding(stream: IO[bytes], syntax: str) -> tuple[bool, bool]:
-    """Say (implicit VR, little endian) from the transfer syntax, or from the first element when it is not named."""
+    """Say (implicit VR, little endian) from the transfer syntax, or from the first element when it is not
+    named.
+    """
     if syntax:
         uid = UID(syntax)
         if uid.is_private or uid.type != "Transfer Syntax":
@@ -192,7 +199,9 @@ def _encoding(stream: IO[bytes], syntax: str) -> tuple[bool, bool]:
 
 
 def _starts_a_dataset(head: bytes) -> bool:
-    """True when the bytes could be the first element of a dataset: a low even group, then a VR or a sane length."""
+    """True when the bytes could be the first element of a dataset: a low even group, then a VR or a sane
+    length.
+    """
     if len(head) < 16:
         return False
     little_group, big_group = int.from_bytes(head[:2], "little"), int.from_bytes(head[:2], "big")
@@ -223,13 +232,15 @@ def _inflate(source: IO[bytes], target: IO[bytes]) -> None:
         target.write(inflater.flush())
     except zlib.error as error:
         raise Unreadable(
-            "The file names the deflated transfer syntax and its data cannot be inflated. Send the file again."
+            "The file says that it is deflated and its data cannot be inflated. Send the file again."
         ) from error
     target.seek(0)
 
 
 def _refusal(stream: _CountedStream, error: Exception) -> Unreadable | TooLarge:
-    """The problem for a header that could not be read; never the words of the exception, which may quote values."""
+    """The problem for a header that could not be read; never the words of the exception, which may quote
+    values.
+    """
     if stream.exceeded:
         return TooLarge(f"{stream.exceeded} Send a single radiograph per file.")
     if isinstance(error, RecursionError):

@@ -1,7 +1,8 @@
 """Draw chest phantoms: radiographs of nobody, for the first page, the test sender and the tests.
 
-A phantom is a sum of path lengths through simple solids (soft tissue, lungs, heart, bones), with noise and the
-word PHANTOM burned in. It shows what a chest radiograph is made of; nothing can be learned or judged from it.
+A phantom is a sum of path lengths through simple solids (soft tissue, lungs, heart, bones), with noise and
+the word PHANTOM burned in. It shows what a chest radiograph is made of; nothing can be learned or judged
+from it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ PHANTOM_STYLES: tuple[PhantomStyle, ...] = get_args(PhantomStyle)
 
 Plane = NDArray[np.float32]
 
-# Opacities as (x, y, radius, density): x to the patient's left (the image's right), y downwards, unit: half width.
+# Opacities as (x, y, radius, density): x to the patient's left (the image's right), y downwards, unit: half
+# width.
 _OPACITIES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "right-lower opacity": ((-0.45, 0.42, 0.20, 0.55), (-0.34, 0.30, 0.13, 0.35)),
     "left-upper opacity": ((0.42, -0.38, 0.17, 0.55),),

@@ -1,7 +1,7 @@
 """From a file to what people and networks see: presentation, values, rendered pictures.
 
-Pure functions of a path, run only in the decoder's child processes. All look-ups are folded into one table with an
-entry for each code a sample can hold, so that an image costs one pass, whatever its header asks for.
+Pure functions of a path, run only in the decoder's child processes. All look-ups are folded into one table
+with an entry for each code a sample can hold, so that an image costs one pass, whatever its header asks for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _FEWEST_GREYS = 6
 
 
 def interpret(path: Path, media_type: str) -> Interpretation:
-    """Decode a file of this media type. Raises DecodeFailed (or what opening the file raises) with a sentence."""
+    """Decode a file of this media type. Raises DecodeFailed (or what opening the file raises) with a
+    sentence.
+    """
     return interpret_dicom(path) if media_type == DICOM else interpret_raster(path)
 
 
@@ -54,7 +56,9 @@ def render(
     picture_format: Literal["jpeg", "png"],
     quality: int,
 ) -> bytes:
-    """A picture for people (PS3.18 8.3.5): by `window` or as presented, at most `viewport` (columns, rows) large."""
+    """A picture for people (PS3.18 8.3.5): by `window` or as presented, at most `viewport` (columns, rows)
+    large.
+    """
     interpretation = interpret(path, media_type)
     if window is None:
         brightness, _ = _first_brightness(interpretation)

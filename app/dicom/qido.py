@@ -89,8 +89,8 @@ _SERIES_ALSO = frozenset(
 class Match:
     """One condition. `how` says how `values` match the attribute `tag`:
 
-    exact: one of the values (several for a UID list); wildcard: one value with * and ?; range: (first, last), either
-    may be empty; present: any value, also none.
+    exact: one of the values (several for a UID list); wildcard: one value with * and ?; range: (first,
+    last), either may be empty; present: any value, also none.
     """
 
     tag: str
@@ -111,7 +111,9 @@ class Query:
 
 
 def attribute_tag(name: str) -> str:
-    """The tag, as "00100020", of an attribute named by keyword or tag. Raises BadRequest when there is no such."""
+    """The tag, as "00100020", of an attribute named by keyword or tag. Raises BadRequest when there is no
+    such.
+    """
     if _TAG.fullmatch(name):
         return name.upper()
     tag = tag_for_keyword(name)
@@ -162,10 +164,12 @@ def query_result(
     computed: Mapping[str, Any],
     include: frozenset[str] | None,
 ) -> JsonObject:
-    """One answer: what the levels hold by default and `include` asks for, out of an instance's stored attributes.
+    """One answer: what the levels hold by default and `include` asks for, out of an instance's stored
+    attributes.
 
-    `computed` are elements or plain values by tag (RetrieveURL, ModalitiesInStudy, the counts), which come before
-    the stored ones. `levels` are all levels the search spans: study and series for a search of all series.
+    `computed` are elements or plain values by tag (RetrieveURL, ModalitiesInStudy, the counts), which come
+    before the stored ones. `levels` are all levels the search spans: study and series for a search of all
+    series.
     """
     spanned = tuple(levels)
     wanted: set[str] = set().union(*(_BY_DEFAULT[level] for level in spanned))

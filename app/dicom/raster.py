@@ -1,4 +1,6 @@
-"""The header of a PNG or JPEG file: dimensions, depth and orientation, without decoding (PNG 1.2; ITU T.81; EXIF 2.3)."""
+"""The header of a PNG or JPEG file: dimensions, depth and orientation, without decoding (PNG 1.2; ITU T.81;
+EXIF 2.3).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class RasterHeader:
 
 
 def read_raster_header(path: Path) -> RasterHeader | None:
-    """Read the header when the file begins as a PNG or JPEG; None otherwise. Raises Unreadable when it is damaged."""
+    """Read the header when the file begins as a PNG or JPEG; None otherwise. Raises Unreadable when it is
+    damaged.
+    """
     with path.open("rb") as file:
         head = file.read(8)
         if head == _PNG_SIGNATURE:

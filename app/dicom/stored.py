@@ -1,7 +1,7 @@
 """Decode one image to its stored samples: what the file holds, before any look-up table.
 
-Which codec decodes what was chosen by measurement (docs/decoding.md); gdcm is tried where the first choice fails.
-Runs only in the decoder's child processes.
+Which codec decodes what was chosen by measurement (docs/decoding.md); gdcm is tried where the first choice
+fails. Runs only in the decoder's child processes.
 """
 
 from __future__ import annotations
@@ -56,11 +56,13 @@ class PixelLayout:
 
 @dataclass(frozen=True)
 class StoredPixels:
-    """`samples` is (rows, columns) or, in colour, (rows, columns, 3) as RGB; unsigned, or float for Float Pixel Data.
+    """`samples` is (rows, columns) or, in colour, (rows, columns, 3) as RGB; unsigned, or float for Float
+    Pixel Data.
 
     `bits` of them count, `shift` bits below these are foreign; `signed` says that they are two's complement.
-    `lossy` samples may leave the range of `bits` by overshoot and are clipped; others carry foreign bits above
-    (overlays, garbage), which are masked. `extended` samples are two's complement over their whole width.
+    `lossy` samples may leave the range of `bits` by overshoot and are clipped; others carry foreign bits
+    above (overlays, garbage), which are masked. `extended` samples are two's complement over their whole
+    width.
     """
 
     samples: Samples
@@ -73,7 +75,7 @@ class StoredPixels:
 
 
 def read_layout(opened: OpenedDicom) -> PixelLayout:
-    """Read the module. Raises DecodeFailed when the header describes pixels that this program does not read."""
+    """Read the module. Raises DecodeFailed when the header describes pixels that cannot be read here."""
     dataset = opened.dataset
     rows, columns = whole_number(dataset, "Rows") or 0, whole_number(dataset, "Columns") or 0
     if not 0 < rows <= LARGEST_SIDE or not 0 < columns <= LARGEST_SIDE or rows * columns > LARGEST_PIXELS:
@@ -108,7 +110,7 @@ def read_layout(opened: OpenedDicom) -> PixelLayout:
 
 
 def read_stored(opened: OpenedDicom, path: Path, *, frame: int = 1) -> StoredPixels:
-    """Decode one frame, counted from 1. Raises DecodeFailed with a sentence for whatever stands in the way."""
+    """Decode one frame, counted from 1. Raises DecodeFailed with a sentence on what stands in the way."""
     layout = read_layout(opened)
     if opened.pixels is not None and opened.pixels.tag in _FLOAT_TAGS:
         samples = _read_native(opened, layout, _FLOAT_TAGS[opened.pixels.tag], frame)
@@ -238,7 +240,7 @@ def _decode_with_gdcm(path: Path, number: int) -> Samples | None:
         dataset = dcmread(path)
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
         samples, _ = decoder.as_array(dataset, index=number - 1, decoding_plugin="gdcm")
-    except Exception:
+    except Exception:  # noqa: BLE001 - gdcm is the last resort, whatever it says
         return None
     return samples
 

@@ -12,7 +12,7 @@ _FAILED_SOPS, _REFERENCED_SOPS, _OTHER_FAILURES = "00081198", "00081199", "00081
 
 @dataclass(frozen=True, kw_only=True)
 class StoredInstance:
-    """An instance that is safe here; `warning_reason` (0008,1196) where something about it should be known."""
+    """An instance that is safe here; `warning_reason` is (0008,1196), where there is something to warn of."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -22,7 +22,9 @@ class StoredInstance:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedInstance:
-    """An instance that was refused with its FailureReason (0008,1197); UIDs are None where none could be read."""
+    """An instance that was refused with its FailureReason (0008,1197); UIDs are None where none could be
+    read.
+    """
 
     failure_reason: int
     sop_class_uid: str | None = None
@@ -32,7 +34,9 @@ class FailedInstance:
 def stow_answer(
     *, retrieve_url: str | None, stored: Iterable[StoredInstance], failed: Iterable[FailedInstance]
 ) -> JsonObject:
-    """The answer's dataset; sequences that would be empty are left out, and failures without UIDs are "other"."""
+    """The answer's dataset; sequences that would be empty are left out, and failures without UIDs are
+    "other".
+    """
     answer: JsonObject = {}
     if retrieve_url is not None:
         answer["00081190"] = _one("UR", retrieve_url)

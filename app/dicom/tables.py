@@ -1,4 +1,6 @@
-"""Read look-up tables, windows and padding out of a header: everything between stored samples and brightness."""
+"""Read look-up tables, windows and padding out of a header: everything between stored samples and
+brightness.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class LookupTable:
 def read_modality(
     dataset: Dataset, *, signed: bool, big_endian: bool
 ) -> tuple[LookupTable | None, float, float]:
-    """The Modality LUT, or slope and intercept (PS3.3 C.11.1); slope 1 and intercept 0 when there is neither."""
+    """The Modality LUT, or slope and intercept (PS3.3 C.11.1); slope 1 and intercept 0 when there is
+    neither.
+    """
     table = _first_table(dataset, "ModalityLUTSequence", signed=signed, big_endian=big_endian)
     slope, intercept = first_number(dataset, "RescaleSlope"), first_number(dataset, "RescaleIntercept")
     return table, slope or 1.0, intercept or 0.0
@@ -141,7 +145,7 @@ def _raw_value(dataset: Dataset, keyword: str) -> Any:
     """The bytes as they stand in the file, or the value when it was parsed already."""
     try:
         item = dataset.get_item(keyword)
-    except Exception:
+    except Exception:  # noqa: BLE001 - pydicom raises anything on a broken value
         return None
     return None if item is None else item.value
 

@@ -1,4 +1,4 @@
-"""What WADO-RS gives of a stored file without decoding it: metadata, frames as stored, the file as Part 10."""
+"""What WADO-RS gives of a stored file without decoding it: metadata, frames as stored, Part 10."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as it is sent: its bytes, their transfer syntax, and their media type (PS3.18 table 8.7.3-5)."""
+    """One frame as it is sent: its bytes, their transfer syntax, and their media type (PS3.18 table
+    8.7.3-5).
+    """
 
     data: bytes
     transfer_syntax: str
@@ -54,7 +56,9 @@ class Frame:
 
 
 def frame_media_type(transfer_syntax: str) -> str:
-    """The media type of a frame in its stored transfer syntax; application/octet-stream when it is uncompressed."""
+    """The media type of a frame in its stored transfer syntax; application/octet-stream when it is
+    uncompressed.
+    """
     uid = UID(transfer_syntax)
     if uid.is_private or uid.type != "Transfer Syntax" or not uid.is_encapsulated:
         return _OCTETS
@@ -64,8 +68,8 @@ def frame_media_type(transfer_syntax: str) -> str:
 def metadata(path: Path, *, bulk_data_url: str) -> JsonObject:
     """The dataset of a stored file as DICOM JSON, with `bulk_data_url` standing for its pixel data.
 
-    Binary values of more than 128 kB (overlays, private blobs) are left out. AvailableTransferSyntaxUID says how
-    the frames are stored. Raises what opening the file raises.
+    Binary values of more than 128 kB (overlays, private blobs) are left out. AvailableTransferSyntaxUID says
+    how the frames are stored. Raises what opening the file raises.
     """
     with open_dicom(path) as opened:
         model = json_model(opened.dataset, inline_bytes=_INLINE_BYTES)
@@ -77,7 +81,8 @@ def metadata(path: Path, *, bulk_data_url: str) -> JsonObject:
 
 
 def frames(path: Path, numbers: Sequence[int]) -> list[Frame]:
-    """Frames by number (from 1) in the stored transfer syntax; uncompressed ones as Explicit VR Little Endian.
+    """Frames by number (from 1) in the stored transfer syntax; uncompressed ones as Explicit VR Little
+    Endian.
 
     Raises NotFound for a number the image does not have, DecodeFailed when the pixel data are cut off.
     """
@@ -97,7 +102,8 @@ def frames(path: Path, numbers: Sequence[int]) -> list[Frame]:
 def part10_form(path: Path) -> tuple[bytes, int]:
     """How to send a stored file as Part 10: bytes to send first, and where in the file to go on from.
 
-    (b"", 0) for a file that is Part 10 already; a bare dataset gets the preamble and file meta it came without.
+    (b"", 0) for a file that is Part 10 already; a bare dataset gets the preamble and file meta it came
+    without.
     """
     with path.open("rb") as file:
         if file.read(132)[128:] == PREAMBLE[128:]:

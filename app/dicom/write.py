@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
@@ -48,10 +47,10 @@ def wrap(
 ) -> bytes:
     """Return the bytes of a DICOM file that holds the pixels and believable tags.
 
-    `source` is an array (rows, columns) or (rows, columns, 3), unsigned or signed, of 8, 16 or 32 bits, or the
-    path of a JPEG or PNG. A grey 8-bit JPEG asked for as JPEG Baseline is embedded as it is. `tags` are set last, by
-    keyword, over all others; None deletes one. Without `part10` the file is a bare dataset: no preamble, no
-    file meta. Raises ValueError when the transfer syntax cannot hold the pixels.
+    `source` is an array (rows, columns) or (rows, columns, 3), unsigned or signed, of 8, 16 or 32 bits, or
+    the path of a JPEG or PNG. A grey 8-bit JPEG asked for as JPEG Baseline is embedded as it is. `tags` are
+    set last, by keyword, over all others; None deletes one. Without `part10` the file is a bare dataset: no
+    preamble, no file meta. Raises ValueError when the transfer syntax cannot hold the pixels.
     """
     codestream: bytes | None = None
     if isinstance(source, Path):

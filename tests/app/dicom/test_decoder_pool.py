@@ -24,6 +24,8 @@ from app.dicom.windowing import Window
 from app.dicom.write import wrap, write_phantom
 from app.errors import DecodeFailed
 
+from .test_look_up_tables import lut
+
 Ramp = NDArray[np.uint16]
 MB = 2**20
 
@@ -73,7 +75,10 @@ def wait_until_working(child: int) -> None:
 
 
 def test_a_child_gives_what_decoding_here_would_give(pool: DecoderPool, phantom: Path) -> None:
-    there, here = pool.presentation(phantom, DICOM, preview_side=200).result(), present(phantom, DICOM, preview_side=200)
+    there, here = (
+        pool.presentation(phantom, DICOM, preview_side=200).result(),
+        present(phantom, DICOM, preview_side=200),
+    )
     np.testing.assert_array_equal(there.grey, here.grey)
     assert (there.preview_jpeg, there.rows, there.columns, there.notices) == (here.preview_jpeg, 400, 340, ())
     assert max(cv2.imdecode(np.frombuffer(there.preview_jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).shape) == 200
@@ -81,20 +86,22 @@ def test_a_child_gives_what_decoding_here_would_give(pool: DecoderPool, phantom:
 
 
 def test_a_voi_lut_crosses_from_the_child_whole(pool: DecoderPool, tmp_path: Path, ramp: Ramp) -> None:
-    from .test_look_up_tables import lut
-
     path = tmp_path / "lut.dcm"
     path.write_bytes(wrap(ramp, bits_stored=12, tags={"VOILUTSequence": [lut(5, list(range(4096)), 12)]}))
     assert pool.values(path, DICOM).result() == read_values(path, DICOM)
 
 
-def test_a_picture_is_rendered_by_the_window_and_the_viewport_asked_for(pool: DecoderPool, phantom: Path) -> None:
+def test_a_picture_is_rendered_by_the_window_and_the_viewport_asked_for(
+    pool: DecoderPool, phantom: Path
+) -> None:
     picture = pool.rendered(
         phantom, DICOM, window=Window(2000, 1000), viewport=(100, 100), picture_format="png"
     ).result()
     grey = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey.shape == (100, 85)
-    plain = cv2.imdecode(np.frombuffer(pool.rendered(phantom, DICOM).result(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    plain = cv2.imdecode(
+        np.frombuffer(pool.rendered(phantom, DICOM).result(), np.uint8), cv2.IMREAD_GRAYSCALE
+    )
     assert plain.shape == (400, 340)
 
 
@@ -169,7 +176,9 @@ def test_an_image_that_needs_more_memory_than_allowed_fails_and_the_next_is_deco
     phantom: Path, tmp_path: Path
 ) -> None:
     large = tmp_path / "large.dcm"
-    large.write_bytes(wrap(np.zeros((8000, 8000), np.uint16), bits_stored=12, transfer_syntax="1.2.840.10008.1.2.5"))
+    large.write_bytes(
+        wrap(np.zeros((8000, 8000), np.uint16), bits_stored=12, transfer_syntax="1.2.840.10008.1.2.5")
+    )
     assert large.stat().st_size < 10 * MB
     with DecoderPool(processes=1, seconds=30, memory_bytes=96 * MB) as strict:
         with pytest.raises(DecodeFailed, match="memory"):
@@ -220,7 +229,9 @@ def test_a_cancelled_image_is_not_decoded(pool: DecoderPool, phantom: Path, slow
     assert pool.presentation(phantom, DICOM).result().rows == 400
 
 
-def test_children_know_nothing_of_their_parents_environment(pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_know_nothing_of_their_parents_environment(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variables = Path(f"/proc/{only_child(pool)}/environ").read_bytes()
     names = {entry.split(b"=")[0] for entry in variables.split(b"\0") if entry}
     assert names <= {b"PYTHONPATH", b"OPENBLAS_NUM_THREADS", b"OMP_NUM_THREADS", b"LC_CTYPE"}

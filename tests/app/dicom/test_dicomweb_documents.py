@@ -37,7 +37,10 @@ def test_a_stow_answer_is_a_dataset_that_pydicom_reads() -> None:
         stored=[
             StoredInstance(sop_class_uid="1.1", sop_instance_uid="1.2.3", retrieve_url="https://x/3"),
             StoredInstance(
-                sop_class_uid="1.1", sop_instance_uid="1.2.4", retrieve_url="https://x/4", warning_reason=0xB000
+                sop_class_uid="1.1",
+                sop_instance_uid="1.2.4",
+                retrieve_url="https://x/4",
+                warning_reason=0xB000,
             ),
         ],
         failed=[
@@ -61,13 +64,19 @@ def test_a_stow_answer_without_failures_has_no_failure_sequence() -> None:
 
 def test_native_xml_says_what_the_json_says() -> None:
     answer = stow_answer(
-        retrieve_url="https://x", stored=[], failed=[FailedInstance(sop_instance_uid="1.5", failure_reason=272)]
+        retrieve_url="https://x",
+        stored=[],
+        failed=[FailedInstance(sop_instance_uid="1.5", failure_reason=272)],
     )
     root = ET.fromstring(native_xml(answer))
     assert root.tag == f"{XML}NativeDicomModel"
     url = root.find(f"{XML}DicomAttribute[@tag='00081190']")
     assert url is not None
-    assert (url.get("keyword"), url.get("vr"), url.findtext(f"{XML}Value")) == ("RetrieveURL", "UR", "https://x")
+    assert (url.get("keyword"), url.get("vr"), url.findtext(f"{XML}Value")) == (
+        "RetrieveURL",
+        "UR",
+        "https://x",
+    )
     reason = root.find(f"*/{XML}Item/{XML}DicomAttribute[@keyword='FailureReason']/{XML}Value")
     assert reason is not None
     assert reason.text == "272"
@@ -80,7 +89,9 @@ def test_names_and_binary_values_stand_in_native_xml(keep: Keep, ramp: Ramp) -> 
     assert name is not None
     assert name.findtext(f"{XML}Alphabetic/{XML}NamePrefix") == "Dr"
     assert name.findtext(f"{XML}Ideographic/{XML}FamilyName") == "山田"
-    values = [value.text for value in root.findall(f"{XML}DicomAttribute[@keyword='OtherPatientIDs']/{XML}Value")]
+    values = [
+        value.text for value in root.findall(f"{XML}DicomAttribute[@keyword='OtherPatientIDs']/{XML}Value")
+    ]
     assert values == ["a&b", "<c>"]
     bulk = root.find(f"{XML}DicomAttribute[@keyword='PixelData']/{XML}BulkData")
     assert bulk is not None
@@ -122,7 +133,9 @@ def test_a_compressed_frame_is_given_as_it_is_stored(syntax: str, keep: Keep, ra
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_an_uncompressed_frame_is_given_little_endian(syntax: str, dtype: Any, keep: Keep, ramp: Ramp) -> None:
+def test_an_uncompressed_frame_is_given_little_endian(
+    syntax: str, dtype: Any, keep: Keep, ramp: Ramp
+) -> None:
     pixels = ramp.astype(dtype)
     (frame,) = frames(keep(wrap(pixels, transfer_syntax=syntax)), [1])
     assert frame.data == pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
@@ -202,7 +215,8 @@ def test_a_query_is_read_into_matches() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameter", [("Patient", "x"), ("limit", "-1"), ("offset", "1.5"), ("limit", "9" * 12), ("includefield", "Nonsense")]
+    "parameter",
+    [("Patient", "x"), ("limit", "-1"), ("offset", "1.5"), ("limit", "9" * 12), ("includefield", "Nonsense")],
 )
 def test_a_query_that_makes_no_sense_is_a_bad_request(parameter: tuple[str, str]) -> None:
     with pytest.raises(BadRequest):

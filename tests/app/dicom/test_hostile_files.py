@@ -1,4 +1,6 @@
-"""Files that lie, nest without end, or are no images: refused with a sentence, within bounds of memory and time."""
+"""Files that lie, nest without end, or are no images: refused with a sentence, within bounds of memory and
+time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""From stored samples to brightness: modality and VOI look-ups, sign, foreign bits, padding, polarity, colour."""
+"""From stored samples to brightness: modality and VOI look-ups, sign, foreign bits, padding, polarity,
+colour.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ ABOVE_SHOULDER = (slice(0.4, 0.6), slice(0.0, 0.04))
 
 def mean(pixels: np.ndarray, box: tuple[slice, slice]) -> float:
     rows, columns = (
-        slice(int(part.start * size), int(part.stop * size)) for part, size in zip(box, pixels.shape, strict=True)
+        slice(int(part.start * size), int(part.stop * size))
+        for part, size in zip(box, pixels.shape, strict=True)
     )
     return float(pixels[rows, columns].mean())
 

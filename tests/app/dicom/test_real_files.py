@@ -1,4 +1,6 @@
-"""The real files of the shared folder: every one ends in pixels or in a sentence, and the gate lets none through."""
+"""The real files of the shared folder: every one ends in pixels or in a sentence, and the gate lets none
+through.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def test_one_radiograph_looks_the_same_in_lossy_and_lossless_coding(shared_data:
         ("not_chest/CR_RG3_JPLY", "not_chest/CR_RG3_JLSL"),
         ("not_chest/CR_RG3_J2KR", "not_chest/CR_RG3_JLSL"),
     ):
-        first, second = (present(folder / f"{name}.dcm", DICOM, preview_side=64).grey for name in (one, other))
+        first, second = (
+            present(folder / f"{name}.dcm", DICOM, preview_side=64).grey for name in (one, other)
+        )
         assert np.abs(first.astype(int) - second).mean() < 2, one
 
 

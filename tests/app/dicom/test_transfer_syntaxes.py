@@ -1,4 +1,6 @@
-"""Stored samples in every transfer syntax, against the decoders of other people: gdcm, DCMTK, OpenJPEG, CharLS, pydicom."""
+"""Stored samples in every transfer syntax, against the decoders of other people: gdcm, DCMTK, OpenJPEG,
+CharLS, pydicom.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def test_each_function_is_the_one_of_the_standard(
 ) -> None:
     brightness = apply_window(np.array(x), Window(c, w, "", function))
     expected = [REFERENCES[function](value, c, w) for value in x]
-    # Near the ends of a tiny window the order of operations shows; a hundredth of a grey level is no difference.
+    # Near the ends of a tiny window the order of operations shows; a hundredth of a grey level is no
+    # difference.
     np.testing.assert_allclose(brightness, expected, atol=4e-5 if w > 1.01 else 1)
 
 
