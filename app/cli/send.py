@@ -26,6 +26,14 @@ from app.errors import NotFound, NotSignedIn, Unavailable, Unprocessable
 _ATTEMPTS = 5
 _RASTER = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8\xff": ("image/jpeg", ".jpg")}
 _ACCEPTED = 202
+_REASONS = {
+    0x0110: "processing failure",
+    0x0122: "not an image that is accepted here",
+    0xA700: "too large, or no room",
+    0xA900: "its StudyInstanceUID is another",
+    0xC000: "cannot be read",
+}
+"""FailureReason (0008,1197) in words (PS3.18 table I.2-2)."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,10 @@ def _phantoms(count: int, first_seed: int) -> Iterator[Parcel]:
 def _send_all(client: httpx.Client, parcels: Sequence[Parcel], connections: int) -> list[Answer]:
     """The answers, in the order in which they came; at most two files per connection are in memory."""
     answers: list[Answer] = []
+    console = Console(stderr=True)
     columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
         ThreadPoolExecutor(max_workers=connections) as pool,
     ):
         bar = progress.add_task("", total=len(parcels))
@@ -187,12 +196,14 @@ def _judge(name: str, response: httpx.Response, size: int) -> Answer:
 
 
 def _failure_reasons(said: object) -> str:
-    """The FailureReasons (0008,1197) in the FailedSOPSequence (0008,1198) of a DICOM JSON answer."""
+    """The FailureReasons (0008,1197) in the FailedSOPSequence (0008,1198) and, for what is no instance, the
+    OtherFailuresSequence (0008,119A) of a DICOM JSON answer.
+    """
     if not isinstance(said, dict):
         return ""
-    failed = said.get("00081198", {}).get("Value", [])
+    failed = [item for tag in ("00081198", "0008119A") for item in said.get(tag, {}).get("Value", [])]
     reasons = [reason for item in failed for reason in item.get("00081197", {}).get("Value", [])]
-    return ", ".join(f"failure reason {reason:#06x}" for reason in reasons)
+    return ", ".join(_REASONS.get(reason, f"failure reason {reason:#06x}") for reason in reasons)
 
 
 def _tell(answers: Sequence[Answer], *, seconds: float) -> int:
