@@ -1,0 +1,137 @@
+"""Real workers: decoders and the shipped network in this process, or Celery in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.uid import RLELossless
+
+from app.blobs import Blobs
+from app.dicom.decoder_pool import DecoderPool
+from app.settings import settings
+from models.bundle import Bundle, default_bundle_path
+from tests.builders import a_dicom
+from worker.network import Network
+from worker.recorder import Recorder
+from worker.screener import Screener
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[DecoderPool]:
+    """Two decoder children for the run."""
+    with DecoderPool(processes=2, seconds=20, memory_bytes=2**30) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    """The shipped bundle, loaded."""
+    return Bundle.load(default_bundle_path(), device="cpu")
+
+
+@pytest.fixture
+def rung() -> list[str]:
+    """Ids of the deliveries that were rung for."""
+    return []
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    """Set it and the worker must end."""
+    return threading.Event()
+
+
+@pytest.fixture
+def make_screener(
+    database: str, blobs: Blobs, pool: DecoderPool, rung: list[str], stop: threading.Event
+) -> Iterator[Callable[[], Screener]]:
+    """Screeners by the settings of the moment, each with a network of its own."""
+    made: list[Screener] = []
+
+    def make() -> Screener:
+        configuration = settings()
+        made.append(
+            Screener(
+                blobs=blobs,
+                pool=pool,
+                network=Network(blobs, device="cpu", configured=configuration.bundle),
+                recorder=Recorder(configuration, ring=lambda ids: rung.extend(str(id_) for id_ in ids)),
+                configuration=configuration,
+                stop=stop,
+            ),
+        )
+        return made[-1]
+
+    yield make
+    for screener in made:
+        screener.close()
+
+
+@pytest.fixture
+def screener(make_screener: Callable[[], Screener]) -> Screener:
+    """One of them."""
+    return make_screener()
+
+
+@pytest.fixture
+def configure(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets FIRSTREAD_ variables, for this process and those it starts."""
+
+    def set_(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"FIRSTREAD_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    return set_
+
+
+@pytest.fixture
+def start_worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts Celery workers as an operator does; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*, queue: str = "screening", threads: int = 1, beat: bool = False) -> subprocess.Popen[bytes]:
+        number = len(started)
+        log = (tmp_path / f"worker-{number}.log").open("wb")
+        command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "-Q", queue, "-P", "threads"]
+        command += ["-c", str(threads), "-n", f"{queue}-{number}@test", "--without-gossip", "--without-mingle"]
+        worker = subprocess.Popen(
+            command + (["-B"] if beat else []),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ.copy(),
+            cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,
+        )
+        log.close()
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+
+
+def until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+    """Returns once the condition holds; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} seconds"
+        time.sleep(0.02)
+
+
+def a_broken_dicom() -> bytes:
+    """A file whose header can be read and whose pixels cannot."""
+    data = bytearray(a_dicom(transfer_syntax=RLELossless))
+    data[-2000:-10] = bytes(1990)
+    data[1500:-10] = bytes(len(data) - 1510)
+    return bytes(data)
