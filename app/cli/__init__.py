@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -94,6 +94,14 @@ def doctor() -> None:
     from app.cli.doctor import doctor as run
 
     sys.exit(run())
+
+
+@cli.command()
+def alive(part: Annotated[Literal["web", "screening", "duty"], typer.Argument()]) -> None:
+    """Tell by the exit code whether a part answers on this host; for health checks."""
+    from app.cli.alive import alive as run
+
+    sys.exit(run(part))
 
 
 @cli.command()

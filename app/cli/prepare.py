@@ -65,7 +65,7 @@ def _create_first_administrator(configured: Settings) -> str | None:
     given = configured.admin_password
     with transaction() as session:
         return commands.create_first_administrator(
-            session, password=given.get_secret_value() if given is not None else None
+            session, password=given.get_secret_value() or None if given is not None else None
         )
 
 
