@@ -22,7 +22,7 @@ IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.
 DEFLATED = "1.2.840.10008.1.2.1.99"
 Ramp = NDArray[np.uint16]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, *sorted(ENCAPSULATED)])

@@ -24,7 +24,7 @@ from app.errors import NotAnImage, Problem, TooLarge, Unreadable
 
 from .conftest import Keep
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 Ramp = NDArray[np.uint16]
 SEQUENCE = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
