@@ -134,6 +134,7 @@ def wants_page(request: Request) -> bool:
 
 def answer(request: Request, problem: Problem, *, headers: dict[str, str] | None = None) -> Response:
     """The problem in the form this caller understands; people who must sign in are led to where they can."""
+    request.state.problem = problem.slug
     if not wants_page(request):
         return problem_json(problem, request_id=request_id_of(request), headers=headers)
     if isinstance(problem, NotSignedIn) and request.url.path != "/sign-in":

@@ -166,4 +166,5 @@ def _note(request: Request, *, status: int, seconds: float, request_id: str) -> 
         status=status,
         ms=round(seconds * 1000, 1),
         caller=caller.actor.kind if caller else None,
+        problem=getattr(request.state, "problem", None),
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from app.domain.roles import Role, Scope
+from app.records import Session
 from app.records.engine import transaction
 from app.web.main import create_app
 from tests.builders import PASSWORD, a_key, a_user
@@ -55,7 +57,9 @@ def sign_in(client: TestClient) -> SignIn:
         with transaction() as session:
             a_user(session, name, *roles)
         client.cookies.clear()
-        answer = client.post("/sign-in", data={"username": name, "password": PASSWORD}, follow_redirects=False)
+        answer = client.post(
+            "/sign-in", data={"username": name, "password": PASSWORD}, follow_redirects=False
+        )
         assert answer.status_code == 303, answer.text
         client.headers["X-CSRF-Token"] = csrf_token(client)
         return client
@@ -65,10 +69,6 @@ def sign_in(client: TestClient) -> SignIn:
 
 def csrf_token(client: TestClient) -> str:
     """The token of the client's session."""
-    from sqlalchemy import select
-
-    from app.records import Session
-
     with transaction() as session:
         token = session.scalar(
             select(Session.csrf_token).where(Session.ended_at.is_(None)).order_by(Session.created_at.desc())

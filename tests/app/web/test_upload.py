@@ -144,7 +144,9 @@ def test_a_nul_in_a_field_is_a_bad_request(client: TestClient, sender: dict[str,
 
 
 def test_a_body_of_another_kind_is_refused(client: TestClient, sender: dict[str, str]) -> None:
-    answer = client.post("/api/v1/studies", content=a_dicom(), headers=sender | {"Content-Type": "application/dicom"})
+    answer = client.post(
+        "/api/v1/studies", content=a_dicom(), headers=sender | {"Content-Type": "application/dicom"}
+    )
     assert answer.status_code == 415
     assert client.post("/api/v1/studies", data={"age": "3"}, headers=sender).status_code == 415
 
@@ -156,7 +158,9 @@ def test_a_multipart_that_is_cut_off_admits_nothing(
     body = whole.read()
     for end in (0, 10, 100, len(body) // 2, len(body) - 10):
         answer = client.post(
-            "/api/v1/studies", content=body[:end], headers=sender | {"Content-Type": whole.headers["content-type"]}
+            "/api/v1/studies",
+            content=body[:end],
+            headers=sender | {"Content-Type": whole.headers["content-type"]},
         )
         assert answer.status_code == 400, (end, answer.text)
     assert session.scalar(select(func.count()).select_from(Study)) == 0
@@ -218,7 +222,9 @@ def test_a_browser_sends_with_its_session_and_token(client: TestClient, sign_in:
     assert signed_in.post("/api/v1/studies", files=files(a_dicom())).status_code == 403
 
 
-def test_priors_are_stored_without_a_place_on_the_worklist(client: TestClient, sender: dict[str, str]) -> None:
+def test_priors_are_stored_without_a_place_on_the_worklist(
+    client: TestClient, sender: dict[str, str]
+) -> None:
     answer = post(client, sender, a_dicom(), purpose="prior")
     assert client.get(answer.json()["url"], headers=sender).json()["purpose"] == "prior"
     assert client.get("/api/v1/worklist", headers=sender).json()["studies"] == []
