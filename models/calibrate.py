@@ -8,7 +8,6 @@ exchangeable with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,21 +77,26 @@ def upper_bound(errors: int, trials: int, *, confidence: float = CONFIDENCE) -> 
     return high
 
 
+def bound_holds(errors: int, trials: int, most: float, *, confidence: float = CONFIDENCE) -> bool:
+    """Whether `upper_bound` is at most ``most``; False without trials."""
+    return trials > 0 and errors < trials and _binomial_cdf(errors, trials, most) <= 1 - confidence
+
+
 def _binomial_cdf(most: int, trials: int, share: float) -> float:
     if share <= 0:
         return 1.0
     if share >= 1:
         return float(most >= trials)
-    count = np.arange(most + 1)
-    log_factorial = np.array([math.lgamma(k + 1) for k in range(trials + 1)])
-    terms = (
-        log_factorial[trials]
-        - log_factorial[count]
-        - log_factorial[trials - count]
-        + count * math.log(share)
-        + (trials - count) * math.log1p(-share)
-    )
-    return float(np.exp(terms).sum())
+    total = 0.0
+    term = trials * math.log1p(-share)
+    for count in range(most + 1):
+        total += math.exp(term)
+        term += (
+            math.log(trials - count) - math.log(count + 1) + math.log(share) - math.log1p(-share)
+            if (count < trials)
+            else 0.0
+        )
+    return total
 
 
 GRID = np.concatenate(
@@ -111,10 +115,10 @@ def rule_out_cut(
     and the first that fails ends it, so the level holds for the chosen one (fixed-sequence testing;
     Angelopoulos et al., "Learn then test", 2021).
     """
-    lowest = _per_patient(probability, patients, np.asarray(truth) > 0.5, worst=np.min)
+    lowest = _per_patient(probability, patients, np.asarray(truth) > 0.5, worst=np.minimum)
     chosen = None
     for cut in GRID:
-        if not len(lowest) or upper_bound(int((lowest < cut).sum()), len(lowest)) > most:
+        if not bound_holds(int((lowest < cut).sum()), len(lowest), most):
             break
         chosen = float(cut)
     return chosen
@@ -130,10 +134,10 @@ def rule_in_cut(
     """The lowest cut that at most ``most`` of the patients without the finding reach, at the confidence; None
     if none does.
     """
-    highest = _per_patient(probability, patients, np.asarray(truth) < 0.5, worst=np.max)
+    highest = _per_patient(probability, patients, np.asarray(truth) < 0.5, worst=np.maximum)
     chosen = None
     for cut in GRID[::-1]:
-        if not len(highest) or upper_bound(int((highest >= cut).sum()), len(highest)) > most:
+        if not bound_holds(int((highest >= cut).sum()), len(highest), most):
             break
         chosen = float(cut)
     return chosen
@@ -144,10 +148,15 @@ def _per_patient(
     patients: NDArray[np.str_],
     chosen: NDArray[np.bool_],
     *,
-    worst: Callable[[Array], float],
+    worst: np.ufunc,
 ) -> Array:
-    values = [worst(probability[chosen & (patients == patient)]) for patient in np.unique(patients[chosen])]
-    return np.asarray(values, dtype=np.float64)
+    if not chosen.any():
+        return np.empty(0)
+    owners, owner = np.unique(patients[chosen], return_inverse=True)
+    start = np.inf if worst is np.minimum else -np.inf
+    values = np.full(len(owners), start)
+    worst.at(values, owner, probability[chosen])
+    return values
 
 
 def operating_point(probability: Array, truth: NDArray[np.generic]) -> float:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from models import figures as merit
 from models.bundle import Bundle
 from models.calibrate import fit_platt
-from models.dataset import DatasetRefused, Labelled
+from models.dataset import Labelled
+from models.examples import DatasetRefused
 from models.figures import Array
 from models.judge import Report
 from models.plots import draw_evaluation

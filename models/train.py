@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import dataset
+from models import dataset, examples
 from models.augment import training_picture
 from models.bundle_file import MANIFEST, seal
+from models.examples import DatasetRefused
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.features import FrozenFeatures, fit_head
 from models.finetune import FinetuneSettings, Paused, finetune
@@ -32,7 +33,6 @@ from models.stress import network_input
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
 
-DatasetRefused = dataset.DatasetRefused
 Report = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is."""
 
@@ -78,7 +78,7 @@ def train(
     order: TrainingOrder,
     *,
     read_image: dataset.ImageReader | None = None,
-    patient_of: dataset.PatientReader | None = None,
+    patient_of: examples.PatientReader | None = None,
     report: Report = lambda *_: None,
 ) -> Manifest:
     """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training``
@@ -179,21 +179,21 @@ def read_data(
     order: TrainingOrder,
     *,
     read_image: dataset.ImageReader | None,
-    patient_of: dataset.PatientReader | None,
+    patient_of: examples.PatientReader | None,
     report: Report,
 ) -> dataset.Labelled:
     """Every usable image of the order, squashed to the network's size; none of an excluded patient."""
-    examples, notices = dataset.list_examples(order.data, patient_of=patient_of)
-    exclude = dataset.excluded_patients(order.exclude)
+    listed, notices = examples.list_examples(order.data, patient_of=patient_of)
+    exclude = examples.excluded_patients(order.exclude)
     done = 0
 
     def on_image() -> None:
         nonlocal done
         done += 1
-        report("Reading images", done, len(examples))
+        report("Reading images", done, len(listed))
 
     return dataset.load(
-        examples, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image
+        listed, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image
     )
 
 

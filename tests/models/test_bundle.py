@@ -1,0 +1,254 @@
+"""A bundle screens, or is refused with a sentence; and no number that leaves it is not a number."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import bundle_file
+from models.bundle import Bundle, BundleRefused, default_bundle_path
+from models.bundle_file import MANIFEST, MEMBERS, seal, unseal
+from models.manifest import Manifest, from_json, to_json
+from models.phantom import phantom
+from models.preprocess import Float
+from models.runtime import AGREEMENT_TOLERANCE, OpenVinoRuntime, agreement_batch, disagreement
+from models.torch_runtime import TorchRuntime, gpu_available
+from tests.models.conftest import Trained
+
+
+@pytest.fixture(scope="module")
+def default_bundle() -> Bundle:
+    return Bundle.load(default_bundle_path(), device="cpu")
+
+
+def resealed(source: Path, target: Path, **changes: object) -> Path:
+    """The bundle with parts of its manifest changed and sealed again: whole, but not what was trained."""
+    members, _ = unseal(source)
+    document = json.loads(members[MANIFEST]) | changes
+    seal(target, members | {MANIFEST: json.dumps(document).encode()})
+    return target
+
+
+def test_the_bundle_that_comes_with_the_program_is_small_and_says_what_it_is_for(
+    default_bundle: Bundle,
+) -> None:
+    assert default_bundle_path().stat().st_size < 20_000_000
+    manifest = default_bundle.manifest
+    assert [finding.name for finding in manifest.findings if not finding.research] == ["pneumonia"]
+    assert manifest.findings[0].code_value == "233604007"
+    assert manifest.intended_use["min_age_years"] == 1.0
+    assert manifest.intended_use["max_age_years"] == 6.0
+    assert "CC BY 4.0" in manifest.provenance["data"]
+    assert default_bundle.runtime.startswith("openvino/CPU ")
+
+
+def test_the_map_and_the_bias_sum_to_the_logit_and_the_logit_gives_the_probability(
+    default_bundle: Bundle,
+) -> None:
+    screening = default_bundle.screen([phantom(4, rows=500, columns=430)])[0]
+    finding, manifest = screening.findings["pneumonia"], default_bundle.manifest
+    total = sum(sum(row) for row in finding.activation_map) + manifest.findings[0].bias
+    assert total == pytest.approx(finding.logit, abs=1e-5)
+    fit = manifest.calibration["pneumonia"]
+    assert finding.probability == pytest.approx(
+        1 / (1 + math.exp(-(fit.slope * finding.logit + fit.intercept)))
+    )
+    assert screening.urgency == finding.probability
+    assert finding.present == (finding.probability >= manifest.thresholds["pneumonia"].operating_point)
+
+
+def test_an_image_is_answered_alike_alone_and_in_company_and_in_order(default_bundle: Bundle) -> None:
+    images = [phantom(seed, rows=200 + seed, columns=300, opacity=seed % 2 == 1) for seed in range(20)]
+    images.insert(7, np.zeros((300, 300), np.uint8))
+    together = default_bundle.screen(images)
+    assert len(together) == 21
+    assert [index for index, one in enumerate(together) if one.outcome == "withheld"] == [7]
+    for index in (0, 6, 8, 20):
+        alone = default_bundle.screen([images[index]])[0].findings["pneumonia"].probability
+        assert alone == pytest.approx(together[index].findings["pneumonia"].probability, abs=0.02)
+
+
+def test_no_images_give_no_answers(default_bundle: Bundle) -> None:
+    assert default_bundle.screen([]) == []
+
+
+def test_research_findings_speak_only_when_asked_and_never_raise_urgency() -> None:
+    silent = Bundle.load(default_bundle_path(), device="cpu").screen([phantom(3)])[0]
+    asked = Bundle.load(default_bundle_path(), device="cpu", research=True).screen([phantom(3)])[0]
+    assert set(silent.findings) == {"pneumonia"}
+    assert set(asked.findings) == {"pneumonia", "bacterial pneumonia", "viral pneumonia"}
+    assert asked.urgency == silent.urgency
+    assert asked.findings["viral pneumonia"].lane == "abstain"
+
+
+def test_lanes_follow_the_cuts(trained: Trained, tmp_path: Path) -> None:
+    name = trained.manifest.findings[0].name
+    cuts = trained.manifest.thresholds[name]
+    for lane, rule_out, rule_in in (("rule-out", 1.0, 1.0), ("abstain", 0.0, 1.0), ("rule-in", 0.0, 0.0)):
+        changed = {name: vars(replace(cuts, rule_out=rule_out, rule_in=rule_in, operating_point=0.5))}
+        path = resealed(trained.path, tmp_path / f"{lane}.bundle", thresholds=changed)
+        assert Bundle.load(path, device="cpu").screen([phantom(1)])[0].findings[name].lane == lane
+    none = {name: vars(replace(cuts, rule_out=None, rule_in=None))}
+    path = resealed(trained.path, tmp_path / "none.bundle", thresholds=none)
+    assert Bundle.load(path, device="cpu").screen([phantom(1)])[0].findings[name].lane == "abstain"
+
+
+class Broken:
+    """A runtime gone wrong: its second answer holds a NaN, its third an infinity."""
+
+    name = "broken"
+
+    def maps(self, batch: Float) -> Float:
+        maps = np.ones((len(batch), 1, 3, 3), np.float32)
+        maps[1, 0, 1, 1], maps[2, 0, 0, 0] = np.nan, np.inf
+        return maps
+
+
+def test_a_nan_never_leaves(trained: Trained) -> None:
+    answers = Bundle(trained.manifest, Broken(), research=False).screen([phantom(seed) for seed in range(4)])
+    assert [answer.outcome for answer in answers] == ["screened", "withheld", "withheld", "screened"]
+    assert "no finite answer" in (answers[1].reason or "")
+    assert answers[1].urgency == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.9999])
+def test_a_truncated_bundle_is_refused(trained: Trained, tmp_path: Path, share: float) -> None:
+    content = trained.path.read_bytes()
+    cut = tmp_path / "cut.bundle"
+    cut.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BundleRefused, match=r"not a whole bundle .* copy it again"):
+        Bundle.load(cut)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_changed_byte_in_any_member_is_refused(trained: Trained, tmp_path: Path, member: str) -> None:
+    content = bytearray(trained.path.read_bytes())
+    with zipfile.ZipFile(trained.path) as archive:
+        at = archive.getinfo(member).header_offset + 30 + len(member) + archive.getinfo(member).file_size // 2
+    content[at] ^= 1
+    changed = tmp_path / "changed.bundle"
+    changed.write_bytes(content)
+    with pytest.raises(BundleRefused):
+        Bundle.load(changed)
+
+
+def test_bytes_that_no_sum_covers_are_refused(trained: Trained, tmp_path: Path) -> None:
+    content = trained.path.read_bytes()
+    for name, altered in (("before", b"#!/bin/sh\n" + content), ("after", content + b"\0" * 9)):
+        path = tmp_path / f"{name}.bundle"
+        path.write_bytes(altered)
+        with pytest.raises(BundleRefused):
+            Bundle.load(path)
+    stray = tmp_path / "stray.bundle"
+    stray.write_bytes(content)
+    with zipfile.ZipFile(stray, "a") as archive:
+        archive.writestr("extra.py", "print()")
+    with pytest.raises(BundleRefused, match=r"extra\.py"):
+        Bundle.load(stray)
+
+
+def test_a_bundle_packed_otherwise_is_refused(trained: Trained, tmp_path: Path) -> None:
+    members, _ = unseal(trained.path)
+    packed = tmp_path / "packed.bundle"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(BundleRefused, match="not packed as a bundle"):
+        Bundle.load(packed)
+
+
+def test_what_is_no_bundle_at_all_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "text.bundle").write_text("weights, honestly")
+    with pytest.raises(BundleRefused, match="not a whole bundle"):
+        Bundle.load(tmp_path / "text.bundle")
+    with pytest.raises(BundleRefused, match="cannot be read"):
+        Bundle.load(tmp_path / "absent.bundle")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"preprocessing_version": "stretch-0"}, "trained with preprocessing 'stretch-0'"),
+        ({"format_version": 99}, "format 99"),
+        ({"findings": []}, "names no finding"),
+        ({"calibration": {}}, "different labels"),
+        ({"thresholds": {"effusion": {}}}, "lacks or misnames"),
+        ({"surprise": 1}, "lacks or misnames"),
+    ],
+)
+def test_a_bundle_that_does_not_fit_this_program_is_refused(
+    trained: Trained, tmp_path: Path, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(BundleRefused, match=sentence):
+        Bundle.load(resealed(trained.path, tmp_path / "other.bundle", **changes))
+
+
+def test_a_network_that_gives_other_answers_than_it_was_made_with_is_refused(
+    trained: Trained, tmp_path: Path
+) -> None:
+    agreement = dict(trained.manifest.agreement)
+    agreement["logits"] = [[logit + 3 for logit in row] for row in agreement["logits"]]
+    with pytest.raises(BundleRefused, match="gives other answers here"):
+        Bundle.load(resealed(trained.path, tmp_path / "other.bundle", agreement=agreement))
+
+
+def test_openvino_and_torch_give_the_same_answers_from_the_same_bundle() -> None:
+    members, sha256 = unseal(default_bundle_path())
+    manifest = from_json(members[MANIFEST], sha256=sha256)
+    processor = OpenVinoRuntime(members, precision="fp32")
+    torch_runtime = TorchRuntime(members, findings=len(manifest.findings), device="cpu")
+    batch = agreement_batch(77, 5, side=manifest.input_size)
+    assert np.abs(processor.maps(batch) - torch_runtime.maps(batch)).max() < 0.01
+    for runtime in (processor, torch_runtime):
+        assert disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE
+
+
+def test_cuda_is_refused_in_words_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.torch_runtime.gpu_available", lambda: False)
+    with pytest.raises(BundleRefused, match="device cpu, or auto"):
+        Bundle.load(default_bundle_path(), device="cuda")
+    with pytest.raises(ValueError, match="auto, cpu or cuda"):
+        Bundle.load(default_bundle_path(), device="tpu")
+
+
+def test_a_gpu_gives_the_answers_of_the_processor(default_bundle: Bundle) -> None:
+    if not gpu_available():
+        pytest.skip("needs a GPU")
+    images = [phantom(seed, opacity=seed % 2 == 1) for seed in range(8)]
+    on_gpu = Bundle.load(default_bundle_path(), device="cuda")
+    assert on_gpu.runtime == "torch/cuda bf16"
+    for ours, theirs in zip(default_bundle.screen(images), on_gpu.screen(images), strict=True):
+        assert ours.findings["pneumonia"].probability == pytest.approx(
+            theirs.findings["pneumonia"].probability, abs=0.03
+        )
+
+
+def test_screening_on_a_processor_imports_no_torch() -> None:
+    program = (
+        "import sys; from models.bundle import Bundle, default_bundle_path; "
+        "from models.phantom import phantom; "
+        "answer = Bundle.load(default_bundle_path(), device='cpu').screen([phantom(1)])[0]; "
+        "assert answer.outcome == 'screened'; assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    repository = Path(bundle_file.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=repository, timeout=120)
+
+
+def test_sealing_the_same_members_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
+    members, sha256 = unseal(trained.path)
+    assert seal(tmp_path / "again.bundle", members) == sha256
+    assert (tmp_path / "again.bundle").read_bytes() == trained.path.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.bundle"]
+
+
+def test_a_manifest_survives_its_json(trained: Trained) -> None:
+    manifest: Manifest = from_json(to_json(trained.manifest), sha256="")
+    assert to_json(manifest) == to_json(trained.manifest)
