@@ -1,0 +1,77 @@
+"""Signing in and out, and passwords, as forms."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.commands import people
+from app.domain.roles import SYSTEM, Role
+from app.records.engine import transaction
+from tests.app.web.pages.conftest import Browser
+from tests.app.web.pages.forms import ACCEPT, get, post, words
+from tests.builders import PASSWORD, a_user
+
+
+def test_a_stranger_is_led_to_the_sign_in_and_back(client: TestClient) -> None:
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST)
+    led = client.get("/upload", headers=ACCEPT, follow_redirects=False)
+    assert (led.status_code, led.headers["location"]) == (303, "/sign-in?next=/upload")
+    assert 'name="next" value="/upload"' in get(client, "/sign-in?next=/upload")
+    came = client.post(
+        "/sign-in",
+        data={"username": "alice", "password": PASSWORD, "next": "/upload"},
+        follow_redirects=False,
+    )
+    assert came.headers["location"] == "/upload"
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example"])
+def test_the_sign_in_never_leads_to_another_site(client: TestClient, elsewhere: str) -> None:
+    page = client.get("/sign-in", params={"next": elsewhere}).text
+    assert 'name="next" value="/"' in page
+
+
+def test_a_wrong_password_keeps_the_name_and_says_so(client: TestClient) -> None:
+    answer = client.post("/sign-in", data={"username": "<b>bob", "password": "wrong"}, headers=ACCEPT)
+    assert answer.status_code == 401
+    assert "The user name or the password is not right." in answer.text
+    assert "&lt;b&gt;bob" in answer.text
+    assert "wrong" not in answer.text
+
+
+def test_a_one_time_password_must_be_changed_before_anything_else(client: TestClient) -> None:
+    with transaction() as session:
+        one_time = people.add_user(
+            session, username="bob", display_name="Bob", roles=[Role.RADIOLOGIST], by=SYSTEM
+        )
+    came = client.post("/sign-in", data={"username": "bob", "password": one_time}, follow_redirects=False)
+    assert came.headers["location"] == "/password"
+    led = client.get("/", headers=ACCEPT, follow_redirects=False)
+    assert led.headers["location"] == "/password"
+    page = get(client, "/password")
+    assert "Worklist" not in words(page)
+    refused = post(client, "/password", page, current=one_time, new="a new password", again="another one")
+    assert refused.status_code == 422
+    assert "not the same" in refused.text
+    done = post(client, "/password", page, current=one_time, new="a new password", again="a new password")
+    assert (done.status_code, done.headers["location"]) == (303, "/")
+    assert "Nothing waits to be read." in get(client, "/")
+
+
+def test_signing_out_ends_the_session(browser: Browser) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    cookies = dict(alice.cookies)
+    page = get(alice, "/account")
+    assert "radiologist" in words(page)
+    assert post(alice, "/sign-out", page).headers["location"] == "/sign-in"
+    alice.cookies.update(cookies)  # a thief of the cookie
+    assert alice.get("/account", headers=ACCEPT, follow_redirects=False).status_code == 303
+
+
+def test_a_form_without_the_token_of_its_page_is_refused(browser: Browser) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    answer = alice.post("/sign-out", data={"csrf_token": "guessed"}, headers=ACCEPT, follow_redirects=False)
+    assert answer.status_code == 403
+    assert "out of date" in answer.text

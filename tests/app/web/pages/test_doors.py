@@ -1,0 +1,69 @@
+"""Who sees which page, and what the navigation offers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.domain.roles import Role
+from tests.app.web.pages.conftest import Browser
+from tests.app.web.pages.forms import ACCEPT, get
+
+PAGES = {
+    Role.RADIOLOGIST: ["/", "/upload", "/models"],
+    Role.INTEGRATOR: ["/", "/upload", "/destinations", "/status"],
+    Role.ADMINISTRATOR: ["/", "/upload", "/conflicts", "/destinations", "/models", "/people", "/status"],
+    Role.OPERATOR: ["/status"],
+    Role.AUDITOR: ["/audit"],
+}
+EVERY_PAGE = ["/", "/upload", "/conflicts", "/destinations", "/models", "/people", "/audit", "/status"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_navigation_offers_what_the_role_may_open_and_nothing_else(browser: Browser, role: Role) -> None:
+    theirs = browser("somebody", role)
+    home = theirs.get("/", headers=ACCEPT)
+    offered = re.findall(r'<a href="([^"]+)"', home.text.split("<nav", 1)[1].split("</nav>", 1)[0])
+    assert offered == PAGES[role]
+    for address in EVERY_PAGE[1:]:
+        status = theirs.get(address, headers=ACCEPT).status_code
+        assert status == (200 if address in PAGES[role] else 403), address
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_first_page_is_the_first_one_the_role_may_open(browser: Browser, role: Role) -> None:
+    answer = browser("somebody", role).get("/", headers=ACCEPT)
+    assert answer.status_code == 200
+    assert answer.url.path == PAGES[role][0]
+
+
+def test_a_refusal_is_a_page_in_words(browser: Browser) -> None:
+    answer = browser("somebody", Role.AUDITOR).get("/people", headers=ACCEPT)
+    assert answer.status_code == 403
+    assert "Your roles do not include this." in answer.text
+    assert "Not allowed" in answer.text
+
+
+def test_an_address_without_a_page_says_so(browser: Browser) -> None:
+    answer = browser("somebody", Role.RADIOLOGIST).get("/nowhere", headers=ACCEPT)
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.text
+
+
+@pytest.mark.parametrize("role", [Role.RADIOLOGIST, Role.ADMINISTRATOR])
+def test_no_page_names_another_host_or_holds_inline_code(browser: Browser, role: Role) -> None:
+    theirs = browser("somebody", role)
+    for address in [*PAGES[role], "/account", "/password"]:
+        page = get(theirs, address)
+        assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*"', page) == []
+        assert re.findall(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)[^>]*>", page) == []
+        assert re.findall(r'\s(?:style|on[a-z]+)="', page) == []
+
+
+def test_every_page_says_what_it_is_not(browser: Browser) -> None:
+    theirs = browser("somebody", Role.RADIOLOGIST)
+    for address in PAGES[Role.RADIOLOGIST]:
+        assert "For prioritisation only. Not a diagnosis; not a cleared medical device." in get(
+            theirs, address
+        )
