@@ -27,9 +27,6 @@ cli = typer.Typer(
 )
 cli.add_typer(users, name="user")
 cli.add_typer(keys, name="key")
-cli.command()(train)
-cli.command()(evaluate)
-cli.command()(predict)
 
 
 @cli.command()
@@ -125,6 +122,11 @@ def send(
     sys.exit(
         run(paths=paths or [], phantoms=phantoms, url=url, key=key, connections=connections, first_seed=seed)
     )
+
+
+cli.command()(predict)
+cli.command()(train)
+cli.command()(evaluate)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def _examine(configured: Settings) -> Iterator[Finding]:
         except Wrong as wrong:
             yield Finding(name, False, str(wrong))
         except Exception as error:  # noqa: BLE001, a doctor who faints helps nobody
-            yield Finding(name, False, in_words(error) or f"{type(error).__name__}: {error}")
+            yield Finding(name, False, in_words(error) or _of_stranger(error))
 
 
 def _disk(configured: Settings) -> str:
@@ -137,3 +137,9 @@ def _web(configured: Settings) -> str:
     if status != 200:
         raise Wrong(f"{url}/readyz answers {status}; the logs say why.")
     return f"{url} is ready"
+
+
+def _of_stranger(error: Exception) -> str:
+    """What an error that no command expects says of itself; a refusal that is a sentence needs no type."""
+    said = str(error)
+    return said if said.endswith(".") else f"{type(error).__name__}: {said}"

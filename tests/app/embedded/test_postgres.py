@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from app.embedded import binaries, placement, refusal
+from app.embedded import binaries, placement
 from app.embedded.account import can_enter, unprivileged_account
 from app.embedded.child import process_alive
 from app.embedded.postgres import EmbeddedPostgres
@@ -130,7 +130,7 @@ def test_a_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
 
 def test_a_full_disk_is_told_before_anything_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        refusal.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(10**9, 10**9, 1000)
+        "app.embedded.refusal.shutil.disk_usage", lambda _path: shutil._ntuple_diskusage(10**9, 10**9, 1000)
     )
     assert "The disk is full: only 0 MB are free" in sentence_of_start(folder / "postgres")
     assert not (folder / "postgres").exists()
