@@ -1,7 +1,7 @@
 """The Celery program.
 
     celery -A worker.main worker -Q screening -P threads -c 1     screens; one thread holds the network
-    celery -A worker.main worker -Q duty -P threads -c 4 -B       sweeps and delivers
+    celery -A worker.main worker -Q duty -P threads -c 4          sweeps and delivers
 
 `firstread worker` and `firstread duty` start the same. SIGTERM ends a process within seconds: the batch at
 hand is finished or given back.
@@ -14,9 +14,17 @@ import threading
 from typing import Any
 
 import structlog
-from celery import signals
+from celery import beat, signals
 
-from app.queue import SCREEN, SCREENING_QUEUE, configure_from_settings, queue, report, ring
+from app.queue import (
+    DUTY_QUEUE,
+    SCREEN,
+    SCREENING_QUEUE,
+    configure_from_settings,
+    queue,
+    report,
+    ring,
+)
 from worker import parts, tasks
 
 __all__ = ["queue", "tasks"]
@@ -32,10 +40,16 @@ for _noisy in ("celery.worker.strategy", "celery.app.trace"):  # two lines a bel
 
 
 def _ready(sender: Any, **_: object) -> None:
-    """A worker that starts looks for work itself, and loads the network before the first study comes."""
-    if SCREENING_QUEUE in queue.amqp.queues.consume_from:
+    """A screening worker looks for work itself and loads the network at once; a duty worker beats.
+
+    Beat runs as a thread, not with -B: as a process it would outlive a killed worker and ring for ever.
+    """
+    heard = queue.amqp.queues.consume_from
+    if SCREENING_QUEUE in heard:
         ring(SCREEN, "start")
         threading.Thread(target=_report, args=(str(sender.hostname),), daemon=True).start()
+    if DUTY_QUEUE in heard:
+        beat.EmbeddedService(queue, thread=True, scheduler_cls=queue.conf.beat_scheduler).start()
 
 
 def _shutting_down(**_: object) -> None:

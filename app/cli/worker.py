@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 
-from celery import signals
-from celery.beat import EmbeddedService, Scheduler
 from celery.platforms import SecurityWarning
 
 from app import queue
@@ -23,13 +21,10 @@ def screening() -> None:
 
 
 def duty() -> None:
-    """Sweeps and delivers until SIGTERM, and rings for the sweeps itself (beat). One per site is enough, two
-    do no harm: every task may run twice.
+    """Sweeps and delivers until SIGTERM, and rings for the sweeps itself (`worker.main`).
+
+    One per site is enough, two do no harm: every task may run twice.
     """
-    # beat as a thread: as the process that --beat forks it would outlive this one when that is killed
-    beat = EmbeddedService(queue.queue, thread=True, scheduler_cls=Scheduler)
-    signals.worker_ready.connect(lambda **_: beat.start(), weak=False)
-    signals.worker_shutting_down.connect(lambda **_: beat.stop(), weak=False)
     _run("--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--hostname", f"duty-{os.getpid()}@%h")
 
 

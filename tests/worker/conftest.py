@@ -37,6 +37,18 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture
+def loaded_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped bundle is loaded once for the run, wherever its bytes lie; any other is really loaded."""
+    load = Bundle.load
+    shipped = default_bundle_path().read_bytes()
+
+    def remember(path: Path, *, device: str = "auto") -> Bundle:
+        return bundle if path.read_bytes() == shipped else load(path, device=device)
+
+    monkeypatch.setattr(Bundle, "load", remember)
+
+
+@pytest.fixture
 def rung() -> list[str]:
     """Ids of the deliveries that were rung for."""
     return []
@@ -50,7 +62,12 @@ def stop() -> threading.Event:
 
 @pytest.fixture
 def make_screener(
-    database: str, blobs: Blobs, pool: DecoderPool, rung: list[str], stop: threading.Event
+    database: str,
+    blobs: Blobs,
+    pool: DecoderPool,
+    loaded_once: None,
+    rung: list[str],
+    stop: threading.Event,
 ) -> Iterator[Callable[[], Screener]]:
     """Screeners by the settings of the moment, each with a network of its own."""
     made: list[Screener] = []
@@ -93,17 +110,37 @@ def configure(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
 
 @pytest.fixture
-def start_worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start_worker(
+    database: str, broker: str, tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts Celery workers as an operator does; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*, queue: str = "screening", threads: int = 1, beat: bool = False) -> subprocess.Popen[bytes]:
+    def start(*, queue: str = "screening", threads: int = 1) -> subprocess.Popen[bytes]:
         number = len(started)
         log = (tmp_path / f"worker-{number}.log").open("wb")
-        command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "-Q", queue, "-P", "threads"]
-        command += ["-c", str(threads), "-n", f"{queue}-{number}@test", "--without-gossip", "--without-mingle"]
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "worker.main",
+            "worker",
+            "-Q",
+            queue,
+            "-P",
+            "threads",
+        ]
+        command += [
+            "-c",
+            str(threads),
+            "-n",
+            f"{queue}-{number}@test",
+            "--without-gossip",
+            "--without-mingle",
+        ]
         worker = subprocess.Popen(
-            command + (["-B"] if beat else []),
+            command,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ.copy(),
@@ -121,7 +158,20 @@ def start_worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callabl
             worker.wait()
 
 
-def until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+def children_of(pid: int) -> list[int]:
+    """Processes whose parent is `pid`."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ended meanwhile
+            continue
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Returns once the condition holds; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -1,0 +1,75 @@
+"""Which network reads at a site: the shipped one at first, then whatever was promoted last."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app.blobs import Blobs
+from app.commands import registry
+from app.domain.roles import SYSTEM
+from app.records import Bundle as BundleRecord
+from app.records import Promotion
+from app.records.engine import transaction
+from models.bundle import Bundle, default_bundle_path
+from tests.worker.test_screener import another_bundle
+from worker.network import Network, NetworkUnavailable
+
+
+def promotions() -> list[tuple[str, str]]:
+    with transaction() as session:
+        rows = session.scalars(select(Promotion).order_by(Promotion.promoted_at))
+        return [(row.bundle_sha256, row.reason) for row in rows]
+
+
+def test_the_first_start_promotes_the_shipped_bundle_and_keeps_its_bytes(
+    database: str, blobs: Blobs, bundle: Bundle, loaded_once: None
+) -> None:
+    loaded = Network(blobs, device="cpu", configured=None).current()
+    assert loaded.sha256 == bundle.manifest.sha256
+    assert promotions() == [(loaded.sha256, "shipped with the program")]
+    assert blobs.read(loaded.sha256) == default_bundle_path().read_bytes()
+    with transaction() as session:
+        assert session.get_one(BundleRecord, loaded.sha256).manifest["name"] == bundle.manifest.name
+
+
+def test_workers_that_start_together_promote_once(database: str, blobs: Blobs, loaded_once: None) -> None:
+    networks = [Network(blobs, device="cpu", configured=None) for _ in range(4)]
+    threads = [threading.Thread(target=network.current) for network in networks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(promotions()) == 1
+
+
+def test_a_configured_bundle_is_promoted_once_and_yields_to_later_promotions(
+    database: str, blobs: Blobs, bundle: Bundle, tmp_path: Path, loaded_once: None
+) -> None:
+    Network(blobs, device="cpu", configured=None).current()
+    path, sha256, _ = another_bundle(tmp_path, version="2")
+    configured = Network(blobs, device="cpu", configured=path)
+    assert configured.current().sha256 == sha256
+    assert configured.describe()["network"] == "paediatric-pneumonia 2"
+    with transaction() as session:
+        registry.promote(session, sha256=bundle.manifest.sha256, by=SYSTEM, reason="the older was better")
+    assert configured.current().sha256 == bundle.manifest.sha256
+    assert Network(blobs, device="cpu", configured=path).current().sha256 == bundle.manifest.sha256
+
+
+def test_a_damaged_bundle_never_lets_an_older_one_read_in_its_stead(
+    database: str, blobs: Blobs, loaded_once: None
+) -> None:
+    network = Network(blobs, device="cpu", configured=None)
+    network.current()
+    junk = blobs.put(default_bundle_path().read_bytes()[:-100])
+    with transaction() as session:
+        registry.register(session, sha256=junk, manifest={"name": "cut", "version": "1"}, by=SYSTEM)
+        registry.promote(session, sha256=junk, by=SYSTEM, reason="test")
+    for _ in range(2):
+        with pytest.raises(NetworkUnavailable, match="could not be loaded"):
+            network.current()
+    assert "could not be loaded" in network.describe()["refused"]

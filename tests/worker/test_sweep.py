@@ -1,0 +1,77 @@
+"""The sweeper: whatever was owed and forgotten is rung for again, as often as it can be heard."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+
+from app import queue
+from app.blobs import Blobs
+from app.commands import delivery
+from app.domain.roles import SYSTEM
+from app.domain.states import State
+from app.records import Study
+from app.records.engine import transaction
+from app.settings import settings
+from tests.builders import a_png, a_screened_study, admit, claimed
+from worker.sweep import Sweeper
+
+
+def sweep(blobs: Blobs) -> tuple[int, int, int]:
+    swept = Sweeper(settings(), blobs=blobs).sweep()
+    return swept.leases_expired, swept.studies_rung, swept.deliveries_rung
+
+
+def admit_some(blobs: Blobs, count: int) -> None:
+    with transaction() as session:
+        for _ in range(count):
+            admit(session, blobs, a_png())
+
+
+def test_a_bell_rings_for_each_batch_of_forgotten_studies(database: str, broker: str, blobs: Blobs) -> None:
+    assert sweep(blobs) == (0, 0, 0)
+    admit_some(blobs, 9)
+    assert sweep(blobs) == (0, 2, 0)
+    assert queue.waiting(queue.SCREENING_QUEUE) == 2
+
+
+def test_bells_that_nobody_hears_do_not_pile_up(database: str, broker: str, blobs: Blobs) -> None:
+    admit_some(blobs, 9)
+    for _ in range(5):
+        sweep(blobs)
+    assert queue.waiting(queue.SCREENING_QUEUE) == 2
+
+
+def test_the_studies_of_a_silent_worker_are_free_again(database: str, broker: str, blobs: Blobs) -> None:
+    admit_some(blobs, 2)
+    with transaction() as session:
+        [study, living] = claimed(session, seconds=60)
+        session.get_one(Study, study.study_id).screening_lease_expires_at -= timedelta(seconds=61)
+    assert sweep(blobs) == (1, 1, 0)
+    with transaction() as session:
+        assert session.get_one(Study, study.study_id).state == State.ADMITTED.value
+        assert session.get_one(Study, living.study_id).state == State.SCREENING.value
+
+
+def test_due_deliveries_are_rung_for(database: str, broker: str, blobs: Blobs) -> None:
+    with transaction() as session:
+        delivery.add_destination(session, name="RIS", url="http://127.0.0.1:9/", by=SYSTEM)
+    a_screened_study(blobs)
+    assert sweep(blobs) == (0, 0, 1)
+    assert queue.waiting(queue.DUTY_QUEUE) == 1
+
+
+def test_a_silent_broker_harms_nothing(database: str, blobs: Blobs, configure: Callable[..., None]) -> None:
+    admit_some(blobs, 1)
+    configure(broker_url="redis://127.0.0.1:1/0")
+    sweeping = (
+        "from app import queue; from worker import parts; queue.configure_from_settings();"
+        "parts.sweeper().sweep(); print(queue.workers(), queue.waiting('screening'), queue.ready())"
+    )
+    swept = subprocess.run(
+        [sys.executable, "-c", sweeping], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert swept.returncode == 0, swept.stderr
+    assert swept.stdout.splitlines()[-1] == "{} 0 False"
