@@ -32,6 +32,7 @@ RECONNECT_MILLISECONDS = 2000
 MOST_STREAMS = 1000
 _REMEMBERED = 2000
 _QUEUED = 500
+_REST_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,30 @@ class EventHub:
         self._recent: deque[_Event] = deque(maxlen=_REMEMBERED)
         self._queues: set[asyncio.Queue[_Event | None]] = set()
         self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Listens from now on."""
-        self._task = asyncio.create_task(self._listen(), name="event-hub")
+        self._stopped = False
 
     async def stop(self) -> None:
-        """Ends the listener and every stream."""
+        """Ends the listener and every stream, those that are still to come too."""
+        self._stopped = True
         for waiting in self._queues:
             _put(waiting, None)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def _start(self) -> None:
+        """Listens from the first stream on; a process that only takes images need not hear of each."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._listen(), name="event-hub")
+
+    def _rest(self) -> None:
+        """Listens no more once nobody has for a while; what happens then is a `resync` for whoever comes."""
+        if not self._queues and self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._recent.clear()
+            self._number += 1
 
     async def _listen(self) -> None:
         async for change in changes():
@@ -102,11 +114,16 @@ class EventHub:
         waiting: asyncio.Queue[_Event | None] = asyncio.Queue(maxsize=_QUEUED)
         for event in self._missed(last_event_id):
             _put(waiting, event)
+        if self._stopped:
+            _put(waiting, None)
+        else:
+            self._start()
         self._queues.add(waiting)
         try:
             yield waiting
         finally:
             self._queues.discard(waiting)
+            asyncio.get_running_loop().call_later(_REST_SECONDS, self._rest)
 
     def check_room(self) -> None:
         """Raises TooManyRequests where too many streams are open."""

@@ -18,7 +18,7 @@ from app.settings import settings
 from app.web import metrics
 from app.web.parts import parts_of
 from app.web.problems import refuse
-from app.web.upload import ReceivedPart
+from app.web.upload import Received, ReceivedPart
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class FileOutcome:
 
 def admit_all(
     request: Request,
-    files: list[ReceivedPart],
+    received: Received,
     *,
     given: GivenMetadata,
     by: Actor,
@@ -55,6 +55,31 @@ def admit_all(
     `only` is the media type of a way in that takes no other. One bad file refuses only itself. Raises
     Unavailable where the disk or the database cannot take any. Call it in a thread.
     """
+    try:
+        received.finish()
+        return _admit_all(
+            request,
+            received.files,
+            given=given,
+            by=by,
+            via=via,
+            study_instance_uid=study_instance_uid,
+            only=only,
+        )
+    finally:
+        received.discard()
+
+
+def _admit_all(
+    request: Request,
+    files: list[ReceivedPart],
+    *,
+    given: GivenMetadata,
+    by: Actor,
+    via: str,
+    study_instance_uid: str | None,
+    only: str | None,
+) -> list[FileOutcome]:
     outcomes = [FileOutcome(file_name=file.file_name) for file in files]
     readable: list[tuple[FileOutcome, Readable]] = []
     for file, outcome in zip(files, outcomes, strict=True):

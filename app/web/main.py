@@ -39,7 +39,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     queue.configure_from_settings()
     app.state.parts = parts = await run_in_threadpool(Parts)
     app.state.hub = hub = EventHub()
-    hub.start()
     try:
         yield
     finally:

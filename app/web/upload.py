@@ -5,7 +5,7 @@ Nothing here is admitted; what is staged is discarded when the request ends.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from app.blobs import Blobs, StagedFile
 from app.errors import BadRequest, Problem, TooLarge, UnsupportedMediaType
 from app.settings import settings
 
-_FLUSH_BYTES = 512 * 1024
+_FLUSH_BYTES = 1024 * 1024
 """A part is written in pieces of this size: a thread is asked once per piece, not once per packet."""
 _LONGEST_FIELD = 16 * 1024
 _MOST_FIELDS = 64
@@ -38,7 +38,8 @@ class ReceivedPart:
     staged: StagedFile | None = None
     value: bytearray = field(default_factory=bytearray)
     problem: Problem | None = None
-    pending: bytearray = field(default_factory=bytearray)
+    pending: list[memoryview] = field(default_factory=list)
+    """Received and not yet written: views of the packets, so that nothing is copied on the event loop."""
 
     @property
     def media_type(self) -> str:
@@ -48,9 +49,10 @@ class ReceivedPart:
 
 @dataclass
 class Received:
-    """A body that has come whole."""
+    """A body that has come whole; `finish` writes the last of it, in the thread that goes on with it."""
 
     parts: list[ReceivedPart] = field(default_factory=list)
+    finish: Callable[[], None] = lambda: None
 
     @property
     def files(self) -> list[ReceivedPart]:
@@ -77,6 +79,12 @@ class Received:
         for part in self.parts:
             if part.staged is not None:
                 part.staged.discard()
+                part.staged = None
+
+    async def end(self) -> None:
+        """Discards in a thread, where there is anything left to discard."""
+        if any(part.staged is not None for part in self.parts):
+            await run_in_threadpool(self.discard)
 
 
 class _Writer:
@@ -128,7 +136,7 @@ class _Writer:
                 raise TooLarge(f"A field of the form may have at most {_LONGEST_FIELD:,} bytes.")
         elif part.problem is None:
             self._wait_for(part)
-            part.pending += memoryview(data)[start:end]
+            part.pending.append(memoryview(data)[start:end])
             self.waiting_bytes += end - start
 
     def on_part_end(self) -> None:
@@ -151,13 +159,13 @@ class _Writer:
                     self._write(part)
                 except TooLarge as problem:
                     part.problem = problem
-            part.pending = bytearray()
+            part.pending = []
 
     def _write(self, part: ReceivedPart) -> None:
         if part.staged is None:
             part.staged = self._blobs.stage(max_bytes=settings().max_file_bytes)
         if part.pending:
-            part.staged.write(part.pending)
+            part.staged.write(b"".join(part.pending))
 
 
 def _text(value: bytes | None) -> str | None:
@@ -200,12 +208,12 @@ async def receiving_parts(
                 await run_in_threadpool(writer.flush)
         if not writer.ended:
             raise BadRequest("The body ends before its last boundary. Send it again, whole.")
-        await run_in_threadpool(writer.flush)
+        received.finish = writer.flush
         yield received
     except FormParserError as error:
         raise BadRequest("The body is not the multipart that its Content-Type announces.") from error
     finally:
-        await run_in_threadpool(received.discard)
+        await received.end()
 
 
 @asynccontextmanager
@@ -215,16 +223,19 @@ async def receiving_file(request: Request, blobs: Blobs) -> AsyncIterator[Receiv
     part = ReceivedPart(staged=await run_in_threadpool(blobs.stage, max_bytes=settings().max_file_bytes))
     received = Received([part])
     assert part.staged is not None
+    waiting = 0
     try:
         async for chunk in request.stream():
-            part.pending += chunk
-            if len(part.pending) >= _FLUSH_BYTES:
-                await run_in_threadpool(part.staged.write, part.pending)
-                part.pending = bytearray()
-        await run_in_threadpool(part.staged.write, part.pending)
+            part.pending.append(memoryview(chunk))
+            waiting += len(chunk)
+            if waiting >= _FLUSH_BYTES:
+                waiting, whole = 0, b"".join(part.pending)
+                part.pending = []
+                await run_in_threadpool(part.staged.write, whole)
+        await run_in_threadpool(part.staged.write, b"".join(part.pending))
         yield received
     finally:
-        await run_in_threadpool(received.discard)
+        await received.end()
 
 
 def refuse_encoded(request: Request) -> None:

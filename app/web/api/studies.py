@@ -114,7 +114,7 @@ async def post_studies(
         if not received.files:
             raise Unprocessable("There is no file in the field `files`. Send at least one radiograph.")
         outcomes = await run_in_threadpool(
-            admit_all, request, received.files, given=given, by=caller.actor, via=via
+            admit_all, request, received, given=given, by=caller.actor, via=via
         )
     return _answer(outcomes)
 

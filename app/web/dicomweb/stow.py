@@ -70,7 +70,7 @@ async def _store(request: Request, caller: Caller, study_instance_uid: str | Non
         outcomes = await run_in_threadpool(
             admit_all,
             request,
-            received.files,
+            received,
             given=GivenMetadata(),
             by=caller.actor,
             via="stow",

@@ -147,9 +147,8 @@ def lasting(findings: dict[str, Any]) -> dict[str, Any]:
 
 
 def say_bytes(count: int) -> str:
-    """`1.2 MB`."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count = count / 1000  # type: ignore[assignment]
-    raise AssertionError("unreachable")
+    """`256 MiB`, for limits."""
+    for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} bytes"

@@ -1,5 +1,7 @@
 // What every page does: the keys' list, dark or light, and forms that are sent once.
 
+import { isTyping } from "./shared.js";
+
 const help = document.getElementById("help");
 
 function toggleHelp() {
@@ -45,11 +47,3 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
-
-export function isTyping(target) {
-  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
-}
-
-export function csrf() {
-  return document.body.dataset.csrf ?? "";
-}

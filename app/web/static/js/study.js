@@ -1,6 +1,6 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
-import { csrf, isTyping } from "./page.js";
+import { csrf, isTyping } from "./shared.js";
 
 const room = document.getElementById("content");
 const study = room.dataset.study;
@@ -52,7 +52,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (isTyping(event.target) && event.target.type !== "radio") return;
+  if (isTyping(event.target)) return;
   const statements = { y: "present", n: "absent", u: "uncertain" };
   if (event.key === "1" && hasBeenSeen()) sign(confirmForm);
   else if (event.key === "2" && correction) {

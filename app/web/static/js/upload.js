@@ -1,6 +1,6 @@
 // Files and folders by drop or choice; each file is one request, a few at a time, with its own progress and outcome.
 
-import { csrf } from "./page.js";
+import { csrf } from "./shared.js";
 
 const AT_ONCE = 3;
 const TRIES = 4;

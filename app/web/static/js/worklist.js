@@ -1,6 +1,6 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
-import { isTyping } from "./page.js";
+import { isTyping } from "./shared.js";
 
 const rows = document.getElementById("rows");
 const news = document.getElementById("news");

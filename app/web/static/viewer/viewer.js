@@ -12,52 +12,52 @@ var e = {
 	m: "mirror",
 	",": "previous",
 	".": "next"
-};
-function t(t, n) {
+}, t = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
+function n(t, n) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
 		e.addEventListener("click", () => n(e.dataset.do));
 	}), document.addEventListener("keydown", (t) => {
-		if (t.ctrlKey || t.metaKey || t.altKey || t.repeat || r(t.target)) return;
-		let i = e[t.key.toLowerCase()];
-		i && !document.querySelector("dialog[open]") && (t.preventDefault(), n(i));
+		if (t.ctrlKey || t.metaKey || t.altKey || t.repeat || i(t.target)) return;
+		let r = e[t.key.toLowerCase()];
+		r && !document.querySelector("dialog[open]") && (t.preventDefault(), n(r));
 	});
 }
-function n(e, t, n) {
+function r(e, t, n) {
 	e.querySelector(`button[data-do="${t}"]`)?.setAttribute("aria-pressed", String(n));
 }
-function r(e) {
-	return e instanceof HTMLElement && e.closest("input, textarea, select, [contenteditable]") !== null;
+function i(e) {
+	return e instanceof HTMLElement && e.matches(t);
 }
 // src/heat.ts
-var i = 256, a = [
+var a = 256, o = [
 	255,
 	150,
 	30
-], o = [
+], s = [
 	70,
 	150,
 	255
 ];
-function s(e) {
+function c(e) {
 	let t = e.length, n = e[0].length, r = .5 / (t * n);
 	for (let t of e) for (let e of t) r = Math.max(r, Math.abs(e));
-	let s = document.createElement("canvas");
-	s.width = s.height = i;
-	let l = s.getContext("2d"), u = l.createImageData(i, i);
-	for (let s = 0; s < i; s++) {
-		let [l, d, f] = c(s, t);
-		for (let t = 0; t < i; t++) {
-			let [p, m, h] = c(t, n), g = e[l][p] * (1 - h) + e[l][m] * h, _ = e[d][p] * (1 - h) + e[d][m] * h, v = (g * (1 - f) + _ * f) / r, y = v >= 0 ? a : o, b = 4 * (s * i + t);
+	let i = document.createElement("canvas");
+	i.width = i.height = a;
+	let c = i.getContext("2d"), u = c.createImageData(a, a);
+	for (let i = 0; i < a; i++) {
+		let [c, d, f] = l(i, t);
+		for (let t = 0; t < a; t++) {
+			let [p, m, h] = l(t, n), g = e[c][p] * (1 - h) + e[c][m] * h, _ = e[d][p] * (1 - h) + e[d][m] * h, v = (g * (1 - f) + _ * f) / r, y = v >= 0 ? o : s, b = 4 * (i * a + t);
 			u.data[b] = y[0], u.data[b + 1] = y[1], u.data[b + 2] = y[2], u.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
 		}
 	}
-	return l.putImageData(u, 0, 0), {
-		picture: s,
+	return c.putImageData(u, 0, 0), {
+		picture: i,
 		strongest: r
 	};
 }
-function c(e, t) {
-	let n = Math.min(Math.max((e + .5) * t / i - .5, 0), t - 1), r = Math.floor(n);
+function l(e, t) {
+	let n = Math.min(Math.max((e + .5) * t / a - .5, 0), t - 1), r = Math.floor(n);
 	return [
 		r,
 		Math.min(r + 1, t - 1),
@@ -65,8 +65,8 @@ function c(e, t) {
 	];
 }
 // src/input.ts
-var l = 1, u = 2;
-function d(e, t) {
+var u = 1, d = 2;
+function f(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
 		y: 0
@@ -78,7 +78,7 @@ function d(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (o) => {
-		e.setPointerCapture(o.pointerId), n.set(o.pointerId, a(o)), i = a(o), r = o.button === l || o.button === 0 && o.shiftKey ? "pan" : o.button === u ? "zoom" : t.tool(), o.button === l && o.preventDefault();
+		e.setPointerCapture(o.pointerId), n.set(o.pointerId, a(o)), i = a(o), r = o.button === u || o.button === 0 && o.shiftKey ? "pan" : o.button === d ? "zoom" : t.tool(), o.button === u && o.preventDefault();
 	}), e.addEventListener("pointermove", (e) => {
 		let o = n.get(e.pointerId);
 		if (!o) return;
@@ -105,34 +105,34 @@ function d(e, t) {
 	}
 }
 // src/windowing.ts
-var f = 65536;
-function p(e) {
+var p = 65536;
+function m(e) {
 	return "values" in e;
 }
-function m(e, t) {
-	if (p(e)) {
+function h(e, t) {
+	if (m(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return y((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : y((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return b((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : b((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function h(e, t, n, r) {
+function g(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
-	for (let n = 0; n < f; n++) {
-		let a = m(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+	for (let n = 0; n < p; n++) {
+		let a = h(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function g() {
-	return new Uint32Array(f);
+function _() {
+	return new Uint32Array(p);
 }
-function _(e, t, n) {
+function v(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
@@ -141,7 +141,7 @@ function _(e, t, n) {
 		center: e.center + n * r
 	};
 }
-function v(e, t, n) {
+function y(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -150,16 +150,16 @@ function v(e, t, n) {
 		name: n
 	};
 }
-function y(e) {
+function b(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var b = class {
+var x = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = g();
+	table = _();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -199,13 +199,13 @@ var b = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (h(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (g(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, x = class {
+}, S = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -239,10 +239,10 @@ var b = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(S(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(C(this.levels[e])), !0);
 	}
 };
-function S(e) {
+function C(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -259,24 +259,24 @@ function S(e) {
 	};
 }
 // src/source.ts
-var C = [
+var w = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], w = class extends Error {};
-async function T(e) {
+], T = class extends Error {};
+async function E(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new w(await k(t));
+	if (!t.ok) throw new T(await A(t));
 	return createImageBitmap(await t.blob());
 }
-async function E(e, t) {
+async function D(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new w(await k(r));
-	if (!i.ok) throw new w(await k(i));
-	let a = await r.json(), o = new x(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	if (!r.ok) throw new T(await A(r));
+	if (!i.ok) throw new T(await A(i));
+	let a = await r.json(), o = new S(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -285,17 +285,17 @@ async function E(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: D(a, o, s)
+		presets: O(a, o, s)
 	};
 }
-function D(e, t, n) {
+function O(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: O(a, "As sent (table)")
+			name: k(a, "As sent (table)")
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -303,22 +303,22 @@ function D(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: C.includes(n) ? n : "LINEAR",
-			name: O(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+			function: w.includes(n) ? n : "LINEAR",
+			name: k(e.explanation, t ? `As sent ${t + 1}` : "As sent")
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return v(Math.min(...o), Math.max(...o), a);
+		return y(Math.min(...o), Math.max(...o), a);
 	};
 	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(v(Math.min(...o), Math.max(...o), "Full range")), r;
+	return r.push(y(Math.min(...o), Math.max(...o), "Full range")), r;
 }
-function O(e, t) {
+function k(e, t) {
 	return e ? e === "default" ? "Middle 99 %" : e : t;
 }
-async function k(e) {
+async function A(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -326,7 +326,7 @@ async function k(e) {
 	return `The image could not be fetched (status ${e.status}).`;
 }
 // src/view.ts
-var A = 32, j = class {
+var j = 32, M = class {
 	image;
 	aspect;
 	viewport;
@@ -358,7 +358,7 @@ var A = 32, j = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), A);
+		this.scale = Math.min(Math.max(e, r), j);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -427,7 +427,7 @@ var A = 32, j = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, M = class {
+}, N = class {
 	root;
 	images;
 	canvas;
@@ -447,14 +447,14 @@ var A = 32, j = class {
 	fetching = new AbortController();
 	due = !1;
 	fullDepth = null;
-	constructor(e, n) {
-		this.root = e, this.images = n, this.canvas = e.querySelector("canvas"), this.renderer = new b(this.canvas), d(this.canvas, {
+	constructor(e, t) {
+		this.root = e, this.images = t, this.canvas = e.querySelector("canvas"), this.renderer = new x(this.canvas), f(this.canvas, {
 			tool: () => this.tool,
 			window: (e, t) => this.dragWindow(e, t),
 			pan: (e, t) => this.change((n) => n.pan(e, t)),
 			zoom: (e, t) => this.change((n) => n.zoom(e, t)),
 			fit: () => this.act("fit")
-		}), t(e, (e) => this.act(e)), e.querySelector("select[data-presets]")?.addEventListener("change", (e) => {
+		}), n(e, (e) => this.act(e)), e.querySelector("select[data-presets]")?.addEventListener("change", (e) => {
 			let t = e.currentTarget, n = this.fullDepth?.presets[Number(t.value)];
 			n && this.setVoi(n), t.blur();
 		}), e.querySelector("input[data-heat-opacity]")?.addEventListener("input", (e) => {
@@ -476,24 +476,24 @@ var A = 32, j = class {
 		}), this.fullDepth = null, this.view = t.rows && t.columns ? this.viewOf(t.columns, t.rows, t) : null, this.setState("loading", "Fetching the image …"), this.presentImage(t, e), this.showHeat(), this.repaint(), this.fetch(t, this.fetching.signal);
 	}
 	async fetch(e, t) {
-		let n = T(e.preview).then((n) => {
+		let n = E(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
 		}, () => void 0);
 		try {
-			let n = await E(e, t);
+			let n = await D(e, t);
 			if (t.aborted) return;
 			let { width: r, height: i } = n.pyramid.full;
 			this.view && this.view.image.width === r && this.view.image.height === i || (this.view = this.viewOf(r, i, e)), this.fullDepth = n, this.picture.full = n, this.offerPresets(n.presets), this.setVoi(n.presets[0]), this.setState("full", "");
 		} catch (e) {
 			if (t.aborted) return;
 			await n;
-			let r = e instanceof w ? e.message : "The image did not arrive. Reload to try again.";
+			let r = e instanceof T ? e.message : "The image did not arrive. Reload to try again.";
 			this.setState(this.picture.preview ? "preview-only" : "failed", r);
 		}
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new j({
+		return new M({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -530,8 +530,8 @@ var A = 32, j = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = p(n) ? v(n.first, n.first + n.values.length - 1, "Own") : n;
-		this.setVoi(_(r, e, t));
+		let r = m(n) ? y(n.first, n.first + n.values.length - 1, "Own") : n;
+		this.setVoi(v(r, e, t));
 	}
 	setVoi(e) {
 		this.picture.voi = e;
@@ -544,13 +544,13 @@ var A = 32, j = class {
 			"window",
 			"pan",
 			"zoom"
-		]) n(this.root, `tool-${t}`, t === e);
+		]) r(this.root, `tool-${t}`, t === e);
 	}
 	showHeat() {
 		let e = this.images[this.shown].heat, t = this.heatOn && e.length > 0;
-		this.picture.heat = t ? s(e[0].map) : null, n(this.root, "heat", t);
-		let r = this.root.querySelector("button[data-do=\"heat\"]");
-		r && (r.disabled = e.length === 0), this.text("[data-heat-finding]", e[0]?.finding ?? ""), this.text("[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.root.querySelector("[data-heat-legend]").hidden = !t, this.repaint();
+		this.picture.heat = t ? c(e[0].map) : null, r(this.root, "heat", t);
+		let n = this.root.querySelector("button[data-do=\"heat\"]");
+		n && (n.disabled = e.length === 0), this.text("[data-heat-finding]", e[0]?.finding ?? ""), this.text("[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.root.querySelector("[data-heat-legend]").hidden = !t, this.repaint();
 	}
 	presentImage(e, t) {
 		this.root.querySelectorAll("button[data-image]").forEach((e) => {
@@ -580,8 +580,8 @@ var A = 32, j = class {
 	}
 	paint() {
 		if (!this.view) return;
-		let e = this.renderer.paint(this.view, this.picture), { voi: t, invert: r } = this.picture, { dataset: i } = this.root;
-		i.invert = String(r), i.heat = String(this.picture.heat !== null), i.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), i.window = t && !p(t) ? `${N(t.center)},${N(t.width)}` : "", n(this.root, "invert", r), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", t && !p(t) ? `C ${N(t.center)}  W ${N(t.width)}` : ""), e && i.painted !== this.images[this.shown].id && (i.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+		let e = this.renderer.paint(this.view, this.picture), { voi: t, invert: n } = this.picture, { dataset: i } = this.root;
+		i.invert = String(n), i.heat = String(this.picture.heat !== null), i.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), i.window = t && !m(t) ? `${P(t.center)},${P(t.width)}` : "", r(this.root, "invert", n), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", t && !m(t) ? `C ${P(t.center)}  W ${P(t.width)}` : ""), e && i.painted !== this.images[this.shown].id && (i.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
 	}
 	setState(e, t) {
 		this.root.dataset.state = e, this.text("[data-loading]", t), this.repaint();
@@ -591,8 +591,8 @@ var A = 32, j = class {
 		n && n.textContent !== t && (n.textContent = t);
 	}
 };
-function N(e) {
+function P(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
-var P = document.getElementById("viewer"), F = document.getElementById("study-images");
-P && F && new M(P, JSON.parse(F.textContent ?? "[]"));
+var F = document.getElementById("viewer"), I = document.getElementById("study-images");
+F && I && new N(F, JSON.parse(I.textContent ?? "[]"));

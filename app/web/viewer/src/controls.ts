@@ -30,6 +30,9 @@ const KEYS: Record<string, Action> = {
   ".": "next",
 };
 
+const TEXTS =
+  "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
+
 export function connect(root: HTMLElement, act: (action: Action) => void): void {
   root.querySelectorAll<HTMLButtonElement>("button[data-do]").forEach((button) => {
     button.addEventListener("click", () => act(button.dataset.do as Action));
@@ -48,5 +51,5 @@ export function showPressed(root: HTMLElement, action: Action, on: boolean): voi
 }
 
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
+  return target instanceof HTMLElement && target.matches(TEXTS);
 }
