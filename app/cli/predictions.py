@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -181,33 +182,22 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _destination:  # noqa: N801, used as a statement
+@contextmanager
+def _destination(target: Path | None) -> Iterator[IO[str]]:
     """Standard output, or a file that takes its name only once all of it is there."""
-
-    def __init__(self, target: Path | None) -> None:
-        self._target = target
-        self._unfinished = target and target.with_name(f".{target.name}.{os.getpid()}")
-        self._stream: IO[str] | None = None
-
-    def __enter__(self) -> IO[str]:
-        if self._unfinished is None:
-            return sys.stdout
-        self._stream = self._unfinished.open("w", encoding="utf-8")
-        return self._stream
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._stream is None or self._unfinished is None or self._target is None:
-            sys.stdout.flush()
-            return
-        try:
-            if kind is None:
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
-            self._stream.close()
-            if kind is None:
-                self._unfinished.replace(self._target)
-        finally:
-            self._unfinished.unlink(missing_ok=True)
+    if target is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with unfinished.open("w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _with_progress(lines: Iterator[dict[str, Any]], *, total: int) -> Iterator[dict[str, Any]]:
