@@ -35,7 +35,7 @@ class FinetuneSettings:
     batch: int = 32
     per_epoch: int = 2048
     """Pictures an epoch, half of them with the first finding, whatever the data's shares are."""
-    learning_rate: float = 4e-4
+    learning_rate: float = 3e-4
     weight_decay: float = 0.02
     dropout: float = 0.2
     label_smoothing: float = 0.04
@@ -59,17 +59,16 @@ def finetune(
     *,
     settings: FinetuneSettings,
     seed: int,
-    folder: Path,
+    checkpoint: Path,
     log: Callable[..., None],
     report: Report = lambda *_: None,
 ) -> Network:
     """The averaged network of the epoch that did best on the select patients under stress.
 
-    A checkpoint is written after every epoch; where one lies in the folder, training goes on from it and ends
-    with the same weights. Raises `Paused` after an epoch when the time budget is spent.
+    The checkpoint is written after every epoch; where there is one, training goes on from it and ends with
+    the same weights. Raises `Paused` after an epoch when the time budget is spent.
     """
     run = _Run(network, select, settings=settings, seed=seed)
-    checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
     else:
