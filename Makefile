@@ -7,7 +7,7 @@ CODE := app worker models migrations tests bench install.py
 .PHONY: run test check fix bench python
 
 run: python
-	@$(PYTHON) install.py && exec .venv/bin/firstread up
+	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
 
 test: python
 	@$(PYTHON) install.py --extra test && exec .venv/bin/python -m pytest $(ARGS)

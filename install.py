@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class Line:
-    """One line of progress: rewritten in place on a terminal, a new line at most every ten seconds
+    """One line of progress: rewritten in place on a terminal, a new line at most every twenty seconds
     elsewhere.
     """
 
@@ -50,7 +50,7 @@ class Line:
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\033[K{words[:width]}", end="", flush=True)
-        elif text != self._said and now - self._last >= 10:
+        elif text != self._said and now - self._last >= 20:
             print(words, flush=True)
             self._last = now
             self._said = text
