@@ -4,7 +4,7 @@ and figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from models.dataset import Labelled
 from models.figures import Array
 from models.manifest import Calibration, Thresholds
 from models.network import Network
+from models.runtime import LARGEST_BATCH, Runtime
 from models.stress import MIXED, network_input, shifted
 
 Report = Callable[[str, int, int], None]
@@ -49,8 +50,29 @@ def network_logits(
     return np.concatenate(out)
 
 
+def runtime_logits(
+    runtime: Runtime,
+    biases: Sequence[float],
+    images: NDArray[np.uint8],
+    *,
+    on_images: Callable[[int], None] = lambda *_: None,
+) -> Array:
+    """The same as `network_logits` from what serves: the exported network in its runtime."""
+    out = []
+    for first in range(0, len(images), LARGEST_BATCH):
+        batch = network_input(images[first : first + LARGEST_BATCH])
+        out.append(runtime.maps(batch).sum(axis=(2, 3), dtype=np.float64) + np.asarray(biases))
+        on_images(len(batch))
+    return np.concatenate(out)
+
+
 def calibrated_parts(
-    network: Network, held_out: Labelled, *, seed: int, report: Report = lambda *_: None
+    runtime: Runtime,
+    biases: Sequence[float],
+    held_out: Labelled,
+    *,
+    seed: int,
+    report: Report = lambda *_: None,
 ) -> tuple[dict[str, Calibration], dict[str, Thresholds], dict[str, Any]]:
     """Calibration, thresholds and figures of every finding, from patients the network was neither trained nor
     chosen on.
@@ -65,16 +87,13 @@ def calibrated_parts(
         done += count
         report("Calibrating", done, total)
 
-    plain = network_logits(network, held_out.images, on_images=on_images)
+    plain = runtime_logits(runtime, biases, held_out.images, on_images=on_images)
+    copies = [
+        shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number)
+        for number, strength in enumerate(CALIBRATION_SHIFTS)
+    ]
     stressed = np.concatenate(
-        [
-            network_logits(
-                network,
-                shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number),
-                on_images=on_images,
-            )
-            for number, strength in enumerate(CALIBRATION_SHIFTS)
-        ]
+        [runtime_logits(runtime, biases, images, on_images=on_images) for images in copies]
     )
     stressed_labels = np.tile(held_out.labels, (len(CALIBRATION_SHIFTS), 1))
     calibration, cuts, figures = {}, {}, {}

@@ -29,6 +29,7 @@ from models.judge import calibrated_parts
 from models.manifest import FindingCode, Manifest, to_json
 from models.network import Network, imagenet_network
 from models.preprocess import PREPROCESSING_VERSION, Float
+from models.runtime import OpenVinoRuntime
 from models.stress import network_input
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
@@ -65,7 +66,7 @@ class TrainingOrder:
     """Manifests whose patients are never trained on, calibrated on or validated on."""
     seed: int = 7
     side: int = 160
-    """Rows and columns the network sees. The preprocessing smooths away what more would show: 224 is twice the
+    """Rows and columns the network sees. Smoothing removes what more would show: 224 is twice the
     work for the same figures, plain and under stress."""
     threads: int = 2
     name: str = "paediatric-pneumonia"
@@ -117,12 +118,14 @@ def train(
             log=log.write,
             report=report,
         )
+    biases = network.head.bias.detach().double().tolist()
+    members = network_members(network, side=order.side)
+    serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
-        network, data.take(part == CALIBRATE), seed=order.seed, report=report
+        serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
 
-    biases = network.head.bias.detach().double().tolist()
     research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
     findings = tuple(
         finding_code(name, research=name in research, bias=bias)
@@ -150,8 +153,7 @@ def train(
             "held_out": figures,
         },
     )
-    members = network_members(network, side=order.side) | {MANIFEST: to_json(manifest)}
-    sha256 = seal(order.out, members)
+    sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})
     log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)
     return manifest
 
