@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 Keep = Callable[[bytes], Path]
+
+
+@pytest.fixture(autouse=True)
+def quiet_pydicom() -> None:
+    """As in the service, where `app.dicom.part10` silences it: pytest forgets that filter before each test."""
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.
 DEFLATED = "1.2.840.10008.1.2.1.99"
 Ramp = NDArray[np.uint16]
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, *sorted(ENCAPSULATED)])
 def test_a_header_reads_the_same_in_every_transfer_syntax(syntax: str, keep: Keep, ramp: Ramp) -> None:

@@ -24,8 +24,6 @@ from app.errors import NotAnImage, Problem, TooLarge, Unreadable
 
 from .conftest import Keep
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-
 Ramp = NDArray[np.uint16]
 SEQUENCE = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
 ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
