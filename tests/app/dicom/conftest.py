@@ -17,7 +17,7 @@ Keep = Callable[[bytes], Path]
 
 @pytest.fixture(autouse=True)
 def quiet_pydicom() -> None:
-    """As in the service, where `app.dicom.part10` silences it: pytest forgets that filter before each test."""
+    """As in the service, where `app.dicom.part10` silences it: pytest forgets that filter."""
     warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 
