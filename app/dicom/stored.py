@@ -172,7 +172,7 @@ def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
         raise DecodeFailed(_DAMAGED.format(name="RLE")) from error
     if len(decoded) < expected:
         raise DecodeFailed("The RLE pixel data end early; the image was cut off on the way. Send it again.")
-    values = np.frombuffer(decoded, sample)[: layout.rows * layout.columns * layout.samples]
+    values = np.frombuffer(decoded, sample, count=layout.rows * layout.columns * layout.samples)
     if layout.samples == 1:
         return values.reshape(layout.rows, layout.columns)
     colour = np.moveaxis(values.reshape(3, layout.rows, layout.columns), 0, -1)
