@@ -1,0 +1,283 @@
+"""The radiograph in a real browser: the right grey values first, then every tool on them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from app.blobs import Blobs
+from app.dicom.write import wrap
+from app.domain.roles import Role
+from app.domain.states import Outcome
+from app.records.engine import transaction
+from tests.browser.conftest import SignIn
+from tests.builders import (
+    a_bundle,
+    a_dicom,
+    a_screened_study,
+    admit,
+    an_admitted_study,
+    claimed,
+    image_read,
+    record,
+)
+
+
+def open_study(page: Any, study_id: Any) -> Any:
+    """The study's page with its image at full depth."""
+    page.goto(f"/studies/{study_id}")
+    page.wait_for_selector("#viewer[data-state=full]")
+    settle(page)
+    return page
+
+
+def settle(page: Any) -> None:
+    """Whatever was asked of the viewer is painted."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def greys(page: Any) -> np.ndarray:
+    """What the canvas shows, as it lies on the screen."""
+    settle(page)
+    data = page.evaluate("() => document.querySelector('#viewer canvas').toDataURL('image/png')")
+    with Picture.open(io.BytesIO(base64.b64decode(data.split(",", 1)[1]))) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def state(page: Any, name: str) -> str:
+    settle(page)
+    return page.get_attribute("#viewer", f"data-{name}") or ""
+
+
+def middle(page: Any) -> tuple[float, float]:
+    box = page.locator("#viewer canvas").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page: Any, dx: int, dy: int, *, button: str = "left") -> None:
+    x, y = middle(page)
+    page.mouse.move(x, y)
+    page.mouse.down(button=button)
+    page.mouse.move(x + dx, y + dy, steps=4)
+    page.mouse.up(button=button)
+    settle(page)
+
+
+def a_ramp(**tags: Any) -> bytes:
+    """400 x 300 pixels of 12 bits: the stored value is ten times the column."""
+    pixels = np.tile(np.arange(400, dtype=np.uint16) * 10, (300, 1))
+    photometric = tags.pop("photometric", "MONOCHROME2")
+    return wrap(pixels, bits_stored=12, photometric=photometric, tags=tags)
+
+
+def test_one_to_one_every_pixel_has_the_grey_that_dicom_defines(signed_in: SignIn, blobs: Blobs) -> None:
+    with transaction() as session:
+        admission = admit(session, blobs, a_ramp(WindowCenter=2000, WindowWidth=1000))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    page.keyboard.press("a")
+    settle(page)
+    assert state(page, "scale") == "1"
+    shown = greys(page)
+    height, width, _ = shown.shape
+    row = shown[height // 2, width // 2 - 200 : width // 2 + 200]
+    assert (row[:, 0] == row[:, 1]).all()
+    assert (row[:, 1] == row[:, 2]).all()
+    values = np.arange(400) * 10
+    # PS3.3 C.11.2.1.2.1 with c = 2000, w = 1000
+    expected = np.clip(((values - 1999.5) / 999 + 0.5), 0, 1) * 255
+    # A viewport of odd width puts half a pixel's shift into the picture: find it, then demand exactness.
+    differences = [np.abs(np.roll(row[:, 0], shift)[5:-5] - expected[5:-5]).max() for shift in (-1, 0, 1)]
+    assert min(differences) <= 1.5
+
+
+def test_monochrome1_is_shown_with_its_lowest_value_white(signed_in: SignIn, blobs: Blobs) -> None:
+    with transaction() as session:
+        ramp = a_ramp(WindowCenter=2000, WindowWidth=4000, photometric="MONOCHROME1")
+        admission = admit(session, blobs, ramp)
+    shown = greys(open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id))
+    row = shown[shown.shape[0] // 2, :, 0]
+    inside = row[row.shape[0] // 4 : -row.shape[0] // 4]
+    assert inside[0] > 150
+    assert inside[-1] < 105
+    assert (np.diff(inside) <= 0).all()
+
+
+def test_the_preview_becomes_the_full_image_without_a_jump(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = an_admitted_study(blobs, rows=1600, columns=1350)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    held: list[Any] = []
+    page.route("**/pixels", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
+    page.goto(f"/studies/{admission.study_id}")
+    page.wait_for_selector("#viewer[data-state=preview]")
+    settle(page)
+    before = greys(page)
+    for _ in range(200):
+        if held:
+            break
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    page.wait_for_selector("#viewer[data-state=full]")
+    settle(page)
+    after = greys(page)
+    assert before.shape == after.shape
+    lit = before.max(axis=2) > 20
+    assert lit.mean() > 0.3
+    # The same picture in the same place; what differs is the preview's compression and its smaller size.
+    assert np.abs(before - after).mean() < 4
+    shifted = np.abs(before[:, :-8] - after[:, 8:]).mean()
+    assert shifted > 2 * np.abs(before - after).mean()
+
+
+def test_dragging_changes_window_and_level_and_reset_returns(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    first, window = greys(page), state(page, "window")
+    center, width = (float(part) for part in window.split(","))
+    drag(page, 0, 80)
+    darker = greys(page)
+    assert float(state(page, "window").split(",")[0]) > center
+    assert darker.mean() < first.mean() - 5
+    drag(page, 120, 0)
+    assert float(state(page, "window").split(",")[1]) > width
+    assert page.locator("select[data-presets]").input_value() == "-1"
+    page.keyboard.press("r")
+    assert state(page, "window") == window
+    assert (greys(page) == first).all()
+
+
+def test_presets_are_the_headers_own_windows_and_percentiles(signed_in: SignIn, blobs: Blobs) -> None:
+    windows = {
+        "WindowCenter": [2000, 1000],
+        "WindowWidth": [4000, 500],
+        "WindowCenterWidthExplanation": ["STANDARD", "LUNG"],
+    }
+    with transaction() as session:
+        admission = admit(session, blobs, a_ramp(**windows))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    offered = page.locator("select[data-presets] option").all_inner_texts()
+    assert offered[:2] == ["STANDARD", "LUNG"]
+    assert {"1 to 99 %", "Lungs", "Dense", "Full range"} <= set(offered)
+    page.select_option("select[data-presets]", label="LUNG")
+    assert state(page, "window") == "1000,500"
+    page.select_option("select[data-presets]", label="Full range")
+    assert state(page, "window") == "1995,3990"
+
+
+def test_wheel_zooms_about_the_pointer_and_pan_moves(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    fitted = float(state(page, "scale"))
+    x, y = middle(page)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function(f"() => Number(document.getElementById('viewer').dataset.scale) > {fitted}")
+    zoomed = greys(page)
+    drag(page, 60, 40, button="middle")
+    panned = greys(page)
+    moved = np.abs(zoomed[100:-140, 100:-160] - panned[140:-100, 160:-100]).mean()
+    stayed = np.abs(zoomed[100:-140, 100:-160] - panned[100:-140, 100:-160]).mean()
+    assert moved < stayed / 2
+    page.keyboard.press("p")
+    assert page.get_attribute("#viewer canvas", "data-tool") == "pan"
+    drag(page, -60, -40)
+    assert np.abs(greys(page) - zoomed).mean() < 1
+    page.locator("#viewer canvas").dblclick()
+    assert float(state(page, "scale")) == fitted
+
+
+def test_invert_turn_and_mirror(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    first = greys(page)
+    page.keyboard.press("i")
+    assert state(page, "invert") == "true"
+    inverted = greys(page)
+    inside = np.s_[200:400, first.shape[1] // 2 - 100 : first.shape[1] // 2 + 100]
+    assert np.abs(255 - first[inside] - inverted[inside]).max() <= 1
+    page.keyboard.press("i")
+    page.keyboard.press("m")
+    mirrored = greys(page)
+    assert np.abs(first[:, ::-1] - mirrored).mean() < 1.5
+    page.keyboard.press("m")
+    page.keyboard.press("t")
+    turned = greys(page)
+    assert np.abs(turned - first).mean() > 5
+    for _ in range(3):
+        page.keyboard.press("t")
+    assert np.abs(greys(page) - first).mean() < 0.5
+
+
+def test_the_heat_map_is_off_until_asked_for_and_says_what_it_means(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    without = greys(page)
+    assert state(page, "heat") == "false"
+    assert not page.locator("[data-heat-legend]").is_visible()
+    page.keyboard.press("h")
+    assert state(page, "heat") == "true"
+    assert "does not outline disease" in page.locator("[data-heat-legend]").inner_text()
+    coloured = greys(page)
+    # The builder's map grows towards the lower right corner.
+    height, width, _ = coloured.shape
+    tinted = np.abs(coloured[..., 0] - coloured[..., 2])
+    assert tinted[: height // 3, : width // 2].mean() < 3
+    assert tinted[-height // 4 :, width // 2 : width // 2 + 150].mean() > 15
+    page.fill("input[data-heat-opacity]", "10")
+    assert np.abs(greys(page)[..., 0] - greys(page)[..., 2]).mean() < tinted.mean() / 2
+    page.keyboard.press("h")
+    assert (greys(page) == without).all()
+
+
+def test_images_of_a_study_are_chosen_and_marked(signed_in: SignIn, blobs: Blobs) -> None:
+    uid = "1.2.826.0.1.3680043.8.498.77"
+    with transaction() as session:
+        a_bundle(session)
+        frontal = admit(session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1"))
+        lateral = admit(
+            session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1", tags={"ViewPosition": "LL"})
+        )
+    with transaction() as session:
+        [study] = claimed(session)
+        withheld = image_read(lateral.image_id, outcome=Outcome.WITHHELD, reason="This is a lateral view.")
+        record(session, study, image_read(frontal.image_id), withheld)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), frontal.study_id)
+    first = greys(page)
+    assert page.locator(".strip button").count() == 2
+    page.keyboard.press(".")
+    page.wait_for_function("() => document.querySelector('[data-not-read]').textContent.includes('lateral')")
+    page.wait_for_selector("#viewer[data-state=full]")
+    settle(page)
+    assert np.abs(greys(page) - first).mean() > 0.5
+    assert page.locator('[data-overlay="bottomLeft"]').inner_text().startswith("LL")
+    assert page.locator('button[data-do="heat"]').is_disabled()
+    assert page.locator('.strip button[aria-current="true"]').inner_text().startswith("2: LL")
+
+
+def test_an_image_that_cannot_be_decoded_says_why(signed_in: SignIn, blobs: Blobs) -> None:
+    with transaction() as session:
+        broken = a_dicom()[:-20_000]
+        try:
+            admission = admit(session, blobs, broken)
+        except Exception:  # noqa: BLE001
+            pytest.skip("the door refuses a truncated file already")
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.goto(f"/studies/{admission.study_id}")
+    page.wait_for_selector("#viewer[data-state=failed]")
+    assert len(page.locator("[data-loading]").inner_text()) > 20
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080), (3840, 2160), (820, 1180)])
+def test_the_study_page_fits_every_screen(signed_in: SignIn, blobs: Blobs, width: int, height: int) -> None:
+    admission = a_screened_study(blobs, rows=1600, columns=1350)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST, width=width, height=height), admission.study_id)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    box = page.locator("#viewer canvas").bounding_box()
+    assert box["width"] > width * 0.6
+    assert box["height"] > height * 0.5
+    page.goto("/")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
