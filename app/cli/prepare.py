@@ -40,17 +40,18 @@ def schema_state() -> tuple[str | None, str]:
 def prepare(*, as_json: bool) -> None:
     """The schema is there, and so is at least one user; prints what was made the first time.
 
-    With `as_json` one object: `one_time_password` (null when there is none to tell), `first` (whether the
-    service had been empty), `samples` (how many studies were loaded).
+    With `as_json` one object: `one_time_password` (null when there is none to tell) and `samples` (how many
+    studies were loaded).
     """
     migrate()
     configured = settings()
     with transaction() as session:
         first = not people.users(session)
-    one_time = _create_first_administrator(configured) if first else None
+    # the administrator last: whatever fails before, the next start is a first one again and tells the password
     samples = _load_samples(configured) if first and configured.samples else 0
+    one_time = _create_first_administrator(configured) if first else None
     if as_json:
-        print(json.dumps({"first": first, "one_time_password": one_time, "samples": samples}))
+        print(json.dumps({"one_time_password": one_time, "samples": samples}), flush=True)
         return
     print("The database is ready.")
     if one_time is not None:

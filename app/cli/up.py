@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
+import select
 import socket
 import sys
 import time
@@ -30,7 +30,6 @@ _TRIM_SECONDS = 60.0
 class Prepared:
     """What `firstread prepare` made."""
 
-    first: bool
     one_time_password: str | None
     samples: int
 
@@ -56,10 +55,8 @@ def up(*, until_parent_ends: bool) -> None:
         _step(started, "database and broker run")
         prepared = _prepare(home, signals)
         _step(started, f"database ready{_samples_in_words(prepared)}")
-        if prepared.one_time_password is not None:
-            say(
-                f"First sign-in: user admin, one-time password {prepared.one_time_password} (shown only now)."
-            )
+        if signals.requested():
+            raise StartCancelled
         _start_programs(home, supervisor, signals, listener)
         _step(started, "web server, screening worker and duty worker run")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
@@ -138,17 +135,20 @@ def _prepare(home: Home, signals: Signals) -> Prepared:
     finally:
         os.close(writer)
     with os.fdopen(reader) as said:
-        try:
-            while child.wait(0.02) is None:
-                if signals.requested():
-                    raise StartCancelled
-        finally:
-            code = child.stop(())
-        if code != 0:
-            last = Program("", (), log=log).last_words()
-            told = code == 1 and last.endswith(".")
-            raise CannotStart(last if told else f"The database was not prepared ({last}); {log} says more.")
-        return Prepared(**json.loads(said.read()))
+        while child.wait(0.02) is None and not signals.requested():
+            pass
+        code = child.stop(())
+        made = said.read()
+    if not made.endswith("\n"):
+        if signals.requested():
+            raise StartCancelled
+        last = Program("", (), log=log).last_words()
+        told = code == 1 and last.endswith(".")
+        raise CannotStart(last if told else f"The database was not prepared ({last}); {log} says more.")
+    prepared = Prepared(**json.loads(made))
+    if prepared.one_time_password is not None:  # even where the end was asked for meanwhile: it is told once
+        say(f"First sign-in: user admin, one-time password {prepared.one_time_password} (shown only now).")
+    return prepared
 
 
 def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket) -> None:
@@ -161,29 +161,28 @@ def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listen
     )
     supervisor.start(web)
     supervisor.start(Program("screening worker", _command("worker"), log=home.log("worker")))
-    deadline = time.monotonic() + _WEB_SECONDS
-    while not _answers(address_of(listener)):
-        if (how := web.ended()) is not None or time.monotonic() > deadline:
-            why = how or f"no answer in {_WEB_SECONDS:.0f} s"
-            raise CannotStart(f"The web server did not start ({why}); {home.log('web')} says more.")
-        if signals.requested():
-            raise StartCancelled
-        signals.wait(0.05)
+    _await_answer(web, home, signals, listener)
     # last, so that on two cores it takes no time from the two that users wait for
     supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
 
 
-def _answers(url: str) -> bool:
-    """Whether the web server says that it lives."""
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=0.5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
+def _await_answer(web: Program, home: Home, signals: Signals, listener: socket.socket) -> None:
+    """The web server has answered one request, which waited in the listening socket until it could."""
+    deadline = time.monotonic() + _WEB_SECONDS
+    place = urlsplit(address_of(listener))
+    with socket.create_connection((place.hostname, place.port), timeout=_WEB_SECONDS) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        while not select.select([connection], [], [], 0.05)[0]:
+            if (how := web.ended()) is not None or time.monotonic() > deadline:
+                why = how or f"no answer in {_WEB_SECONDS:.0f} s"
+                raise CannotStart(f"The web server did not start ({why}); {home.log('web')} says more.")
+            if signals.requested():
+                raise StartCancelled
+        said = connection.recv(64).decode(errors="replace")
+    if " 200 " not in said:
+        raise CannotStart(
+            f"The web server does not work ({said.splitlines()[:1]}); {home.log('web')} says more."
+        )
 
 
 def _step(started: float, done: str) -> None:

@@ -9,9 +9,9 @@ the same data.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def _note_points_to(asked: Path, folder: Path) -> bool:
 
 
 def _make_outside(asked: Path, account: Account) -> Path:
-    name = hashlib.sha256(f"{asked}\0{asked.stat().st_ino}".encode()).hexdigest()[:12]
+    name = secrets.token_hex(6)  # never the folder of a home that was deleted
     for parent in OUTSIDE:
         folder = parent / name
         try:
