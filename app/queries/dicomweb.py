@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.dicom.qido import Match, Query
@@ -202,15 +203,11 @@ def _studies(session: Session, ids: Sequence[UUID]) -> tuple[StoredStudy, ...]:
         session.execute(
             select(Image.study_id, Image.attributes)
             .where(Image.study_id.in_(ids), *_CURRENT)
-            .distinct(Image.study_id)
+            .ext(distinct_on(Image.study_id))
             .order_by(Image.study_id, Image.arrived_at, Image.id),
-        )
-        .tuples()
-        .all(),
+        ).all(),
     )
-    uids = dict(
-        session.execute(select(Study.id, Study.study_instance_uid).where(Study.id.in_(ids))).tuples().all()
-    )
+    uids = dict(session.execute(select(Study.id, Study.study_instance_uid).where(Study.id.in_(ids))).all())
     return tuple(
         StoredStudy(
             study_id=study_id,
@@ -228,7 +225,7 @@ def _first_attributes(session: Session, ids: Sequence[UUID]) -> dict[tuple[UUID,
     rows = session.execute(
         select(Image.study_id, Image.series_instance_uid, Image.attributes)
         .where(Image.study_id.in_(ids), *_CURRENT)
-        .distinct(Image.study_id, Image.series_instance_uid)
+        .ext(distinct_on(Image.study_id, Image.series_instance_uid))
         .order_by(Image.study_id, Image.series_instance_uid, Image.arrived_at, Image.id),
     )
     return {(study_id, series): attributes for study_id, series, attributes in rows}

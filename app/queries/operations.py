@@ -24,13 +24,11 @@ class Backlog:
 
 def backlog(session: Session) -> Backlog:
     """What there is now."""
-    counted = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).tuples().all())
+    counted = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).all())
     due, oldest = session.execute(
         select(func.count(), func.min(Study.arrived_at)).where(Study.screening_due),
     ).one()
-    messages = dict(
-        session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
-    )
+    messages = dict(session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all())
     return Backlog(
         states={state.value: counted.get(state.value, 0) for state in State},
         screening_due=due,

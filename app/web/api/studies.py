@@ -200,7 +200,7 @@ def find_studies(
     responses=problems_of(401, 403, 404, 409),
 )
 def retry(
-    study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW, Permission.ADMIT)]
+    study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW, Permission.READ_OPERATIONS)]
 ) -> Response:
     """The study is screened again from the start."""
     with transaction() as session:

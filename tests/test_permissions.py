@@ -1,0 +1,255 @@
+"""Every route by every role and by none. The routes come from the router; a new one fails until it is here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from app.commands import people
+from app.domain.roles import (
+    SYSTEM,
+    Permission,
+    Role,
+    Scope,
+    permissions_of,
+    permissions_of_scopes,
+)
+from app.records import Session
+from app.records.engine import transaction
+from app.web.auth import GuardedRoute, RouteWithoutRule, anyone
+from app.web.main import application, create_app
+from tests.builders import PASSWORD, a_key, a_user
+
+ANYONE, SIGNED_IN = "anyone", "signed in"
+UUID = "00000000-0000-4000-8000-000000000000"
+
+WHO_MAY: dict[str, str] = {
+    "GET /": SIGNED_IN,
+    "GET /account": SIGNED_IN,
+    "GET /api/v1/deliveries": "destination.manage operations.read",
+    "POST /api/v1/deliveries/{delivery_id}/resend": "destination.manage",
+    "GET /api/v1/destinations": "destination.manage operations.read",
+    "POST /api/v1/destinations": "destination.manage",
+    "DELETE /api/v1/destinations/{destination_id}": "destination.manage",
+    "GET /api/v1/events": "study.read",
+    "GET /api/v1/images/{image_id}/pixels": "study.read",
+    "GET /api/v1/images/{image_id}/pixels/info": "study.read",
+    "GET /api/v1/images/{image_id}/preview": "study.read",
+    "GET /api/v1/models": "model.read",
+    "GET /api/v1/studies": "study.read",
+    "POST /api/v1/studies": "study.admit",
+    "GET /api/v1/studies/{study_id}": "study.read",
+    "POST /api/v1/studies/{study_id}/claim": "study.review",
+    "POST /api/v1/studies/{study_id}/release": "study.review",
+    "POST /api/v1/studies/{study_id}/retry": "study.review operations.read",
+    "POST /api/v1/studies/{study_id}/reviews": "study.review",
+    "GET /api/v1/worklist": "study.read",
+    "GET /audit": "audit.read",
+    "GET /conflicts": "conflict.resolve",
+    "POST /conflicts/{conflict_id}": "conflict.resolve",
+    "GET /destinations": "destination.manage",
+    "POST /destinations": "destination.manage",
+    "POST /destinations/deliveries/{delivery_id}/resend": "destination.manage",
+    "POST /destinations/{destination_id}/disable": "destination.manage",
+    "GET /dicomweb/instances": "study.read",
+    "GET /dicomweb/series": "study.read",
+    "GET /dicomweb/studies": "study.read",
+    "POST /dicomweb/studies": "study.admit",
+    "GET /dicomweb/studies/{study}": "study.read",
+    "GET /dicomweb/studies/{study}/instances": "study.read",
+    "GET /dicomweb/studies/{study}/metadata": "study.read",
+    "GET /dicomweb/studies/{study}/series": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/7FE00010": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/instances/{instance}/thumbnail": "study.read",
+    "GET /dicomweb/studies/{study}/series/{series}/metadata": "study.read",
+    "POST /dicomweb/studies/{study_instance_uid}": "study.admit",
+    "GET /docs": ANYONE,
+    "GET /healthz": ANYONE,
+    "GET /metrics": "operations.read",
+    "GET /models": "model.read",
+    "GET /openapi.json": ANYONE,
+    "GET /password": SIGNED_IN,
+    "POST /password": SIGNED_IN,
+    "GET /people": "people.manage",
+    "POST /people/keys": "people.manage",
+    "POST /people/keys/{key_id}/revoke": "people.manage",
+    "POST /people/users": "people.manage",
+    "POST /people/users/{user_id}/disable": "people.manage",
+    "POST /people/users/{user_id}/password": "people.manage",
+    "POST /people/users/{user_id}/roles": "people.manage",
+    "GET /problems/{slug}": ANYONE,
+    "GET /readyz": ANYONE,
+    "GET /sign-in": ANYONE,
+    "POST /sign-in": ANYONE,
+    "POST /sign-out": SIGNED_IN,
+    "GET /status": "operations.read",
+    "GET /studies/{study_id}": "study.read",
+    "POST /studies/{study_id}/claim": "study.review",
+    "GET /studies/{study_id}/now": "study.read",
+    "POST /studies/{study_id}/release": "study.review",
+    "POST /studies/{study_id}/retry": "study.review operations.read",
+    "POST /studies/{study_id}/review": "study.review",
+    "GET /upload": "study.admit",
+    "GET /worklist/page": "study.read",
+    "GET /worklist/rows": "study.read",
+}
+WITH_ONE_TIME_PASSWORD = {"GET /password", "POST /password", "POST /sign-out"}
+
+
+def routes() -> Iterator[str]:
+    for context in iter_route_contexts(application.routes):
+        for method in sorted(context.methods or ()):
+            yield f"{method} {context.path}"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Somebody who asks every route."""
+
+    client: TestClient
+    headers: dict[str, str]
+    permissions: frozenset[Permission]
+
+    def ask(self, route: str) -> Any:
+        method, _, template = route.partition(" ")
+        path = re.sub(r"\{(study|series|instance|study_instance_uid)\}", "1.2.3", template)
+        path = re.sub(r"\{frames\}", "1", path)
+        path = re.sub(r"\{\w+\}", UUID, path)
+        headers = self.headers | {"Accept": "application/json"}
+        return self.client.request(method, path, headers=headers, follow_redirects=False)
+
+    def may(self, route: str) -> bool:
+        needed = WHO_MAY[route]
+        if needed in (ANYONE, SIGNED_IN):
+            return True
+        return any(Permission(name) in self.permissions for name in needed.split())
+
+
+@pytest.fixture
+def client(database: str, broker: str) -> Iterator[TestClient]:
+    app = create_app()
+    with TestClient(app) as client:
+        assert client.portal is not None
+        client.portal.call(app.state.hub.stop)  # event streams end at once
+        yield client
+
+
+def signed_in(client: TestClient, name: str) -> dict[str, str]:
+    answer = client.post("/sign-in", data={"username": name, "password": PASSWORD}, follow_redirects=False)
+    assert answer.status_code == 303
+    with transaction() as session:
+        token = session.scalar(select(Session.csrf_token).order_by(Session.created_at.desc()))
+    assert token is not None
+    return {"X-CSRF-Token": token}
+
+
+def as_role(client: TestClient, role: Role) -> Asker:
+    with transaction() as session:
+        a_user(session, "somebody", role)
+    return Asker(client, signed_in(client, "somebody"), permissions_of([role]))
+
+
+def as_scope(client: TestClient, scope: Scope) -> Asker:
+    with transaction() as session:
+        key = a_key(session, "machine", scope)
+    return Asker(client, {"Authorization": f"Bearer {key}"}, permissions_of_scopes([scope]))
+
+
+def test_every_route_has_a_line_here_and_every_line_a_route() -> None:
+    assert sorted(routes()) == sorted(WHO_MAY), "say in WHO_MAY who may use the new route"
+
+
+_ASKERS: dict[str, Callable[[TestClient], Asker]] = {
+    **{f"role {role.value}": lambda client, role=role: as_role(client, role) for role in Role},
+    **{f"scope {scope.value}": lambda client, scope=scope: as_scope(client, scope) for scope in Scope},
+}
+
+
+@pytest.mark.parametrize("asker", _ASKERS.values(), ids=_ASKERS.keys())
+def test_a_caller_passes_where_the_table_says_and_nowhere_else(
+    client: TestClient, asker: Callable[[TestClient], Asker]
+) -> None:
+    caller = asker(client)
+    wrong = []
+    # The sign-out ends the session, so it comes last.
+    for route in sorted(WHO_MAY, key=lambda route: route == "POST /sign-out"):
+        answer = caller.ask(route)
+        passed = answer.status_code not in (401, 403)
+        broken = answer.status_code >= 500 and route != "GET /readyz"
+        if route != "POST /sign-in" and (broken or passed != caller.may(route)):
+            wrong.append(
+                f"{route}: {answer.status_code}, expected to {'pass' if caller.may(route) else 'fail'}"
+            )
+        if answer.status_code == 403 and answer.json()["type"] != "/problems/forbidden":
+            wrong.append(f"{route}: {answer.json()['type']}")
+    assert wrong == []
+
+
+def test_without_key_or_session_only_the_open_routes_answer(client: TestClient) -> None:
+    nobody = Asker(client, {}, frozenset())
+    wrong = []
+    for route, needed in WHO_MAY.items():
+        status = nobody.ask(route).status_code
+        if (status != 401) != (needed == ANYONE) and route != "POST /sign-in":
+            wrong.append(f"{route}: {status}")
+    assert wrong == []
+
+
+def test_a_one_time_password_opens_nothing_but_its_change(client: TestClient) -> None:
+    with transaction() as session:
+        one_time = people.add_user(session, username="newcomer", display_name="", roles=list(Role), by=SYSTEM)
+    client.post("/sign-in", data={"username": "newcomer", "password": one_time}, follow_redirects=False)
+    with transaction() as session:
+        token = session.scalar(select(Session.csrf_token))
+    newcomer = Asker(client, {"X-CSRF-Token": str(token)}, permissions_of(list(Role)))
+    wrong = []
+    for route in sorted(WHO_MAY, key=lambda route: route == "POST /sign-out"):
+        answer = newcomer.ask(route)
+        refused = answer.status_code == 403 and answer.json()["type"] == "/problems/password-change-required"
+        if refused == (WHO_MAY[route] == ANYONE or route in WITH_ONE_TIME_PASSWORD):
+            wrong.append(f"{route}: {answer.status_code}")
+    assert wrong == []
+
+
+def test_every_unsafe_route_of_a_session_needs_its_token_and_our_own_pages(client: TestClient) -> None:
+    with transaction() as session:
+        a_user(session, "everybody", *Role)
+    token = signed_in(client, "everybody")
+    unsafe = [route for route in WHO_MAY if not route.startswith("GET") and WHO_MAY[route] != ANYONE]
+    forged: list[dict[str, str]] = [
+        {},
+        {"X-CSRF-Token": "guess"},
+        token | {"Origin": "https://elsewhere.example"},
+        token | {"Sec-Fetch-Site": "cross-site"},
+        token | {"Sec-Fetch-Site": "same-site"},
+        token | {"Origin": "null"},
+    ]
+    wrong = []
+    for route in unsafe:
+        for headers in forged:
+            answer = Asker(client, headers, frozenset()).ask(route)
+            if answer.status_code != 403 or answer.json()["type"] != "/problems/cross-site-request":
+                wrong.append(f"{route} {headers}: {answer.status_code}")
+    assert wrong == []
+
+
+def test_a_route_without_a_rule_cannot_be_built() -> None:
+    router = APIRouter(route_class=GuardedRoute)
+    with pytest.raises(RouteWithoutRule):
+        router.get("/open")(lambda: None)
+    with pytest.raises(RouteWithoutRule):
+        router.get("/twice", dependencies=[anyone(), anyone()])(lambda: None)
