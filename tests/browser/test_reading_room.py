@@ -399,7 +399,8 @@ def test_every_field_and_button_has_a_name(signed_in: SignIn, blobs: Blobs) -> N
         page.goto(address)
         unnamed = page.evaluate(
             "() => [...document.querySelectorAll('button, a, input:not([type=hidden]), select, textarea')]"
-            ".filter((e) => e.checkVisibility() && !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
+            ".filter((e) => e.checkVisibility())"
+            ".filter((e) => !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
             ".map((e) => e.outerHTML)"
         )
         assert unnamed == [], address
