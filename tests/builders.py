@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import intake, people, registry, screening
+from app.commands import intake, keys, people, registry, screening
 from app.commands.intake import Admission, GivenMetadata
 from app.commands.screening import StudyToScreen
 from app.dicom.write import write_phantom
@@ -54,7 +54,7 @@ def a_user(session: Session, name: str, *roles: Role, password: str = PASSWORD) 
 
 def a_key(session: Session, name: str, *scopes: Scope) -> str:
     """An API key as a client sends it."""
-    return people.add_key(session, name=name, scopes=list(scopes), by=SYSTEM)
+    return keys.add_key(session, name=name, scopes=list(scopes), by=SYSTEM)
 
 
 def admit(

@@ -19,14 +19,14 @@ def add(
     """Make a key; prints it, and nothing else, on standard output. It cannot be shown again."""
     from app.cli.choices import choices
     from app.cli.running import at_the_terminal, running_settings
-    from app.commands import people
+    from app.commands import keys as commands
     from app.domain.roles import Scope
     from app.records.engine import transaction
 
     scopes = [Scope(part) for part in choices(scope, "scope", [each.value for each in Scope])]
     running_settings()
     with transaction() as session:
-        secret = people.add_key(
+        secret = commands.add_key(
             session,
             name=name,
             scopes=scopes,
@@ -61,7 +61,7 @@ def list_() -> None:
 def revoke(name: str) -> None:
     """Make a key open nothing any more."""
     from app.cli.running import at_the_terminal, running_settings
-    from app.commands import people as commands
+    from app.commands import keys as commands
     from app.errors import NotFound
     from app.queries import people
     from app.records.engine import transaction

@@ -8,7 +8,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit, passwords
@@ -17,10 +17,8 @@ from app.domain.roles import (
     Actor,
     Caller,
     Role,
-    Scope,
     SignedIn,
     permissions_of,
-    permissions_of_scopes,
 )
 from app.errors import Conflict, NotFound, NotSignedIn, Unprocessable
 from app.records import ApiKey, User
@@ -28,7 +26,6 @@ from app.records import Session as SessionRecord
 from app.records.base import now
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
-_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 FIRST_ADMINISTRATOR_ROLES = [Role.ADMINISTRATOR, Role.RADIOLOGIST, Role.AUDITOR]
 """The first person may do everything, so that one can try the service alone; a site splits the roles."""
 
@@ -85,6 +82,10 @@ def _add(
         raise Unprocessable(f"Name at least one role of {', '.join(role.value for role in Role)}.")
     if session.scalar(select(User.id).where(User.username == username)) is not None:
         raise Conflict(f"There is a user {username} already.")
+    if session.scalar(select(ApiKey.id).where(func.lower(ApiKey.name) == username)) is not None:
+        raise Conflict(
+            f"A key is called {username}; a person needs another name, since claims show names."
+        )
     user = User(
         username=username,
         display_name=display_name.strip() or username,
@@ -153,7 +154,7 @@ def sign_in(
     token = secrets.token_urlsafe(32)
     record = SessionRecord(
         user_id=user.id,
-        token_sha256=_digest(token),
+        token_sha256=digest(token),
         csrf_token=secrets.token_urlsafe(24),
         expires_at=now() + lifetime,
         address=address,
@@ -197,7 +198,7 @@ def caller_of_session(
     row = session.execute(
         select(SessionRecord, User)
         .join(User, User.id == SessionRecord.user_id)
-        .where(SessionRecord.token_sha256 == _digest(token)),
+        .where(SessionRecord.token_sha256 == digest(token)),
     ).one_or_none()
     if row is None:
         return None
@@ -229,59 +230,6 @@ def caller_of_session(
     )
 
 
-def add_key(
-    session: Session, *, name: str, scopes: list[Scope], by: Actor, lifetime: timedelta | None = None
-) -> str:
-    """Makes an API key and returns it; it cannot be shown again."""
-    if not _KEY_NAME.fullmatch(name):
-        raise Unprocessable("A key's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'.")
-    if not scopes:
-        raise Unprocessable(f"Name at least one scope of {', '.join(scope.value for scope in Scope)}.")
-    if session.scalar(select(ApiKey.id).where(ApiKey.name == name)) is not None:
-        raise Conflict(f"There is a key {name} already; revoked keys keep their name too.")
-    secret = "fr_" + secrets.token_urlsafe(32)
-    key = ApiKey(
-        name=name,
-        key_sha256=_digest(secret),
-        prefix=secret[:7],
-        scopes=[scope.value for scope in scopes],
-        created_by_name=by.name,
-        expires_at=now() + lifetime if lifetime else None,
-    )
-    session.add(key)
-    session.flush()
-    audit.record(session, action="key.added", by=by, subject_id=key.id, name=name, scopes=key.scopes)
-    return secret
-
-
-def revoke_key(session: Session, *, key_id: UUID, by: Actor) -> None:
-    """The key opens nothing any more."""
-    key = session.get(ApiKey, key_id)
-    if key is None:
-        raise NotFound("There is no such key.")
-    if key.revoked_at is None:
-        key.revoked_at, key.revoked_by_name = now(), by.name
-        audit.record(session, action="key.revoked", by=by, subject_id=key.id, name=key.name)
-
-
-def caller_of_key(session: Session, *, secret: str, address: str | None) -> Caller | None:
-    """Who the bearer key belongs to; None for a revoked, expired or unknown key."""
-    key = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == _digest(secret)))
-    moment = now()
-    if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= moment):
-        return None
-    if key.last_used_at is None or moment - key.last_used_at > timedelta(minutes=1):
-        key.last_used_at = moment
-    permissions = permissions_of_scopes([Scope(scope) for scope in key.scopes])
-    return Caller(
-        actor=Actor(kind="key", id=key.id, name=key.name, permissions=permissions, address=address),
-        csrf_token=None,
-        must_change_password=False,
-        roles=(),
-        display_name=key.name,
-    )
-
-
 def _user(session: Session, user_id: UUID) -> User:
     user = session.get(User, user_id, with_for_update=True)
     if user is None:
@@ -297,5 +245,6 @@ def _keep_an_administrator(session: Session, *, except_id: UUID) -> None:
         raise Conflict("This is the last administrator; make another one first.")
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """What is stored of a long random secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -19,7 +19,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from app.commands import people
+from app.commands import keys, people
 from app.domain.roles import Caller, Permission
 from app.errors import Forbidden, NotSignedIn
 from app.records.engine import transaction
@@ -138,7 +138,7 @@ def identify(request: Request, *, counts_as_activity: bool = True) -> Caller | N
     if authorization is not None:
         secret = _secret_in(authorization)
         with transaction() as session:
-            caller = people.caller_of_key(session, secret=secret, address=address) if secret else None
+            caller = keys.caller_of_key(session, secret=secret, address=address) if secret else None
         if caller is None:
             raise NotSignedIn("The API key is not known, has expired or was revoked.")
         return caller

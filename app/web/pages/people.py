@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.commands import people
+from app.commands import keys, people
 from app.domain.roles import Caller, Permission, Role, Scope
 from app.errors import Conflict, Problem, Unprocessable
 from app.queries import people as queries
@@ -95,7 +95,7 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
         if days is not None and not 1 <= days <= _LONGEST_DAYS:
             raise Unprocessable(f"A key lives 1 to {_LONGEST_DAYS} days; leave the field empty for no end.")
         with transaction() as session:
-            key = people.add_key(
+            key = keys.add_key(
                 session,
                 name=form.text("name"),
                 scopes=_scopes(form),
@@ -111,7 +111,7 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
 def revoke_key(key_id: UUID, caller: _Manager) -> Response:
     """The key opens nothing any more."""
     with transaction() as session:
-        people.revoke_key(session, key_id=key_id, by=caller.actor)
+        keys.revoke_key(session, key_id=key_id, by=caller.actor)
     return see("/people")
 
 

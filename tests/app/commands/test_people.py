@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.commands import people
+from app.commands import keys, people
 from app.domain.roles import SYSTEM, Actor, Caller, Permission, Role, Scope
 from app.errors import Conflict, NotSignedIn, Unprocessable
 from app.records import ApiKey, User
@@ -113,7 +113,7 @@ def test_a_poor_new_password_is_refused(session: Session, new: str) -> None:
 
 def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(session: Session) -> None:
     secret = a_key(session, "pacs", Scope.INTAKE)
-    caller = people.caller_of_key(session, secret=secret, address="10.0.0.1")
+    caller = keys.caller_of_key(session, secret=secret, address="10.0.0.1")
     assert caller is not None
     assert caller.actor == Actor(
         kind="key",
@@ -123,16 +123,14 @@ def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(session: Session) -
         address="10.0.0.1",
     )
     key = session.scalars(select(ApiKey)).one()
-    people.revoke_key(session, key_id=key.id, by=SYSTEM)
-    assert people.caller_of_key(session, secret=secret, address=None) is None
+    keys.revoke_key(session, key_id=key.id, by=SYSTEM)
+    assert keys.caller_of_key(session, secret=secret, address=None) is None
 
 
 def test_an_expired_or_unknown_key_opens_nothing(session: Session) -> None:
-    secret = people.add_key(
-        session, name="old", scopes=[Scope.READ], by=SYSTEM, lifetime=timedelta(seconds=-1)
-    )
-    assert people.caller_of_key(session, secret=secret, address=None) is None
-    assert people.caller_of_key(session, secret="fr_unknown", address=None) is None
+    secret = keys.add_key(session, name="old", scopes=[Scope.READ], by=SYSTEM, lifetime=timedelta(seconds=-1))
+    assert keys.caller_of_key(session, secret=secret, address=None) is None
+    assert keys.caller_of_key(session, secret="fr_unknown", address=None) is None
 
 
 def test_no_secret_is_stored(session: Session) -> None:
@@ -158,3 +156,12 @@ def test_names_are_taken_once(session: Session) -> None:
     a_key(session, "pacs", Scope.READ)
     with pytest.raises(Conflict):
         a_key(session, "pacs", Scope.READ)
+
+
+def test_a_person_and_a_key_never_share_a_name_since_claims_show_names(session: Session) -> None:
+    a_user(session, "grace", Role.RADIOLOGIST)
+    with pytest.raises(Conflict, match="person"):
+        a_key(session, "Grace", Scope.REVIEW)
+    a_key(session, "RIS", Scope.REVIEW)
+    with pytest.raises(Conflict, match="key"):
+        people.add_user(session, username="ris", display_name="x", roles=[Role.AUDITOR], by=SYSTEM)

@@ -1,0 +1,75 @@
+"""API keys: how machines prove who they are."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.commands import audit
+from app.commands.people import digest
+from app.domain.roles import Actor, Caller, Scope, permissions_of_scopes
+from app.errors import Conflict, NotFound, Unprocessable
+from app.records import ApiKey, User
+from app.records.base import now
+
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
+
+
+def add_key(
+    session: Session, *, name: str, scopes: list[Scope], by: Actor, lifetime: timedelta | None = None
+) -> str:
+    """Makes an API key and returns it; it cannot be shown again."""
+    if not _KEY_NAME.fullmatch(name):
+        raise Unprocessable("A key's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'.")
+    if not scopes:
+        raise Unprocessable(f"Name at least one scope of {', '.join(scope.value for scope in Scope)}.")
+    if session.scalar(select(ApiKey.id).where(ApiKey.name == name)) is not None:
+        raise Conflict(f"There is a key {name} already; revoked keys keep their name too.")
+    if session.scalar(select(User.id).where(User.username == name.lower())) is not None:
+        raise Conflict(f"A person is called {name}; a key needs a name of its own, since claims show names.")
+    secret = "fr_" + secrets.token_urlsafe(32)
+    key = ApiKey(
+        name=name,
+        key_sha256=digest(secret),
+        prefix=secret[:7],
+        scopes=[scope.value for scope in scopes],
+        created_by_name=by.name,
+        expires_at=now() + lifetime if lifetime else None,
+    )
+    session.add(key)
+    session.flush()
+    audit.record(session, action="key.added", by=by, subject_id=key.id, name=name, scopes=key.scopes)
+    return secret
+
+
+def revoke_key(session: Session, *, key_id: UUID, by: Actor) -> None:
+    """The key opens nothing any more."""
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise NotFound("There is no such key.")
+    if key.revoked_at is None:
+        key.revoked_at, key.revoked_by_name = now(), by.name
+        audit.record(session, action="key.revoked", by=by, subject_id=key.id, name=key.name)
+
+
+def caller_of_key(session: Session, *, secret: str, address: str | None) -> Caller | None:
+    """Who the bearer key belongs to; None for a revoked, expired or unknown key."""
+    key = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == digest(secret)))
+    moment = now()
+    if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= moment):
+        return None
+    if key.last_used_at is None or moment - key.last_used_at > timedelta(minutes=1):
+        key.last_used_at = moment
+    permissions = permissions_of_scopes([Scope(scope) for scope in key.scopes])
+    return Caller(
+        actor=Actor(kind="key", id=key.id, name=key.name, permissions=permissions, address=address),
+        csrf_token=None,
+        must_change_password=False,
+        roles=(),
+        display_name=key.name,
+    )
