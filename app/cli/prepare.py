@@ -47,7 +47,7 @@ def prepare(*, as_json: bool) -> None:
     configured = settings()
     with transaction() as session:
         first = not people.users(session)
-    # the administrator last: whatever fails before, the next start is a first one again and tells the password
+    # the administrator last: whatever fails before, the next start is a first one again
     samples = _load_samples(configured) if first and configured.samples else 0
     one_time = _create_first_administrator(configured) if first else None
     if as_json:

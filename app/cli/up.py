@@ -18,7 +18,7 @@ from app.embedded.listener import address_of, listen
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.refusal import CannotStart, StartCancelled
 from app.embedded.signals import Signals
-from app.embedded.supervisor import Program, Server, Supervisor, parent_gone
+from app.embedded.supervisor import Program, Server, Supervisor
 from app.embedded.valkey import EmbeddedValkey
 from app.settings import Settings, settings
 
@@ -40,8 +40,7 @@ def up(*, until_parent_ends: bool) -> None:
     Raises CannotStart with a sentence when it could not start; nothing runs then either.
     """
     started = time.monotonic()
-    parent = os.getppid()
-    signals = Signals()
+    signals = Signals(until_parent_ends=until_parent_ends)
     signals.listen()
     configured = settings()
     home = Home(configured.home)
@@ -60,7 +59,7 @@ def up(*, until_parent_ends: bool) -> None:
         _start_programs(home, supervisor, signals, listener)
         _step(started, "web server, screening worker and duty worker run")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
-        supervisor.watch(every_second=_chores(home, signals, parent if until_parent_ends else None))
+        supervisor.watch(every_second=_trim_logs(home))
     except StartCancelled:
         pass
     finally:
@@ -73,14 +72,12 @@ def up(*, until_parent_ends: bool) -> None:
     say("FirstRead has stopped; its data stays.")
 
 
-def _chores(home: Home, signals: Signals, parent: int | None) -> Callable[[], None]:
-    """What there is to do beside watching: ends with `parent`, keeps the logs short."""
+def _trim_logs(home: Home) -> Callable[[], None]:
+    """What there is to do beside watching."""
     trimmed = time.monotonic()
 
     def every_second() -> None:
         nonlocal trimmed
-        if parent is not None and parent_gone(parent):
-            signals.request()
         if time.monotonic() - trimmed > _TRIM_SECONDS:
             home.trim_logs()
             trimmed = time.monotonic()

@@ -14,9 +14,13 @@ _ONE_REQUEST_SECONDS = 1.0
 
 
 class Signals:
-    """Counts the requests to end. No handler raises, so no step is left half done and no child forgotten."""
+    """Counts the requests to end. No handler raises, so no step is left half done and no child forgotten.
 
-    def __init__(self) -> None:
+    With `until_parent_ends`, the end of the process that started this one is a request too.
+    """
+
+    def __init__(self, *, until_parent_ends: bool = False) -> None:
+        self._parent = os.getppid() if until_parent_ends else None
         self._first: float | None = None
         self._again = False
         self._reader, self._writer = os.pipe()
@@ -50,6 +54,8 @@ class Signals:
 
     def requested(self) -> bool:
         """Whether somebody asked for the end."""
+        if self._first is None and self._parent is not None and os.getppid() != self._parent:
+            self.request()
         return self._first is not None
 
     def impatient(self) -> bool:

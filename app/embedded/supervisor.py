@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -226,8 +225,3 @@ class Supervisor:
 
 def _in_words(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def parent_gone(parent: int) -> bool:
-    """Whether the process that started this one has ended."""
-    return os.getppid() != parent

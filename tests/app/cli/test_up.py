@@ -19,7 +19,7 @@ from tests.app.cli.starting import FIRSTREAD, Up, processes_of, until
 
 def status_of(url: str, path: str) -> int:
     place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
