@@ -1,4 +1,4 @@
-"""Every route by every role and by none. The routes come from the router; a new one fails until it is here."""
+"""Every route by every role and by none. The routes come from the router; a new one fails without a line."""
 
 from __future__ import annotations
 

@@ -9,7 +9,18 @@ import re
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, SQLColumnExpression, case, cast, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    SQLColumnExpression,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.dicom.qido import Match
@@ -64,8 +75,8 @@ def image_condition(match: Match) -> ColumnElement[bool]:
     array = case((func.jsonb_typeof(stored) == "array", stored), else_=cast([], JSONB))
     values = func.jsonb_array_elements(array).column_valued("value")
     name = values.op("->>")("Alphabetic")
-    text = func.coalesce(name, values.op("#>>")("{}"))
-    return exists(select(1).select_from(values).where(_textual(text, match)))
+    text = func.coalesce(name, values.op("#>>")(literal_column("'{}'::text[]")))
+    return select(values).where(_textual(text, match)).correlate(Image).exists()
 
 
 def _textual(column: _Column, match: Match) -> ColumnElement[bool]:
