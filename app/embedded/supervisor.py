@@ -19,7 +19,8 @@ _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0
 """A part that ran this long has recovered: its next restart is a first one again."""
-_IMPORTANT = re.compile(r"\b(ERROR|CRITICAL|error|critical)\b")
+_IMPORTANT = re.compile(r"\[(error|critical) *\]|\b(ERROR|CRITICAL)\b|\"level\": ?\"(error|critical)\"")
+"""What a line of a log says of its own weight, as text or as JSON."""
 _LINES_AT_ONCE = 3
 _PATIENCE_SECONDS = 15.0
 """How long a program may take to end by itself; every task may run twice, so killing one later loses
@@ -102,14 +103,14 @@ class Program:
             self._child = None
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last line of its log, of a traceback the one that names the error."""
         try:
             with self._log.open("rb") as stream:
                 stream.seek(max(0, self._log.stat().st_size - 4096))
-                lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines()]
+                lines = [line.rstrip() for line in stream.read().decode(errors="replace").splitlines()]
         except OSError:
             return ""
-        return next((line[:300] for line in reversed(lines) if line), "")
+        return next((line[:300] for line in reversed(lines) if line and not line[0].isspace()), "")
 
     def news(self) -> list[str]:
         """Lines of its log since the last call that somebody at the terminal should see, a few at most."""
@@ -125,7 +126,7 @@ class Program:
         whole = new.rpartition(b"\n")[0]
         self._read_to += len(whole) + 1 if whole else 0
         lines = [line.strip()[:300] for line in whole.decode(errors="replace").splitlines()]
-        important = [line for line in lines if _IMPORTANT.search(line[:80])]
+        important = [line for line in lines if _IMPORTANT.search(line)]
         left_out = len(important) - _LINES_AT_ONCE
         return important[:_LINES_AT_ONCE] + (
             [f"... and {left_out} more in {self._log}"] if left_out > 0 else []
