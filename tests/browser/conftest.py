@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from app.web.main import create_app
 from tests.builders import PASSWORD, a_user
 
 CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
+REPOSITORY = Path(__file__).resolve().parents[2]
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -118,3 +122,27 @@ def signed_in(chromium: Any, server: str, watch: Watch) -> Iterator[SignIn]:
     yield sign_in
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Starts a screening worker as an operator does; it has ended when the test has."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        command = [sys.executable, "-c", "from app.cli import main; main()", "worker"]
+        with (tmp_path / "worker.log").open("wb") as log:
+            started.append(
+                subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, env=os.environ.copy(), cwd=REPOSITORY
+                )
+            )
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

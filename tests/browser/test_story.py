@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +25,8 @@ from models.bundle import default_bundle_path
 from tests.browser.conftest import SignIn
 from tests.builders import a_dicom, a_key
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 _SCREENED_WITHIN = 120_000
 COMMENT = "Motion; <i>no</i> consolidation. Seen with the mother."
-
-
-@pytest.fixture
-def worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Starts a screening worker as an operator does; it has ended when the test has."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        command = [sys.executable, "-c", "from app.cli import main; main()", "worker"]
-        with (tmp_path / "worker.log").open("wb") as log:
-            started.append(
-                subprocess.Popen(
-                    command, stdout=log, stderr=subprocess.STDOUT, env=os.environ.copy(), cwd=REPOSITORY
-                )
-            )
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def a_phantom(_request: pytest.FixtureRequest) -> bytes:

@@ -281,3 +281,47 @@ def test_the_study_page_fits_every_screen(signed_in: SignIn, blobs: Blobs, width
     assert box["height"] > height * 0.5
     page.goto("/")
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_windowing_five_megapixels_keeps_up_with_the_hand(
+    signed_in: SignIn, blobs: Blobs, record_property: Any
+) -> None:
+    admission = an_admitted_study(blobs, rows=2500, columns=2000)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST, width=1280, height=800), admission.study_id)
+    open_study(page, admission.study_id)  # the second reader of a study finds its pixels decoded
+    full_depth_after = page.evaluate(
+        "() => performance.getEntriesByName('full-depth-painted')[0].startTime"
+        " - performance.getEntriesByName('viewer-started')[0].startTime"
+    )
+    record_property("full depth painted, ms after the script began", round(full_depth_after))
+    for name, key in (("whole image", "f"), ("one to one", "a")):
+        page.keyboard.press(key)
+        settle(page)
+        milliseconds = page.evaluate(_MILLISECONDS_A_DRAG)
+        record_property(f"a new window, {name}, ms", round(milliseconds, 1))
+        assert milliseconds < 100
+
+
+# Real pointer events, each followed by the frame that paints it.
+_MILLISECONDS_A_DRAG = """async () => {
+  const canvas = document.querySelector('#viewer canvas');
+  const at = (type, x) => canvas.dispatchEvent(new PointerEvent(type, {
+    pointerId: 1, isPrimary: true, button: 0, buttons: 1, clientX: 300 + x, clientY: 300, bubbles: true,
+  }));
+  canvas.setPointerCapture = () => undefined;
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  at('pointerdown', 0);
+  await frame();
+  const paints = [];
+  for (let x = 1; x <= 20; x++) {
+    at('pointermove', 3 * x);
+    const before = performance.getEntriesByName('paint').length;
+    await frame();
+    await frame();
+    const entries = performance.getEntriesByName('paint').slice(before);
+    paints.push(...entries.map((entry) => entry.duration));
+  }
+  at('pointerup', 60);
+  paints.sort((a, b) => a - b);
+  return paints[Math.floor(paints.length / 2)];
+}"""

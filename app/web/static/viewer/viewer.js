@@ -432,6 +432,7 @@ var j = 32, M = class {
 	images;
 	canvas;
 	renderer;
+	legend = document.querySelector("[data-heat-legend]");
 	picture = {
 		preview: null,
 		full: null,
@@ -446,6 +447,7 @@ var j = 32, M = class {
 	heatOn = !1;
 	fetching = new AbortController();
 	due = !1;
+	fullPainted = !1;
 	fullDepth = null;
 	constructor(e, t) {
 		this.root = e, this.images = t, this.canvas = e.querySelector("canvas"), this.renderer = new x(this.canvas), f(this.canvas, {
@@ -457,7 +459,7 @@ var j = 32, M = class {
 		}), n(e, (e) => this.act(e)), e.querySelector("select[data-presets]")?.addEventListener("change", (e) => {
 			let t = e.currentTarget, n = this.fullDepth?.presets[Number(t.value)];
 			n && this.setVoi(n), t.blur();
-		}), e.querySelector("input[data-heat-opacity]")?.addEventListener("input", (e) => {
+		}), document.querySelector("input[data-heat-opacity]")?.addEventListener("input", (e) => {
 			this.picture.heatOpacity = Number(e.currentTarget.value) / 100, this.repaint();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
 			e.addEventListener("click", () => this.show(Number(e.dataset.image)));
@@ -550,7 +552,7 @@ var j = 32, M = class {
 		let e = this.images[this.shown].heat, t = this.heatOn && e.length > 0;
 		this.picture.heat = t ? c(e[0].map) : null, r(this.root, "heat", t);
 		let n = this.root.querySelector("button[data-do=\"heat\"]");
-		n && (n.disabled = e.length === 0), this.text("[data-heat-finding]", e[0]?.finding ?? ""), this.text("[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.root.querySelector("[data-heat-legend]").hidden = !t, this.repaint();
+		n && (n.disabled = e.length === 0), this.legend.hidden = !t, P(this.legend, "[data-heat-finding]", e[0]?.finding ?? ""), P(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.repaint();
 	}
 	presentImage(e, t) {
 		this.root.querySelectorAll("button[data-image]").forEach((e) => {
@@ -580,19 +582,25 @@ var j = 32, M = class {
 	}
 	paint() {
 		if (!this.view) return;
-		let e = this.renderer.paint(this.view, this.picture), { voi: t, invert: n } = this.picture, { dataset: i } = this.root;
-		i.invert = String(n), i.heat = String(this.picture.heat !== null), i.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), i.window = t && !m(t) ? `${P(t.center)},${P(t.width)}` : "", r(this.root, "invert", n), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", t && !m(t) ? `C ${P(t.center)}  W ${P(t.width)}` : ""), e && i.painted !== this.images[this.shown].id && (i.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+		let e = performance.now(), t = this.renderer.paint(this.view, this.picture);
+		performance.measure("paint", { start: e });
+		let { voi: n, invert: i } = this.picture, { dataset: a } = this.root;
+		a.invert = String(i), a.heat = String(this.picture.heat !== null), a.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), a.window = n && !m(n) ? `${F(n.center)},${F(n.width)}` : "", r(this.root, "invert", i), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", n && !m(n) ? `C ${F(n.center)}  W ${F(n.width)}` : ""), this.picture.full && !this.fullPainted && (this.fullPainted = !0, performance.mark("full-depth-painted")), t && a.painted !== this.images[this.shown].id && (a.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
 	}
 	setState(e, t) {
 		this.root.dataset.state = e, this.text("[data-loading]", t), this.repaint();
 	}
 	text(e, t) {
-		let n = this.root.querySelector(e);
-		n && n.textContent !== t && (n.textContent = t);
+		P(this.root, e, t);
 	}
 };
-function P(e) {
+function P(e, t, n) {
+	let r = e.querySelector(t);
+	r && r.textContent !== n && (r.textContent = n);
+}
+function F(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
-var F = document.getElementById("viewer"), I = document.getElementById("study-images");
-F && I && new N(F, JSON.parse(I.textContent ?? "[]"));
+performance.mark("viewer-started");
+var I = document.getElementById("viewer"), L = document.getElementById("study-images");
+I && L && new N(I, JSON.parse(L.textContent ?? "[]"));

@@ -16,6 +16,8 @@ import { between, dragged, isTable, type Voi, type Window } from "./windowing";
 class Viewer {
   private readonly canvas: HTMLCanvasElement;
   private readonly renderer: Renderer;
+  /** Beside the picture, not on it: it hides nothing of the radiograph. */
+  private readonly legend = document.querySelector<HTMLElement>("[data-heat-legend]")!;
   private readonly picture: Picture = {
     preview: null,
     full: null,
@@ -30,6 +32,7 @@ class Viewer {
   private heatOn = false;
   private fetching = new AbortController();
   private due = false;
+  private fullPainted = false;
   private fullDepth: FullDepth | null = null;
 
   constructor(
@@ -52,7 +55,7 @@ class Viewer {
       if (voi) this.setVoi(voi);
       select.blur();
     });
-    root.querySelector<HTMLInputElement>("input[data-heat-opacity]")?.addEventListener("input", (event) => {
+    document.querySelector<HTMLInputElement>("input[data-heat-opacity]")?.addEventListener("input", (event) => {
       this.picture.heatOpacity = Number((event.currentTarget as HTMLInputElement).value) / 100;
       this.repaint();
     });
@@ -185,9 +188,9 @@ class Viewer {
     showPressed(this.root, "heat", on);
     const button = this.root.querySelector<HTMLButtonElement>('button[data-do="heat"]');
     if (button) button.disabled = heats.length === 0;
-    this.text("[data-heat-finding]", heats[0]?.finding ?? "");
-    this.text("[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : "");
-    this.root.querySelector<HTMLElement>("[data-heat-legend]")!.hidden = !on;
+    this.legend.hidden = !on;
+    setText(this.legend, "[data-heat-finding]", heats[0]?.finding ?? "");
+    setText(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : "");
     this.repaint();
   }
 
@@ -230,7 +233,9 @@ class Viewer {
 
   private paint(): void {
     if (!this.view) return;
+    const started = performance.now();
     const painted = this.renderer.paint(this.view, this.picture);
+    performance.measure("paint", { start: started });
     const { voi, invert } = this.picture;
     const { dataset } = this.root;
     dataset.invert = String(invert);
@@ -240,6 +245,10 @@ class Viewer {
     showPressed(this.root, "invert", invert);
     this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`);
     this.text("[data-window-text]", voi && !isTable(voi) ? `C ${round(voi.center)}  W ${round(voi.width)}` : "");
+    if (this.picture.full && !this.fullPainted) {
+      this.fullPainted = true;
+      performance.mark("full-depth-painted");
+    }
     if (painted && dataset.painted !== this.images[this.shown].id) {
       dataset.painted = this.images[this.shown].id;
       this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: true }));
@@ -253,15 +262,20 @@ class Viewer {
   }
 
   private text(selector: string, text: string): void {
-    const element = this.root.querySelector<HTMLElement>(selector);
-    if (element && element.textContent !== text) element.textContent = text;
+    setText(this.root, selector, text);
   }
+}
+
+function setText(within: HTMLElement, selector: string, text: string): void {
+  const element = within.querySelector<HTMLElement>(selector);
+  if (element && element.textContent !== text) element.textContent = text;
 }
 
 function round(value: number): number {
   return Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100;
 }
 
+performance.mark("viewer-started");
 const root = document.getElementById("viewer");
 const block = document.getElementById("study-images");
 if (root && block) new Viewer(root, JSON.parse(block.textContent ?? "[]") as StudyImage[]);

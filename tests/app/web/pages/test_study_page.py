@@ -55,6 +55,7 @@ def test_the_page_shows_reading_bundle_and_use_and_leaves_a_trace(
     assert "Pneumonia likely 0.93" in text
     assert "Network: pneumonia likely (0.93). Placed as if it had arrived 8 h earlier." in text
     assert "test network 1, read" in text
+    assert "Confirm and sign pneumonia present" in text, "the reader sees what is confirmed"
     assert "For prioritisation only. Not a diagnosis; not a cleared medical device." in text
     viewed = session.scalars(select(AuditEvent).where(AuditEvent.action == "study.viewed")).one()
     assert (viewed.actor_name, viewed.study_id) == ("alice", admission.study_id)

@@ -12,9 +12,9 @@ from app.blobs import Blobs
 from app.commands import review
 from app.commands.intake import GivenMetadata
 from app.domain.order import Lane, Priority
-from app.domain.roles import Actor, Role
+from app.domain.roles import Actor, Role, permissions_of
 from app.domain.states import Outcome
-from app.records import Study, User
+from app.records import Session, Study, User
 from app.records.base import now
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
@@ -158,8 +158,6 @@ def test_live_rows_are_asked_for_by_id_and_unknown_ids_left_out(browser: Browser
 
 
 def test_renewing_an_open_page_keeps_no_session_alive(client: TestClient, browser: Browser, session) -> None:
-    from app.records import Session
-
     alice = browser("alice", Role.RADIOLOGIST)
     early = now() - timedelta(minutes=5)
     session.execute(update(Session).values(last_seen_at=early))
@@ -185,7 +183,5 @@ def _sign(study_id, name: str) -> None:
 
 
 def _actor(session, name: str) -> Actor:
-    from app.domain.roles import permissions_of
-
     user = session.query(User).filter_by(username=name).one()
     return Actor(kind="user", id=user.id, name=name, permissions=permissions_of([Role.RADIOLOGIST]))
