@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import openvino
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import nn
 
 from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
 from models.network import Network
@@ -23,8 +25,7 @@ AGREEMENT_SEED = 20_260
 def network_members(network: Network, *, side: int) -> dict[str, bytes]:
     """network.xml, network.bin and weights.safetensors; the batch is left open, the side is fixed."""
     network = copy.deepcopy(network).float().eval().to(memory_format=torch.contiguous_format)
-    example = torch.zeros(2, 1, side, side)
-    model = openvino.convert_model(network, example_input=example, input=[("x", [-1, 1, side, side])])
+    model = openvino_model(network, side=side)
     model.outputs[0].get_tensor().set_names({"activation_map"})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / IR_XML
@@ -40,6 +41,19 @@ def network_members(network: Network, *, side: int) -> dict[str, bytes]:
         if not name.endswith("num_batches_tracked")
     }
     return {IR_XML: xml, IR_BIN: binary, WEIGHTS: save(state)}
+
+
+def openvino_model(module: nn.Module, *, side: int) -> openvino.Model:
+    """The module as an OpenVINO model of one input, float32 (any, 1, side, side).
+
+    The trace is not run again to compare it with itself: `agreement_logits` compare the outcome on every
+    load.
+    """
+    with warnings.catch_warnings():
+        # OpenVINO reads traces, which torch means to retire in favour of exported programs.
+        warnings.simplefilter("ignore", FutureWarning)
+        trace = torch.jit.trace(module, torch.zeros(2, 1, side, side), check_trace=False)  # type: ignore[no-untyped-call]
+        return openvino.convert_model(trace, input=[("x", [-1, 1, side, side])])
 
 
 def agreement_logits(network: Network, *, side: int) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.export import openvino_model
 from models.network import FEATURES, Network, imagenet_network
 from models.preprocess import Float
 
@@ -34,9 +35,7 @@ class FrozenFeatures:
                 return self.network.features(x).mean(dim=(2, 3))
 
         pooled = Pooled(imagenet_network(1)).eval()
-        model = openvino.convert_model(
-            pooled, example_input=torch.zeros(2, 1, side, side), input=[("x", [-1, 1, side, side])]
-        )
+        model = openvino_model(pooled, side=side)
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 

@@ -61,5 +61,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """What quick training makes of the drawn chests."""
     out = tmp_path_factory.mktemp("trained") / "drawn.bundle"
-    manifest = train(TrainingOrder(data=drawn, out=out, side=96, name="drawn", data_statement="drawn"))
+    manifest = train(
+        TrainingOrder(data=drawn, out=out, side=96, threads=1, name="drawn", data_statement="drawn")
+    )
     return Trained(out, drawn, manifest)
