@@ -7,6 +7,7 @@ query that finds nothing. So ringing never fails a request, and every task may r
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -24,7 +25,18 @@ SCREENING_QUEUE = "screening"
 DUTY_QUEUE = "duty"
 
 _REPORT = "firstread:worker:"
+_UNHEARD_BELLS = 4
+"""As many bells wait at most: enough to wake several idle workers at once."""
+_SILENT_SECONDS = 3.0
 
+
+class _Silence:
+    """Until when the broker is taken for silent: every upload would wait for it in vain."""
+
+    until = 0.0
+
+
+_silence = _Silence()
 _log = structlog.get_logger(__name__)
 
 queue = Celery("firstread", set_as_current=True)
@@ -73,11 +85,20 @@ def configure(configuration: Settings) -> None:
 
 
 def ring(task: str, *ids: str) -> None:
-    """Rings for each id once its row is committed; a silent broker is logged and left to the sweeper."""
+    """Rings for each id once its row is committed; a silent broker is logged and left to the sweeper.
+
+    A worker that hears a bell goes on until nothing is due. So where a bell still waits to be heard, every
+    worker is at work and will hear it later than now: another one would only cost a query that finds nothing.
+    """
+    if not ids or time.monotonic() < _silence.until:
+        return
     try:
-        for id_ in ids:
+        with queue.connection_or_acquire(None) as connection:
+            unheard = int(connection.default_channel.client.llen(queue.conf.task_routes[task]["queue"]))
+        for id_ in ids[: max(0, _UNHEARD_BELLS - unheard)]:
             queue.send_task(task, args=[id_], retry=False, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
+        _silence.until = time.monotonic() + _SILENT_SECONDS
         _log.warning("broker_silent", task=task, error=type(error).__name__)
 
 
