@@ -333,6 +333,33 @@ def test_a_lost_connection_is_said_and_made_up_for(signed_in: SignIn, blobs: Blo
     assert len(rows(page)) == 2
 
 
+def test_a_page_out_of_sight_holds_no_connection_and_catches_up(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    see = """(hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    page.evaluate(see, True)
+    an_admitted_study(blobs)
+    page.wait_for_timeout(800)
+    assert page.locator("#news").is_hidden()
+    page.mouse.move(300, 300)
+    page.evaluate(see, False)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+
+
+def test_a_page_whose_session_has_ended_leads_to_the_sign_in(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.context.clear_cookies()
+    an_admitted_study(blobs)
+    page.wait_for_url("**/sign-in?next=/")
+
+
 def test_light_or_dark_is_the_readers_choice_and_stays(signed_in: SignIn) -> None:
     page = signed_in("alice", Role.RADIOLOGIST)
     dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor")

@@ -9,3 +9,32 @@ export function isTyping(target) {
 export function csrf() {
   return document.body.dataset.csrf ?? "";
 }
+
+/**
+ * Live events while the page is seen. A hidden page lets go of its stream, because a browser opens only six
+ * connections to one server; when it is seen again, `resync` tells it to look at everything anew.
+ * `lost` hears whether the server will be tried again; it is not once the session has ended.
+ */
+export function listen({ study, resync, open = () => {}, lost = () => {} }) {
+  let stream = null;
+  const start = () => {
+    stream = new EventSource("/api/v1/events");
+    stream.addEventListener("open", open);
+    stream.addEventListener("study", (event) => study(JSON.parse(event.data).id));
+    stream.addEventListener("resync", resync);
+    stream.addEventListener("error", () => lost({ forGood: stream.readyState === EventSource.CLOSED }));
+  };
+  const stop = () => {
+    stream?.close();
+    stream = null;
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) stop();
+    else if (!stream) start();
+  });
+  window.addEventListener("pagehide", stop);
+  window.addEventListener("pageshow", () => {
+    if (!stream && !document.hidden) start();
+  });
+  if (!document.hidden) start();
+}

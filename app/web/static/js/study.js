@@ -1,6 +1,6 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
-import { csrf, isTyping } from "./shared.js";
+import { csrf, isTyping, listen } from "./shared.js";
 
 const room = document.getElementById("content");
 const study = room.dataset.study;
@@ -104,9 +104,9 @@ async function compare() {
   else document.getElementById("changed").hidden = false;
 }
 
-const stream = new EventSource("/api/v1/events");
-stream.addEventListener("study", (event) => {
-  if (JSON.parse(event.data).id === study) void compare();
+listen({
+  study: (id) => {
+    if (id === study) void compare();
+  },
+  resync: () => void compare(),
 });
-stream.addEventListener("resync", () => void compare());
-window.addEventListener("pagehide", () => stream.close());

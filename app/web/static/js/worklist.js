@@ -1,6 +1,6 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
-import { isTyping } from "./shared.js";
+import { isTyping, listen } from "./shared.js";
 
 const rows = document.getElementById("rows");
 const news = document.getElementById("news");
@@ -131,24 +131,20 @@ function setLive(state, words) {
   live.textContent = words;
 }
 
-let everLive = false;
-const stream = new EventSource("/api/v1/events");
-stream.addEventListener("open", () => setLive("on", "live"));
-stream.addEventListener("error", () => setLive("off", "reconnecting"));
-stream.addEventListener("study", (event) => heard(JSON.parse(event.data).id));
-stream.addEventListener("resync", () => {
-  // The first one only says that the stream began after the page was made; any other, that something was missed.
-  if (everLive || rows?.dataset.first === "yes") {
-    moved = everLive;
-    void resync();
-  }
-  everLive = true;
+listen({
+  study: heard,
+  resync: () => void resync(),
+  open: () => setLive("on", "live"),
+  lost: ({ forGood }) => {
+    setLive("off", forGood ? "not live" : "reconnecting");
+    if (forGood) void resync();
+  },
 });
-window.addEventListener("pagehide", () => stream.close());
 
 // Something was missed: look whether the list differs before saying so.
 async function resync() {
   const answer = await fetch(RENEW, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer?.redirected) return location.reload(); // the session has ended: to the sign-in, and back
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const row of page.querySelectorAll("#rows tr")) {
