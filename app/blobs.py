@@ -56,9 +56,17 @@ class StagedFile:
 
     def sync(self) -> None:
         """Waits until the bytes are on the disk, and closes the file."""
-        if not self._file.closed:
+        if self._file.closed:
+            return
+        try:
             os.fsync(self._file.fileno())
-            self._file.close()
+        except OSError as error:
+            if error.errno in _FULL:
+                raise Unavailable(
+                    "The disk is full; nothing was accepted. Try again once there is room."
+                ) from error
+            raise
+        self._file.close()
 
     def discard(self) -> None:
         """Forgets the bytes; harmless after `keep`."""

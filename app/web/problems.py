@@ -190,6 +190,8 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Problem):  # FastAPI hides whatever ends the reading of a body
+            return await on_problem(request, error.__cause__)
         return answer(request, problem_of_http(error), headers=dict(error.headers or {}))
 
     app.add_exception_handler(Problem, on_problem)

@@ -1,0 +1,194 @@
+"""Keys, sessions, sign-in, and what protects them."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from app.commands import keys, people
+from app.domain.roles import SYSTEM, Role, Scope
+from app.records import ApiKey, AuditEvent, User
+from app.records import Session as SessionRecord
+from app.records.base import now
+from app.records.engine import transaction
+from app.settings import settings
+from app.web.sign_in import safe_next
+from tests.app.web.conftest import KeyMaker, SignIn
+from tests.builders import PASSWORD, a_user
+
+WORKLIST = "/api/v1/worklist"
+
+
+def attempt(client: TestClient, username: str, password: str) -> int:
+    answer = client.post(
+        "/sign-in", data={"username": username, "password": password}, follow_redirects=False
+    )
+    return answer.status_code
+
+
+def test_a_key_may_come_as_bearer_or_as_the_password_of_basic(client: TestClient, key: KeyMaker) -> None:
+    bearer = key(Scope.READ)
+    assert client.get(WORKLIST, headers=bearer).status_code == 200
+    secret = bearer["Authorization"].removeprefix("Bearer ")
+    basic = base64.b64encode(f"orthanc:{secret}".encode()).decode()
+    assert client.get(WORKLIST, headers={"Authorization": f"Basic {basic}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer fr_wrong",
+        "Basic",
+        "Basic !!!",
+        "Basic YWJj",
+        "Basic /w==",
+        "Digest abc",
+        "Bearer eyJhbGciOiJub25lIn0.e30.",
+        "Bearer " + "x" * 10_000,
+    ],
+)
+def test_a_key_that_is_none_is_refused_in_words(client: TestClient, authorization: str) -> None:
+    answer = client.get(WORKLIST, headers={"Authorization": authorization})
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "/problems/not-signed-in"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_wrong_key_is_not_rescued_by_a_session(sign_in: SignIn) -> None:
+    client = sign_in(Role.RADIOLOGIST)
+    assert client.get(WORKLIST).status_code == 200
+    assert client.get(WORKLIST, headers={"Authorization": "Bearer fr_wrong"}).status_code == 401
+
+
+def test_a_revoked_or_expired_key_opens_nothing(client: TestClient, key: KeyMaker) -> None:
+    headers = key(Scope.READ)
+    with transaction() as session:
+        [stored] = session.scalars(select(ApiKey)).all()
+        keys.revoke_key(session, key_id=stored.id, by=SYSTEM)
+        secret = keys.add_key(
+            session, name="short", scopes=[Scope.READ], by=SYSTEM, lifetime=timedelta(seconds=-1)
+        )
+    assert client.get(WORKLIST, headers=headers).status_code == 401
+    assert client.get(WORKLIST, headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_the_session_cookie_cannot_be_read_by_scripts_nor_sent_from_elsewhere(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST)
+    form = {"username": "alice", "password": PASSWORD}
+    plain = client.post("/sign-in", data=form, follow_redirects=False).headers["set-cookie"]
+    assert "HttpOnly" in plain and "SameSite=lax" in plain and "Secure" not in plain
+    monkeypatch.setenv("FIRSTREAD_INSECURE_COOKIES", "false")
+    settings.cache_clear()
+    answer = client.post("/sign-in", data=form, follow_redirects=False)
+    assert "Secure" in answer.headers["set-cookie"]
+    assert "max-age" in answer.headers["strict-transport-security"]
+
+
+def test_a_session_ends_when_it_is_idle_too_old_signed_out_or_its_user_disabled(sign_in: SignIn) -> None:
+    client = sign_in(Role.RADIOLOGIST)
+    assert client.get(WORKLIST).status_code == 200
+    with transaction() as session:
+        session.execute(update(SessionRecord).values(last_seen_at=now() - timedelta(hours=2)))
+    assert client.get(WORKLIST).status_code == 401
+
+    client = sign_in(Role.RADIOLOGIST)
+    with transaction() as session:
+        session.execute(update(SessionRecord).values(expires_at=now()))
+    assert client.get(WORKLIST).status_code == 401
+
+    client = sign_in(Role.RADIOLOGIST)
+    assert client.post("/sign-out", follow_redirects=False).status_code == 303
+    assert client.get(WORKLIST).status_code == 401
+
+    client = sign_in(Role.RADIOLOGIST)
+    with transaction() as session:
+        user = session.scalars(select(User).order_by(User.created_at.desc())).first()
+        assert user is not None
+        people.disable_user(session, user_id=user.id, by=SYSTEM)
+    assert client.get(WORKLIST).status_code == 401
+
+
+def test_a_token_that_was_made_up_is_no_session(client: TestClient) -> None:
+    for token in (b"x", b"x" * 4000, b"a%00b", b"\xff", b'"', b""):
+        headers = [(b"cookie", b"firstread_session=" + token)]
+        assert client.get(WORKLIST, headers=headers).status_code == 401
+
+
+def test_guessing_a_password_is_slowed_down_per_user_and_leaves_its_trail(
+    client: TestClient, session: Session
+) -> None:
+    with transaction() as before:
+        a_user(before, "alice", Role.RADIOLOGIST)
+        a_user(before, "bob", Role.RADIOLOGIST)
+    statuses = [attempt(client, "alice", f"wrong {number}") for number in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    assert attempt(client, "alice", PASSWORD) == 429
+    assert attempt(client, "bob", PASSWORD) == 303
+    answer = client.post(
+        "/sign-in", data={"username": "alice", "password": "x"}, headers={"Accept": "application/json"}
+    )
+    assert int(answer.headers["retry-after"]) > 0
+    rows = session.scalars(select(AuditEvent).where(AuditEvent.action == "refused")).all()
+    assert {row.details["reason"] for row in rows} == {"not-signed-in", "too-many-requests"}
+    assert {row.details["username"] for row in rows} == {"alice"}
+
+
+def test_trying_many_names_is_slowed_down_per_address(client: TestClient) -> None:
+    statuses = [attempt(client, f"name{number}", "wrong") for number in range(52)]
+    assert statuses[:50] == [401] * 50
+    assert statuses[50:] == [429] * 2
+
+
+def test_a_password_typed_into_the_name_field_is_not_written_down(
+    client: TestClient, session: Session
+) -> None:
+    attempt(client, "my.secret.password", "x")
+    row = session.scalars(select(AuditEvent).where(AuditEvent.action == "refused")).one()
+    assert row.details["username"] == "(unknown)"
+
+
+def test_a_right_password_forgets_the_wrong_ones(client: TestClient) -> None:
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST)
+    for _ in range(3):
+        assert [attempt(client, "alice", "wrong") for _ in range(8)] == [401] * 8
+        assert attempt(client, "alice", PASSWORD) == 303
+
+
+def test_a_person_without_session_is_led_to_the_sign_in_and_back(client: TestClient) -> None:
+    answer = client.get("/people", headers={"Accept": "text/html"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/people")
+    partial = client.get("/people", headers={"HX-Request": "true"}, follow_redirects=False)
+    assert partial.headers["hx-redirect"].startswith("/sign-in")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://elsewhere", "//elsewhere", "/\\elsewhere", "javascript:x", "", None, "/a\nb"]
+)
+def test_signing_in_never_leads_to_another_site(address: str | None) -> None:
+    assert safe_next(address) == "/"
+
+
+def test_refusals_of_a_flood_share_rows(client: TestClient, key: KeyMaker) -> None:
+    headers = key(Scope.READ)
+    for _ in range(40):
+        assert client.get("/metrics", headers=headers).status_code == 403
+    query = select(AuditEvent).where(AuditEvent.action == "refused").order_by(AuditEvent.id)
+    with transaction() as session:
+        assert len(session.scalars(query).all()) == 10
+    client.app.state.parts.refusals.flush()  # type: ignore[attr-defined]
+    with transaction() as session:
+        counts = [row.count for row in session.scalars(query)]
+    assert sum(counts) == 40
+    assert len(counts) == 11

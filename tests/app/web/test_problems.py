@@ -1,0 +1,185 @@
+"""Every error is a problem document, and a caller's mistake is never a 500."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.domain.roles import Role, Scope
+from app.errors import Problem
+from app.records.engine import forget_engine
+from app.settings import settings
+from app.web.problems import known_problems
+from tests.app.web.conftest import KeyMaker, SignIn
+from tests.builders import a_dicom
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", "/api/v1/worklist", 405),
+        ("GET", "/api/v1/studies/not-a-uuid", 422),
+        ("GET", "/api/v1/studies/00000000-0000-4000-8000-000000000000", 404),
+        ("GET", "/api/v1/studies", 400),
+        ("GET", "/api/v1/studies?accession_number=%00", 400),
+        ("GET", "/api/v1/studies?accession_number=" + "x" * 65, 422),
+        ("GET", "/api/v1/worklist?cursor=abc", 400),
+        ("GET", "/api/v1/worklist?cursor=" + "x" * 300, 422),
+        ("GET", "/api/v1/worklist?cursor=WyJub3ciLCAieCJd", 400),
+        ("GET", "/api/v1/worklist?cursor=WzEsMl0", 400),
+        ("GET", "/api/v1/worklist?cursor=%FF%FE", 400),
+        ("GET", "/api/v1/worklist?size=0", 422),
+        ("GET", "/api/v1/worklist?size=99999999999999999999", 422),
+        ("GET", "/api/v1/worklist?size=many", 422),
+        ("GET", "/api/v1/studies/%00", 400),
+        ("GET", "/api/v1/images/00000000-0000-4000-8000-000000000000/pixels", 404),
+        ("GET", "/static/nothing.js", 404),
+        ("GET", "/static/../main.py", 404),
+        ("GET", "/static/%2e%2e/main.py", 404),
+        ("POST", "/static/swagger/page.js", 405),
+        ("GET", "/problems/nothing", 404),
+    ],
+)
+def test_mistakes_are_answered_in_words(
+    client: TestClient, sender: dict[str, str], method: str, path: str, status: int
+) -> None:
+    answer = client.request(method, path, headers=sender)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["detail"]
+    assert client.get(body["type"]).status_code == 200
+    assert answer.headers["x-request-id"] == body["request_id"]
+
+
+REVIEWS = "/api/v1/studies/00000000-0000-4000-8000-000000000000/reviews"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b'"text"', 422),
+        (b"[]", 422),
+        (b'{"confirm": "perhaps"}', 422),
+        (b'{"findings": {"pneumonia": "maybe"}}', 422),
+        (b'{"findings": {"": "present"}}', 422),
+        (b'{"unknown": 1}', 422),
+        (b'{"comment": "\\u0000"}', 422),
+        (b'{"comment": "\\ud800"}', 422),
+        (b'{"findings": {"\\u0000": "present"}}', 422),
+        (b'{"comment": "' + b"x" * 20_000 + b'"}', 422),
+        (b'{"revision": 1e400}', 422),
+        (b"\xff\xfe", 400),
+        (b"[" * 100_000, 400),
+        (b'{"confirm": true}', 404),
+    ],
+)
+def test_bodies_that_make_no_sense_are_refused(sign_in: SignIn, body: bytes, status: int) -> None:
+    client = sign_in(Role.RADIOLOGIST)
+    answer = client.post(REVIEWS, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_value_that_is_refused_is_not_repeated(client: TestClient, sender: dict[str, str]) -> None:
+    answer = client.get("/api/v1/worklist?size=Mustermann", headers=sender)
+    assert "Mustermann" not in answer.text
+    assert answer.json()["errors"][0]["where"] == "query.size"
+
+
+def test_a_small_route_takes_no_large_body(sign_in: SignIn) -> None:
+    client = sign_in(Role.RADIOLOGIST)
+    answer = client.post(REVIEWS, content=b"x" * 2_000_000, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "ftp://host/", "http://user@host/", "nowhere", "http://h:0/", "http://a b/"]
+)
+def test_a_destination_that_is_no_address_is_refused(sign_in: SignIn, address: str) -> None:
+    client = sign_in(Role.ADMINISTRATOR)
+    answer = client.post("/api/v1/destinations", json={"name": "ris", "url": address})
+    assert answer.status_code == 422, answer.text
+
+
+def test_an_error_nobody_foresaw_is_logged_and_says_nothing_of_its_insides(
+    client: TestClient, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret of patient Mustermann")
+
+    monkeypatch.setattr("app.queries.worklist.page", broken)
+    answer = client.get("/api/v1/worklist", headers=sender)
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal-error"
+    assert "Mustermann" not in answer.text
+    log = capsys.readouterr().out
+    assert "RuntimeError" in log and answer.json()["request_id"] in log
+    assert "Mustermann" not in log
+
+
+def test_a_silent_database_is_a_503_that_says_when_to_come_again(
+    client: TestClient, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    settings.cache_clear()
+    forget_engine()
+    for answer in (
+        client.get("/api/v1/worklist", headers=sender),
+        client.post("/api/v1/studies", files={"files": ("a", a_dicom())}, headers=sender),
+    ):
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "/problems/unavailable"
+        assert int(answer.headers["retry-after"]) > 0
+    assert client.get("/healthz").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["database"] == "the database does not answer"
+
+
+def test_a_full_disk_is_a_503_and_nothing_is_admitted(
+    client: TestClient, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.blobs.os.fsync", full)
+        answer = client.post("/api/v1/studies", files={"files": ("a", a_dicom())}, headers=sender)
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
+    assert client.get("/api/v1/worklist", headers=sender).json()["studies"] == []
+
+
+def test_every_type_of_problem_is_explained(client: TestClient) -> None:
+    kinds = known_problems()
+    assert issubclass(kinds["cross-site-request"], Problem)
+    for slug, kind in kinds.items():
+        body = client.get(f"/problems/{slug}").json()
+        assert body["title"] == kind.title
+        assert body["meaning"]
+
+
+def test_every_response_carries_the_same_protection(client: TestClient, key: KeyMaker) -> None:
+    for answer in (
+        client.get("/sign-in"),
+        client.get("/nothing"),
+        client.get("/healthz"),
+        client.get("/static/swagger/page.js"),
+        client.get("/docs"),
+        client.get("/api/v1/worklist", headers=key(Scope.READ)),
+    ):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in answer.headers
+    assert client.get("/api/v1/worklist", headers=key(Scope.READ)).headers["cache-control"] == "no-store"
