@@ -127,7 +127,7 @@ def install(extras: list[str], line: Line) -> None:
         "--no-input",
         "--progress-bar",
         "off",
-        # compiling all 30,000 modules takes longer than compiling those used when they are first imported
+        # compiling all 10,000 modules takes longer than compiling those used when they are first imported
         "--no-compile",
     ]
     command += ["--constraint", ROOT / "constraints.txt", "--editable", target]
