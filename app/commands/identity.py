@@ -26,6 +26,7 @@ def study_of(
     session: Session,
     header: ImageHeader,
     *,
+    is_news: bool,
     asked: Priority,
     purpose: str,
     by: Actor,
@@ -33,18 +34,19 @@ def study_of(
     credits: Credits,
     is_sample: bool,
 ) -> tuple[Study, bool]:
-    """The study of the same StudyInstanceUID and patient, locked; or a new one."""
-    study = session.scalar(
-        select(Study)
-        .where(
-            Study.study_instance_uid == header.study_instance_uid,
-            Study.patient_id == (header.patient_id or ""),
-            Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
+    """The study of the same StudyInstanceUID and patient, locked; or a new one (surely, if it `is_news`)."""
+    if not is_news:
+        study = session.scalar(
+            select(Study)
+            .where(
+                Study.study_instance_uid == header.study_instance_uid,
+                Study.patient_id == (header.patient_id or ""),
+                Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
+            )
+            .with_for_update(),
         )
-        .with_for_update(),
-    )
-    if study is not None:
-        return study, False
+        if study is not None:
+            return study, False
     assert header.study_instance_uid is not None
     priority = _priority(header, asked)
     study = Study(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import Table, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,12 @@ from app.records.base import now
 
 PNG_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage: what a PNG or JPEG is shown as over DICOMweb."""
+_IMAGES = cast(Table, Image.__table__)
+_HEARD_OF = text(
+    "SELECT EXISTS (SELECT FROM images WHERE sha256 = :sha256)"
+    " OR EXISTS (SELECT FROM images WHERE sop_instance_uid = :instance)"
+    " OR EXISTS (SELECT FROM studies WHERE study_instance_uid = :study)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +106,6 @@ def admit(
     the sender names. Ring `queue.SCREEN` with the study's id after the commit where `needs_screening`.
     """
     sha256 = file.staged.sha256
-    known = _known(session, sha256=sha256, given=given)
-    if known is not None:
-        return known
     blobs.keep(file.staged)
     header = _with_given(file.header, given)
     # Senders of one study come in parallel; they take turns from here to the commit.
@@ -110,9 +113,14 @@ def admit(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:uid, 0))"),
         {"uid": header.study_instance_uid or sha256},
     )
+    is_news = _is_news(session, header, sha256=sha256)
+    known = None if is_news else _known(session, sha256=sha256, given=given)
+    if known is not None:
+        return known
     study, study_is_new = identity.study_of(
         session,
         header,
+        is_news=is_news,
         asked=given.priority,
         purpose=given.purpose,
         by=by,
@@ -120,12 +128,12 @@ def admit(
         credits=credits,
         is_sample=is_sample,
     )
-    siblings = identity.same_sop_instance(session, header)
+    siblings = [] if is_news else identity.same_sop_instance(session, header)
     image_id = session.scalar(
-        insert(Image)
+        insert(_IMAGES)
         .values(_image_values(header, study=study, sha256=sha256, file=file, by=by, via=via))
         .on_conflict_do_nothing(index_elements=["sha256"])
-        .returning(Image.id),
+        .returning(_IMAGES.c.id),
     )
     if image_id is None:  # the same bytes won the race in another transaction
         if study_is_new:
@@ -135,8 +143,12 @@ def admit(
         if again is None:
             raise Conflict("The same file is being admitted at this moment. Send it again.")
         return again
-    warnings = identity.flag(
-        session, study, header, image_id=image_id, siblings=siblings, study_is_new=study_is_new
+    warnings = (
+        []
+        if is_news
+        else identity.flag(
+            session, study, header, image_id=image_id, siblings=siblings, study_is_new=study_is_new
+        )
     )
     if not study_is_new:
         identity.late_image(
@@ -165,6 +177,14 @@ def admit(
         created=True,
         needs_screening=study.screening_due,
         warnings=tuple(warnings),
+    )
+
+
+def _is_news(session: Session, header: ImageHeader, *, sha256: str) -> bool:
+    """True where neither bytes nor instance nor study were heard of: the usual case, asked in one query."""
+    return not session.scalar(
+        _HEARD_OF,
+        {"sha256": sha256, "instance": header.sop_instance_uid, "study": header.study_instance_uid},
     )
 
 
