@@ -97,7 +97,8 @@ class Recorder:
             return
 
         def write() -> list[UUID]:
-            with transaction() as session:
+            # without autoflush, or each study's first query would write the one before it in several trips
+            with transaction() as session, session.no_autoflush:
                 return [
                     delivery
                     for study, images in read

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit, delivery
@@ -170,12 +170,14 @@ def record(
     )
     session.add(reading)
     session.flush()
-    for image in images:
-        session.add(_image_reading(reading.id, image))
-        if image.preview_sha256:
-            stored = session.get(Image, image.image_id)
-            assert stored is not None
-            stored.preview_sha256 = image.preview_sha256
+    session.add_all([_image_reading(reading.id, image) for image in images])
+    previews = [
+        {"id": image.image_id, "preview_sha256": image.preview_sha256}
+        for image in images
+        if image.preview_sha256
+    ]
+    if previews:
+        session.execute(update(Image), previews)
     _settle(row, study=study, outcome=outcome, reason=reason)
     row.lane, row.urgency = reading.lane, reading.urgency
     place(

@@ -109,36 +109,19 @@ def configure(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return set_
 
 
+StartWorker = Callable[..., subprocess.Popen[bytes]]
+
+
 @pytest.fixture
-def start_worker(
-    database: str, broker: str, tmp_path: Path
-) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start_worker(database: str, broker: str, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts Celery workers as an operator does; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*, queue: str = "screening", threads: int = 1) -> subprocess.Popen[bytes]:
         number = len(started)
         log = (tmp_path / f"worker-{number}.log").open("wb")
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "worker.main",
-            "worker",
-            "-Q",
-            queue,
-            "-P",
-            "threads",
-        ]
-        command += [
-            "-c",
-            str(threads),
-            "-n",
-            f"{queue}-{number}@test",
-            "--without-gossip",
-            "--without-mingle",
-        ]
+        words = f"-A worker.main worker -Q {queue} -P threads -c {threads} -n {queue}-{number}@test"
+        command = [sys.executable, "-m", "celery", *words.split(), "--without-gossip", "--without-mingle"]
         worker = subprocess.Popen(
             command,
             stdout=log,
