@@ -193,12 +193,13 @@ def read_data(
     """Every usable image of the order, squashed to the network's size; none of an excluded patient."""
     listed, notices = examples.list_examples(order.data, patient_of=patient_of)
     exclude = examples.excluded_patients(order.exclude)
+    wanted = sum(example.patient not in exclude for example in listed)
     done = 0
 
     def on_image() -> None:
         nonlocal done
         done += 1
-        report("Reading images", done, len(listed))
+        report("Reading images", done, wanted)
 
     return dataset.load(
         listed, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image
