@@ -1,7 +1,7 @@
 """The competitor of `bench/throughput.py`: BentoML with adaptive batching around the same network in torch.
 
-Run by the bench in a virtual environment of its own. Two workers take the uploaded file, decode and prepare it
-with Pillow; one has the network and answers batches. Nothing is stored.
+Run by the bench in a virtual environment of its own. Two workers take the uploaded file, decode and prepare
+it with Pillow; one has the network and answers batches. Nothing is stored.
 """
 
 # No deferred annotations here: BentoML reads them when the classes are made.

@@ -4,8 +4,8 @@
 
 Uncompressed DX images of 1 MB, each a study of its own, one to a request. An answer of FirstRead means
 fsynced bytes and a committed row; Orthanc (Debian: orthanc orthanc-dicomweb) runs with its defaults, in which
-it syncs its storage too. The screening worker is paused for the first figures, because Orthanc reads no image;
-then it works.
+it syncs its storage too. The screening worker is paused for the first figures, because Orthanc reads no
+image; then it works.
 """
 
 from __future__ import annotations
