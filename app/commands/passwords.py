@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 
 from pwdlib import PasswordHash
 
 from app.errors import Unprocessable
 
 _hasher = PasswordHash.recommended()
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
 _SHORTEST = 10
 
 
@@ -25,7 +25,7 @@ def one_time() -> str:
 
 def verify(password: str, known: str | None) -> tuple[bool, str | None]:
     """Whether it is right, and a newer hash where the stored one is outdated; None takes as long."""
-    return _hasher.verify_and_update(password, known or _NOBODY)
+    return _hasher.verify_and_update(password, known or _hash_of_nobody())
 
 
 def check_change(*, username: str, known: str, current: str, new: str) -> None:
@@ -36,3 +36,8 @@ def check_change(*, username: str, known: str, current: str, new: str) -> None:
         raise Unprocessable(f"A password has at least {_SHORTEST} characters.")
     if new == current or new.lower() in (username, username * 2):
         raise Unprocessable("Choose a password that is neither the old one nor the user name.")
+
+
+@cache
+def _hash_of_nobody() -> str:
+    return _hasher.hash(secrets.token_urlsafe(16))
