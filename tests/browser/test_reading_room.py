@@ -438,3 +438,12 @@ def test_a_view_is_audited_once_however_many_pictures_are_fetched(signed_in: Sig
     page = signed_in("alice", Role.RADIOLOGIST)
     open_painted(page, admission.study_id)
     assert [event.actor_name for event in stored(AuditEvent) if event.action == "study.viewed"] == ["alice"]
+
+
+def test_the_interface_pages_load_nothing_from_elsewhere_either(signed_in: SignIn) -> None:
+    page = signed_in("ivan", Role.INTEGRATOR)  # the fixture `watch` fails the test on a foreign request
+    page.goto("/docs")
+    page.wait_for_selector(".opblock")
+    for address in ("/nowhere", "/account", "/password", "/status", "/destinations"):
+        page.goto(address)
+        assert page.locator("h1").count() == 1
