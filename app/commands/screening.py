@@ -21,11 +21,12 @@ from app.dicom.header import ImageHeader
 from app.domain.order import Credits, gravest
 from app.domain.reading import ImageRead, maximum, outcome_of
 from app.domain.roles import SYSTEM
-from app.domain.states import Outcome, State
+from app.domain.states import READ_BY_NETWORK, Outcome, State
 from app.records import Image, ImageReading, Reading, Study
 from app.records.base import now
 
 _CLAIMABLE = (State.ADMITTED.value, State.FAILED.value, State.SCREENING.value)
+_UNREVIEWED = (State.ADMITTED.value, State.SCREENING.value, *(state.value for state in READ_BY_NETWORK))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,9 +268,10 @@ def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str |
         row.screening_attempts = 0
         return
     row.screening_due, row.screening_attempts, row.screening_not_before = False, 0, None
-    if row.state == State.SCREENING.value:
+    # A reader may have claimed the study and let go of it while it was being read.
+    if row.state in _UNREVIEWED:
         row.state, row.reason = outcome.value, reason
-    elif row.state == State.CLAIMED.value and row.state_before_claim == State.ADMITTED.value:
+    elif row.state == State.CLAIMED.value and row.state_before_claim in _UNREVIEWED:
         row.state_before_claim, row.reason = outcome.value, reason
 
 

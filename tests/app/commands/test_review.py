@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from app.blobs import Blobs
-from app.commands import review
+from app.commands import review, screening
 from app.commands.review import Signed, Statement
 from app.domain.order import Lane
 from app.domain.roles import Actor, Role
@@ -19,7 +19,17 @@ from app.queries import studies
 from app.records import AuditEvent, Review, Study
 from app.records.base import now
 from app.records.engine import transaction
-from tests.builders import a_bundle, a_screened_study, a_user, an_admitted_study, claimed, image_read, record
+from tests.builders import (
+    a_bundle,
+    a_dicom,
+    a_screened_study,
+    a_user,
+    admit,
+    an_admitted_study,
+    claimed,
+    image_read,
+    record,
+)
 
 
 @pytest.fixture
@@ -121,6 +131,29 @@ def test_a_released_study_is_free_in_the_state_it_was_claimed_from(
     with transaction() as session:
         review.release(session, study_id=study_id, by=grace)
         assert session.get_one(Study, study_id).state == State.SCREENED.value
+
+
+@pytest.mark.parametrize("retried", [False, True])
+def test_a_study_let_go_of_while_the_network_reads_it_has_what_the_network_said(
+    retried: bool, blobs: Blobs, grace: Actor
+) -> None:
+    study_id = a_screened_study(blobs, study_instance_uid="1.2.3", patient_id="P").study_id
+    with transaction() as session:
+        if retried:
+            session.execute(update(Study).values(state=State.FAILED.value, reason="It broke."))
+            assert screening.retry(session, study_id=study_id)
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+    if not retried:
+        with transaction() as session:
+            admit(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    with transaction() as session:
+        [job] = claimed(session)
+        review.release(session, study_id=study_id, by=grace)
+    with transaction() as session:
+        record(session, job, *(image_read(image.image_id) for image in job.images))
+        study = session.get_one(Study, study_id)
+        assert (study.state, study.reason) == (State.SCREENED.value, None)
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
 
 
 def test_a_claim_nobody_prolongs_expires(blobs: Blobs, grace: Actor) -> None:
