@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.commands import audit
-from app.commands.ranking import place
+from app.commands.ranking import announce, place
 from app.dicom.header import ImageHeader
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
@@ -156,6 +156,38 @@ def flag(
                 "administrator is told.",
             )
     return warnings
+
+
+def asked_again(
+    session: Session, study: Study, *, asked: Priority, purpose: str, by: Actor, credits: Credits
+) -> None:
+    """The same bytes came again: a prior that is now sent to be read is current, and STAT is heard.
+
+    Otherwise a study once sent as a prior would be accepted and never stand on the worklist.
+    """
+    becomes_current = purpose == "current" and study.purpose == "prior"
+    becomes_stat = asked is Priority.STAT and study.priority != Priority.STAT.value
+    if purpose == "prior" or not (becomes_current or becomes_stat):
+        return
+    session.refresh(study, with_for_update=True)
+    study.revision += 1
+    if study.purpose == "prior":
+        study.purpose, study.arrived_at = "current", now()
+        study.screening_due, study.screening_attempts, study.screening_not_before = True, 0, None
+    if asked is Priority.STAT:
+        study.priority = asked.value
+    order_credit = max(study.order_credit, credits.of_order(asked))
+    place(study, network_credit=study.network_credit, order_credit=order_credit)
+    audit.record(
+        session,
+        action="study.asked-again",
+        by=by,
+        study_id=study.id,
+        became_current=becomes_current,
+        became_stat=becomes_stat,
+    )
+    announce(session, study)
+    session.flush()
 
 
 def late_image(

@@ -102,8 +102,9 @@ def admit(
 ) -> Admission:
     """The file is safe and its study is on the worklist once the caller's transaction commits.
 
-    The same bytes again create nothing. Raises Conflict where the bytes are known under another patient than
-    the sender names. Ring `queue.SCREEN` with the study's id after the commit where `needs_screening`.
+    The same bytes again create nothing; at most they make a prior current or an order STAT. Raises Conflict
+    where the bytes are known under another patient than the sender names. Ring `queue.SCREEN` with the
+    study's id after the commit where `needs_screening`.
     """
     sha256 = file.staged.sha256
     blobs.keep(file.staged)
@@ -114,7 +115,7 @@ def admit(
         {"uid": header.study_instance_uid or sha256},
     )
     is_news = _is_news(session, header, sha256=sha256)
-    known = None if is_news else _known(session, sha256=sha256, given=given)
+    known = None if is_news else _known(session, sha256=sha256, given=given, by=by, credits=credits)
     if known is not None:
         return known
     study, study_is_new = identity.study_of(
@@ -139,7 +140,7 @@ def admit(
         if study_is_new:
             session.delete(study)
             session.flush()
-        again = _known(session, sha256=sha256, given=given)
+        again = _known(session, sha256=sha256, given=given, by=by, credits=credits)
         if again is None:
             raise Conflict("The same file is being admitted at this moment. Send it again.")
         return again
@@ -188,7 +189,9 @@ def _is_news(session: Session, header: ImageHeader, *, sha256: str) -> bool:
     )
 
 
-def _known(session: Session, *, sha256: str, given: GivenMetadata) -> Admission | None:
+def _known(
+    session: Session, *, sha256: str, given: GivenMetadata, by: Actor, credits: Credits
+) -> Admission | None:
     row = session.execute(
         select(Image, Study).join(Study, Study.id == Image.study_id).where(Image.sha256 == sha256),
     ).one_or_none()
@@ -201,6 +204,7 @@ def _known(session: Session, *, sha256: str, given: GivenMetadata) -> Admission 
             "administrator must correct it; a second radiograph never has the same bytes.",
             study=str(study.id),
         )
+    identity.asked_again(session, study, asked=given.priority, purpose=given.purpose, by=by, credits=credits)
     return Admission(
         study_id=study.id,
         image_id=image.id,

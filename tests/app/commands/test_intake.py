@@ -189,6 +189,32 @@ def test_a_prior_whose_study_is_sent_as_current_is_screened(session: Session, bl
     assert session.get_one(Study, current.study_id).purpose == "current"
 
 
+def test_the_same_bytes_sent_as_current_bring_a_prior_onto_the_worklist(
+    session: Session, blobs: Blobs
+) -> None:
+    data = a_dicom()
+    prior = admit(session, blobs, data, given=GivenMetadata(purpose="prior"))
+    again = admit(session, blobs, data)
+    assert (again.created, again.needs_screening) == (False, True)
+    study = session.get_one(Study, prior.study_id)
+    assert (study.purpose, study.state, study.revision) == ("current", "admitted", 2)
+    assert [job.study_id for job in claimed(session)] == [prior.study_id]
+
+
+def test_the_same_bytes_sent_as_stat_are_heard_and_never_make_it_routine_again(
+    session: Session, blobs: Blobs
+) -> None:
+    data = a_dicom()
+    first = admit(session, blobs, data)
+    for priority in (Priority.STAT, Priority.ROUTINE):
+        assert not admit(session, blobs, data, given=GivenMetadata(priority=priority)).created
+        study = session.get_one(Study, first.study_id)
+        assert study.arrived_at - study.rank_at == Credits().stat
+        assert (study.priority, study.revision) == ("stat", 2)
+    [event] = session.scalars(select(AuditEvent).where(AuditEvent.action == "study.asked-again"))
+    assert event.details == {"became_current": False, "became_stat": True}
+
+
 def test_a_late_image_sends_a_screened_study_back_without_moving_it(blobs: Blobs, database: str) -> None:
     first = a_screened_study(blobs, study_instance_uid=_UID, patient_id="Ada")
     with transaction() as session:
