@@ -20,7 +20,7 @@ from tests.browser.conftest import SignIn
 
 
 def keep(page: Any, path: Path, *, colours: int | None = 256) -> None:
-    """A screenshot; in 256 colours it has a third of the bytes, which shows only where hues run into each other."""
+    """A screenshot; 256 colours take a third of the bytes and show only where hues run into each other."""
     with Picture.open(io.BytesIO(page.screenshot())) as shot:
         picture = shot.convert("RGB")
         if colours is not None:
