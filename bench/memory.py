@@ -53,7 +53,10 @@ def table(service: Service, title: str) -> dict[str, float]:
     """Prints and returns PSS by role."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for pid, role in service.processes().items():
-        found[role].append(megabytes(pid))
+        try:
+            found[role].append(megabytes(pid))
+        except OSError:  # a connection of PostgreSQL's that ended meanwhile
+            continue
     print(f"{title:<28} processes   RSS of the largest   PSS in all")
     for role, sizes in sorted(found.items()):
         largest, share = max(rss for rss, _ in sizes), sum(pss for _, pss in sizes)

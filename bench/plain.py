@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,15 @@ def plain_network() -> Callable[[NDArray[np.float32]], list[float]]:
     return answer
 
 
-def plain_input(grey: NDArray[Any], *, side: int = 224) -> NDArray[np.float32]:
+@lru_cache(maxsize=1)
+def _side() -> int:
+    members, sha256 = unseal(default_bundle_path())
+    return from_json(members[MANIFEST], sha256=sha256).input_size
+
+
+def plain_input(grey: NDArray[Any]) -> NDArray[np.float32]:
     """One grey image as most would prepare it: Pillow's squash, scaled; float32 (1, 1, side, side)."""
+    side = _side()
     squashed = Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR)
     return ((np.asarray(squashed, dtype=np.float32) - 127) / 128)[None, None]
 

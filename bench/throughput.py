@@ -78,6 +78,7 @@ def firstread_rate(images: list[bytes], *, clients: int) -> tuple[float, float]:
 def bento_rate(images: list[bytes], *, clients: int) -> float:
     """Answers per second."""
     with running_bento() as url:
+        failed: list[int] = []
 
         def send(sender: Sender, image: bytes) -> None:
             head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="i.jpeg"\r\n'
@@ -87,14 +88,20 @@ def bento_rate(images: list[bytes], *, clients: int) -> float:
                 + image
                 + f"\r\n--{BOUNDARY}--\r\n".encode()
             )
-            _, status, answer = sender.post("/read", body, f"multipart/form-data; boundary={BOUNDARY}")
-            if status != 200:
-                raise RuntimeError(f"BentoML answered {status}: {answer[:300]!r}")
+            for _ in range(4):
+                _, status, answer = sender.post("/read", body, f"multipart/form-data; boundary={BOUNDARY}")
+                if status == 200:
+                    return
+                failed.append(status)  # on a busy machine it answers 500 now and then: sent again
+            raise RuntimeError(f"BentoML answered {status}: {answer[:300]!r}")
 
         all_clients(clients, images[:64], send, url, "")  # the batcher learns how long batches take
         started = time.monotonic()
         all_clients(clients, images[8:], send, url, "")
-        return (len(images) - 8) / (time.monotonic() - started)
+        rate = (len(images) - 8) / (time.monotonic() - started)
+        if failed:
+            print(f"BentoML answered {len(failed)} requests with an error; they were sent again.")
+        return rate
 
 
 @contextmanager
@@ -135,6 +142,10 @@ def running_bento() -> Iterator[str]:
                     raise RuntimeError(f"BentoML did not start:\n{log.read().decode()[-3000:]}")
                 time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
+        except RuntimeError:
+            log.seek(0)
+            print(log.read().decode()[-3000:], file=sys.stderr)
+            raise
         finally:
             os.killpg(bento.pid, signal.SIGTERM)
             try:
