@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from app.dicom.age import age_between, parse_patient_age
@@ -30,7 +31,10 @@ LARGEST_PIXELS = 64 * 2**20
 LARGEST_PIXEL_BYTES = 2 * 2**30
 """All frames decoded; nothing larger is stored even though several frames are never decoded."""
 
-_PLAUSIBLE_UID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+PLAUSIBLE_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+"""PS3.5 9.1 has digits and dots; anonymisers that hash write letters too."""
+_LONGEST_IDENTIFIER = 256
+"""Characters; DICOM allows 64. What identifies a patient is never cut short, so longer ones are refused."""
 _HASH_CHUNK = 2**18
 
 
@@ -157,8 +161,8 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         ),
         transfer_syntax_uid=opened.transfer_syntax,
         specific_character_set=text(dataset, "SpecificCharacterSet"),
-        patient_id=text(dataset, "PatientID"),
-        issuer_of_patient_id=text(dataset, "IssuerOfPatientID"),
+        patient_id=_identifier(dataset, "PatientID"),
+        issuer_of_patient_id=_identifier(dataset, "IssuerOfPatientID"),
         patient_name=text(dataset, "PatientName"),
         patient_sex=text(dataset, "PatientSex"),
         patient_birth_date=birth_date,
@@ -166,7 +170,7 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         age_from_dates_years=age_from_dates,
         study_date=study_date,
         study_time=text(dataset, "StudyTime"),
-        accession_number=text(dataset, "AccessionNumber"),
+        accession_number=_identifier(dataset, "AccessionNumber"),
         study_description=text(dataset, "StudyDescription"),
         series_description=text(dataset, "SeriesDescription"),
         protocol_name=text(dataset, "ProtocolName"),
@@ -229,11 +233,21 @@ def _uid(value: object, name: str) -> str:
         raise Unreadable(
             f"The DICOM header has no {name}. Send the file as the device or the archive made it."
         )
-    if not _PLAUSIBLE_UID.fullmatch(uid):
+    if not PLAUSIBLE_UID.fullmatch(uid):
         raise Unreadable(
             f"The {name} in the DICOM header is no UID. Send the file as the device or the archive made it."
         )
     return uid
+
+
+def _identifier(dataset: Dataset, keyword: str) -> str | None:
+    value = text(dataset, keyword)
+    if value is not None and len(value) > _LONGEST_IDENTIFIER:
+        raise Unreadable(
+            f"The {keyword} in the DICOM header has more than {_LONGEST_IDENTIFIER} characters. "
+            "Send the file as the device or the archive made it."
+        )
+    return value
 
 
 def _sha256_of(stream: IO[bytes], length: int | None) -> str:

@@ -185,3 +185,18 @@ def test_the_limits_leave_room_for_every_real_radiograph() -> None:
 def test_a_uid_that_is_no_uid_is_refused(keep: Keep, ramp: Ramp) -> None:
     with pytest.raises(Unreadable, match="is no UID"):
         read_header(keep(wrap(ramp, study_instance_uid="1.2/../3")))
+
+
+@pytest.mark.parametrize("uid", [".", "..", "-1.2"])
+def test_a_uid_that_no_address_can_hold_is_refused(uid: str, keep: Keep, ramp: Ramp) -> None:
+    with pytest.raises(Unreadable, match="is no UID"):
+        read_header(keep(wrap(ramp, study_instance_uid=uid)))
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "AccessionNumber"])
+def test_an_identifier_of_thousands_of_letters_is_refused_by_name(
+    keyword: str, keep: Keep, ramp: Ramp
+) -> None:
+    with pytest.raises(Unreadable, match=f"The {keyword} in the DICOM header has more than 256"):
+        read_header(keep(wrap(ramp, tags={keyword: "x7" * 2000})))
+    assert read_header(keep(wrap(ramp, tags={keyword: "x" * 256}))).rows
