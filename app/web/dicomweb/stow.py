@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.commands.intake import GivenMetadata
+from app.dicom.header import PLAUSIBLE_UID
 from app.dicom.stow import FailedInstance, StoredInstance, stow_answer
 from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, UnsupportedMediaType
@@ -24,7 +24,6 @@ from app.web.upload import Received, boundary_in, content_type_of, receiving_fil
 
 router = APIRouter(prefix="/dicomweb", route_class=GuardedRoute, tags=["STOW-RS"])
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _BODY = {
     "requestBody": {
         "required": True,
@@ -130,7 +129,7 @@ def _answer(outcomes: list[FileOutcome], *, base: str) -> dict[str, Any]:
 
 
 def uid(text: str) -> str:
-    """The UID of an address; raises BadRequest for what is none (PS3.5 9.1)."""
-    if len(text) > 64 or not _UID.fullmatch(text):
+    """The UID of an address, such as intake takes; raises BadRequest for what is none."""
+    if not PLAUSIBLE_UID.fullmatch(text):
         raise BadRequest("The address holds a UID that is none: digits and dots, at most 64.")
     return text

@@ -47,6 +47,16 @@ def parts_of(answer: Any) -> list[tuple[str, bytes]]:
     return found
 
 
+def test_what_was_stored_under_a_hashed_uid_comes_back(archive: TestClient) -> None:
+    uid = "dccc9599087131742838cc1162a630fea87ba9bf61ac09bfda90d4adfa5ddaed"
+    data = an_instance(study_instance_uid=uid)
+    assert store(archive, {}, data).status_code == 200
+    answer = archive.get(f"/dicomweb/studies/{uid}", headers={"Accept": "multipart/related; type=*/*"})
+    assert answer.status_code == 200
+    [(_, body)] = parts_of(answer)
+    assert body == data
+
+
 def test_an_instance_comes_back_byte_for_byte(archive: TestClient) -> None:
     data = an_instance()
     store(archive, {}, data)
@@ -194,7 +204,7 @@ def test_what_is_not_there_is_not_found(archive: TestClient) -> None:
 
 
 def test_an_address_without_uids_is_a_bad_request(archive: TestClient) -> None:
-    assert archive.get("/dicomweb/studies/abc").status_code == 400
+    assert archive.get("/dicomweb/studies/a%25b").status_code == 400
     assert archive.get("/dicomweb/studies/1.1/series/../metadata").status_code in (400, 404)
 
 
