@@ -25,6 +25,8 @@ from app.records import Delivery, Destination, Reading, Study
 from app.records.base import now
 
 LONGEST_PAUSE = timedelta(hours=1)
+_LONGEST_NAME = 100
+_LONGEST_URL = 2000
 DISABLED = "The destination was disabled."
 
 
@@ -43,18 +45,29 @@ class DeliveryToSend:
 
 def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
     """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(url)
+        valid = (
+            parts.scheme in ("http", "https") and parts.hostname and not parts.username and parts.port != 0
+        )
+    except ValueError:  # half an IPv6 address, a port beyond 65,535
+        valid = False
+    if not valid or len(url) > _LONGEST_URL:
         raise Unprocessable("A destination is an http or https address without a user name in it.")
-    if not name.strip():
-        raise Unprocessable("A destination needs a name.")
+    if not name.strip() or len(name.strip()) > _LONGEST_NAME:
+        raise Unprocessable(f"A destination needs a name of at most {_LONGEST_NAME} characters.")
     if session.scalar(select(Destination.id).where(Destination.name == name.strip())) is not None:
         raise Conflict("There is a destination of that name already.")
     secret = secrets.token_urlsafe(32)
     destination = Destination(id=uuid4(), name=name.strip(), url=url, secret=secret, created_by_name=by.name)
     session.add(destination)
     audit.record(
-        session, action="destination.added", by=by, subject_id=destination.id, name=name, host=parts.hostname
+        session,
+        action="destination.added",
+        by=by,
+        subject_id=destination.id,
+        name=name,
+        host=urlsplit(url).hostname,
     )
     return secret
 

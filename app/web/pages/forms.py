@@ -52,7 +52,10 @@ class Form:
 
 async def _read(request: Request) -> Form:
     form = await request.form()
-    return Form(tuple((name, value) for name, value in form.multi_items() if isinstance(value, str)))
+    fields = tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
+    if any("\0" in text for field in fields for text in field):
+        raise BadRequest("A field of the form holds a NUL character.")
+    return Form(fields)
 
 
 Posted = Annotated[Form, Depends(_read)]

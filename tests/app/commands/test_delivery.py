@@ -101,7 +101,13 @@ def test_a_signature_covers_time_and_body() -> None:
     assert signed == f"t=1700000000,v1={expected}"
 
 
-@pytest.mark.parametrize("url", ["ftp://ris/hook", "ris/hook", "https://", "https://user:secret@ris/hook"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://ris/hook", "ris/hook", "https://", "https://user:secret@ris/hook"),
+        *("http://[::1", "http://ris:99999/", "https://ris/" + "a" * 2000),
+    ],
+)
 def test_an_address_that_is_no_webhook_is_refused(session: Session, url: str) -> None:
     with pytest.raises(Unprocessable):
         add(session, "one", url)
@@ -113,6 +119,8 @@ def test_two_destinations_have_two_names(session: Session) -> None:
         add(session, " one ")
     with pytest.raises(Unprocessable):
         add(session, "  ")
+    with pytest.raises(Unprocessable):
+        add(session, "a" * 101)
 
 
 def test_only_what_is_there_can_be_disabled_or_sent_again(session: Session, blobs: Blobs) -> None:

@@ -31,6 +31,10 @@ def attempt(client: TestClient, username: str, password: str) -> int:
     return answer.status_code
 
 
+def test_a_nul_in_a_form_is_the_callers_mistake(client: TestClient) -> None:
+    assert attempt(client, "ad\0min", PASSWORD) == 400
+
+
 def test_a_key_may_come_as_bearer_or_as_the_password_of_basic(client: TestClient, key: KeyMaker) -> None:
     bearer = key(Scope.READ)
     assert client.get(WORKLIST, headers=bearer).status_code == 200
