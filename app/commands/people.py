@@ -83,9 +83,7 @@ def _add(
     if session.scalar(select(User.id).where(User.username == username)) is not None:
         raise Conflict(f"There is a user {username} already.")
     if session.scalar(select(ApiKey.id).where(func.lower(ApiKey.name) == username)) is not None:
-        raise Conflict(
-            f"A key is called {username}; a person needs another name, since claims show names."
-        )
+        raise Conflict(f"A key is called {username}; a person needs another name, since claims show names.")
     user = User(
         username=username,
         display_name=display_name.strip() or username,
