@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import Unavailable
@@ -22,6 +23,7 @@ def build_engine(url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=20,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # they are patient data, and errors are logged
         connect_args={"connect_timeout": 5, "application_name": "firstread"},
     )
 
@@ -46,7 +48,7 @@ def transaction() -> Iterator[Session]:
     try:
         with _sessions().begin() as session:
             yield session
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise Unavailable(
             "The database does not answer at the moment; nothing was changed. Try again."
         ) from error
