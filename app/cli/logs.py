@@ -21,7 +21,9 @@ def configure_logs(settings: Settings) -> None:
     ]
     renderer: Processor
     if settings.log_format == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # Local variables hold patient data; a log must not.
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(frames))
         renderer = structlog.processors.JSONRenderer()
     else:
         renderer = structlog.dev.ConsoleRenderer(

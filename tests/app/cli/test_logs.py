@@ -1,0 +1,45 @@
+"""What the processes log: one line per event, without what their variables hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.cli.logs import configure_logs
+from app.records.engine import transaction
+from app.settings import Settings
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_a_traceback_in_the_log_shows_no_variables(
+    capsys: pytest.CaptureFixture[str], restored_logging: None
+) -> None:
+    configure_logs(Settings(log_format="json"))
+    patient_name = "Muster" + "^Anna"
+    try:
+        raise ValueError(len(patient_name))
+    except ValueError:
+        structlog.get_logger("test").exception("broke")
+    line = capsys.readouterr().err
+    assert json.loads(line)["exception"][0]["exc_type"] == "ValueError"
+    assert "Muster" not in line
+
+
+def test_a_database_error_does_not_quote_its_parameters(database: str) -> None:
+    with pytest.raises(DBAPIError) as refusal, transaction() as session:
+        session.execute(text("SELECT 1 / :zero, :name"), {"zero": 0, "name": "Muster^Anna"})
+    assert "Muster" not in str(refusal.value)
