@@ -121,6 +121,7 @@ def flag(
     for sibling in siblings:
         if sibling.pixel_sha256 == header.pixel_sha256 and sibling.study_id == study.id:
             sibling.superseded_by = image_id
+            _revise(study, header)
             warnings.append("The same picture was known with another header; this one is now shown.")
         else:
             session.add(
@@ -156,6 +157,18 @@ def flag(
                 "administrator is told.",
             )
     return warnings
+
+
+def _revise(study: Study, header: ImageHeader) -> None:
+    """The study says of its patient and order what the revised header says; silence changes nothing."""
+    study.patient_name = header.patient_name or study.patient_name
+    study.patient_birth_date = header.patient_birth_date or study.patient_birth_date
+    study.patient_sex = header.patient_sex or study.patient_sex
+    study.age_years = study.age_years if header.age_years is None else header.age_years
+    study.accession_number = header.accession_number or study.accession_number
+    study.study_date = header.study_date or study.study_date
+    study.study_time = header.study_time or study.study_time
+    study.study_description = header.study_description or study.study_description
 
 
 def asked_again(

@@ -104,6 +104,18 @@ def test_a_header_revision_supersedes_the_picture_it_repeats(session: Session, b
     assert [image.image_id for image in claimed(session)[0].images] == [two.image_id]
 
 
+def test_a_header_revision_corrects_what_the_worklist_says_of_the_patient(
+    session: Session, blobs: Blobs
+) -> None:
+    same = {"seed": 7, "study_instance_uid": _UID, "sop_instance_uid": "2.25.1", "patient_id": "Ada"}
+    wrong = admit(session, blobs, a_dicom(**same, tags={"PatientName": "Lovelace^Eda", "PatientSex": "M"}))
+    right = {"PatientName": "Lovelace^Ada", "PatientSex": "F", "AccessionNumber": "A1"}
+    admit(session, blobs, a_dicom(**same, patient_age="045Y", tags=right))
+    study = session.get_one(Study, wrong.study_id)
+    assert (study.patient_name, study.age_years) == ("Lovelace^Ada", 45.0)
+    assert (study.patient_sex, study.accession_number) == ("F", "A1")
+
+
 def test_the_same_instance_uid_with_other_pixels_is_a_conflict_and_both_are_kept(
     session: Session, blobs: Blobs
 ) -> None:
