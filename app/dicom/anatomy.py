@@ -39,6 +39,9 @@ _OTHER_BEGINNINGS = (
         "LOWERLEG",
     ),
     *("PATELLA", "CALCAN", "KIDNEY", "BLADDER", "URET", "COLON", "STOMACH", "ESOPH", "HAND", "RIBS", "THUMB"),
+    *("THORACOLUMB", "BABYGRAM", "SCOLI", "SKOLI", "WIRBEL", "HUEFT", "HUFT", "RACHIS", "GENOU", "HANCHE"),
+    *("BASSIN", "EPAULE", "COUDE", "POIGNET", "CHEVILLE", "CRANE", "RODILL", "CADERA", "HOMBRO", "MUNEC"),
+    *("TOBILL",),
 )
 _OTHER_WORDS = frozenset(
     {
@@ -74,6 +77,7 @@ _OTHER_WORDS = frozenset(
             "KNIE",
         ),
         *("FUSS", "ARMEN", "BEIN", "KOPF", "HALS", "BONE", "BONEAGE", "BABYGRAM"),
+        *("ABD", "BWS", "HWS", "LWS", "TLSPINE", "MANO", "CODO", "PIED", "PIEDS"),
     }
 )
 _SAYS_NOTHING = frozenset(
@@ -82,7 +86,20 @@ _SAYS_NOTHING = frozenset(
 
 FRONTAL_WORDS = frozenset({"AP", "PA", "FRONTAL", "FRONT", "DV", "VD", "POSTEROANTERIOR", "ANTEROPOSTERIOR"})
 _LATERAL_WORDS = frozenset(
-    {"LL", "RL", "LAT", "LATERAL", "LATERALE", "LATERALIS", "SEITLICH", "PROFIL", "LLAT", "RLAT"}
+    {
+        "LL",
+        "RL",
+        "LAT",
+        "LATERAL",
+        "LATERALE",
+        "LATERALIS",
+        "SEITLICH",
+        "SEITL",
+        "SEIT",
+        "PROFIL",
+        "LLAT",
+        "RLAT",
+    }
 )
 _DECUBITUS_WORDS = frozenset({"LLD", "RLD", "DECUB", "DECUBITUS"})
 _OBLIQUE_WORDS = frozenset({"RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBL", "OBLIQUE", "OBLIQ", "LORDOTIC"})

@@ -112,8 +112,9 @@ def _view(header: ImageHeader, intended_use: IntendedUse, notices: list[str]) ->
     view = view_of(header.view_position)
     if view is View.UNSTATED:
         view = view_of_orientation(header.patient_orientation)
-    if view is View.UNSTATED:
-        view = view_of(header.series_description)
+    for description in (header.series_description, header.protocol_name):
+        if view is View.UNSTATED:
+            view = view_of(description)
     known = " or ".join(intended_use.views)
     if view is View.UNSTATED:
         if header.media_type == DICOM:
