@@ -19,7 +19,7 @@ from app.blobs import Blobs, StagedFile
 from app.commands import audit, identity
 from app.commands.ranking import announce
 from app.commands.stored_header import header_as_json
-from app.dicom.header import ImageHeader, read_header
+from app.dicom.header import DICOM, ImageHeader, read_header
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
 from app.errors import Conflict, UidContradiction
@@ -215,12 +215,28 @@ def _known(
         sha256=sha256,
         created=False,
         needs_screening=study.screening_due,
+        warnings=_not_taken_over(image, study, given),
     )
+
+
+def _not_taken_over(image: Image, study: Study, given: GivenMetadata) -> tuple[str, ...]:
+    """A sender who corrects what they said of a PNG or JPEG must not believe that it was heard."""
+    said_and_known = (
+        (given.patient_id, study.patient_id),
+        (given.patient_name, study.patient_name),
+        (given.accession_number, study.accession_number),
+        (given.age_years, study.age_years),
+        (given.sex, study.patient_sex),
+        (given.view, image.view_position),
+    )
+    if image.media_type == DICOM or all(said is None or said == known for said, known in said_and_known):
+        return ()
+    return ("The same picture was admitted before; what is said of its patient now was not taken over.",)
 
 
 def _with_given(header: ImageHeader, given: GivenMetadata) -> ImageHeader:
     """A DICOM header speaks for itself; a PNG or JPEG gets what the sender says, and UIDs of its own."""
-    if header.media_type == "application/dicom":
+    if header.media_type == DICOM:
         return header
     return replace(
         header,

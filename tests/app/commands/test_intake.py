@@ -151,6 +151,17 @@ def test_a_png_makes_a_study_of_its_own_with_the_metadata_given(
     assert other.study_id != admission.study_id
 
 
+def test_a_sender_is_told_that_a_picture_known_already_keeps_what_was_said_of_it(
+    session: Session, blobs: Blobs
+) -> None:
+    data = a_png()
+    first = GivenMetadata(sex="F")
+    assert admit(session, blobs, data, given=first).warnings == ()
+    assert admit(session, blobs, data, given=first).warnings == ()
+    [warning] = admit(session, blobs, data, given=GivenMetadata(sex="F", age_years=45.0)).warnings
+    assert "was not taken over" in warning
+
+
 def test_bytes_known_under_another_patient_are_refused(session: Session, blobs: Blobs) -> None:
     data = a_png()
     admit(session, blobs, data, given=GivenMetadata(patient_id="Ada"))
