@@ -25,6 +25,8 @@ _MOST_FIELDS = 64
 _LONGEST_BOUNDARY = 200
 """RFC 2046 allows 70 characters; Orthanc 1.10 sends 73."""
 MOST_FILES = 5000
+_MOST_OPEN = 128
+"""Files of a request that may stay open until all of it is there; a process often has only 1,024."""
 
 
 @dataclass(eq=False)
@@ -38,6 +40,7 @@ class ReceivedPart:
     staged: StagedFile | None = None
     value: bytearray = field(default_factory=bytearray)
     problem: Problem | None = None
+    whole: bool = False
     pending: list[memoryview] = field(default_factory=list)
     """Received and not yet written: views of the packets, so that nothing is copied on the event loop."""
 
@@ -140,6 +143,7 @@ class _Writer:
             self.waiting_bytes += end - start
 
     def on_part_end(self) -> None:
+        self._part.whole = True
         if self._part.is_file and self._part.problem is None:
             self._wait_for(self._part)
 
@@ -160,6 +164,8 @@ class _Writer:
                 except TooLarge as problem:
                     part.problem = problem
             part.pending = []
+            if part.whole and part.staged is not None and len(self._received.parts) > _MOST_OPEN:
+                part.staged.sync()
 
     def _write(self, part: ReceivedPart) -> None:
         if part.staged is None:

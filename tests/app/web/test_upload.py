@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +230,17 @@ def test_priors_are_stored_without_a_place_on_the_worklist(
     answer = post(client, sender, a_dicom(), purpose="prior")
     assert client.get(answer.json()["url"], headers=sender).json()["purpose"] == "prior"
     assert client.get("/api/v1/worklist", headers=sender).json()["studies"] == []
+
+
+def test_a_request_of_many_files_does_not_hold_them_all_open(
+    client: TestClient, sender: dict[str, str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    already_open = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (already_open + 200, hard))
+    try:
+        answer = post(client, sender, *(b"no image %d" % number for number in range(400)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert answer.status_code == 422
+    assert len(answer.json()["files"]) == 400
