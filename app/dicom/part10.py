@@ -41,9 +41,9 @@ warnings.filterwarnings("ignore", module=r"pydicom\b")
 PREAMBLE = b"\0" * 128 + b"DICM"
 HEADER_BYTES = 16 * 2**20
 """The most bytes a header may have in all; the headers of real radiographs have 2 to 200 kB."""
-HEADER_READS = 100_000
-"""The most reads for one header, about three for each element: what keeps millions of empty items out of
-memory.
+HEADER_READS = 30_000
+"""The most reads for one header, about three for each element: what keeps thousands of empty items out of
+memory, and the seconds that they take out of the web process. Real radiographs need some hundreds.
 """
 DEFERRED_BYTES = 256 * 2**10
 """Top-level values longer than this (overlays, private blobs) are skipped; the longest palette has 128 kB."""
