@@ -189,6 +189,13 @@ def test_a_study_held_by_another_cannot_be_signed(browser: Browser, session, blo
     assert session.get_one(Study, admission.study_id).state == State.SCREENED
 
 
+def test_a_study_that_waits_for_the_network_promises_no_signature_yet(browser: Browser, blobs: Blobs) -> None:
+    admission = an_admitted_study(blobs)
+    text = words(get(browser("alice", Role.RADIOLOGIST), f"/studies/{admission.study_id}"))
+    assert "It can be signed once screening has ended" in text
+    assert "need not wait" not in text
+
+
 def test_a_withheld_study_is_read_by_a_person_like_any_other(browser: Browser, session, blobs: Blobs) -> None:
     admission = an_admitted_study(blobs)
     with transaction() as other:
