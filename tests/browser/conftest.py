@@ -33,9 +33,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """The browser of the run."""
+    """The browser of this folder's tests; while it is open its event loop holds the main thread."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"needs a browser at {CHROMIUM}: install chromium or set FIRSTREAD_CHROMIUM")
