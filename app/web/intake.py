@@ -146,7 +146,7 @@ def _admit(
     with transaction() as session:
         for outcome, file in readable:
             try:
-                # A refusal among several is undone alone; one on its own undoes the transaction.
+                # A refusal among several is undone alone; one on its own has written nothing.
                 with session.begin_nested() if len(readable) > 1 else nullcontext():
                     outcome.admission = intake.admit(
                         session, blobs, file=file, given=given, by=by, via=via, credits=credits
