@@ -6,6 +6,7 @@ is a header revision, with other pixels a conflict that an administrator resolve
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,6 +43,7 @@ def study_of(
                 Study.study_instance_uid == header.study_instance_uid,
                 Study.patient_id == (header.patient_id or ""),
                 Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
+                Study.unidentified_as == _unidentified_as(header),
             )
             .with_for_update(),
         )
@@ -54,6 +56,7 @@ def study_of(
         study_instance_uid=header.study_instance_uid,
         patient_id=header.patient_id or "",
         issuer_of_patient_id=header.issuer_of_patient_id or "",
+        unidentified_as=_unidentified_as(header),
         patient_name=header.patient_name,
         patient_birth_date=header.patient_birth_date,
         patient_sex=header.patient_sex,
@@ -78,6 +81,14 @@ def study_of(
     session.add(study)
     session.flush()
     return study, True
+
+
+def _unidentified_as(header: ImageHeader) -> str:
+    """What tells patients without a PatientID apart, hashed; empty where nothing does or none is needed."""
+    if header.patient_id or not (header.patient_name or header.patient_birth_date):
+        return ""
+    known = f"{(header.patient_name or '').strip().casefold()}|{header.patient_birth_date or ''}"
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def _priority(header: ImageHeader, asked: Priority) -> Priority:

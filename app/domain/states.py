@@ -46,7 +46,8 @@ class Transition:
 
 READ_BY_NETWORK = (State.SCREENED, State.WITHHELD, State.FAILED)
 DONE = (State.SIGNED, State.AMENDED)
-CLAIMABLE = (*READ_BY_NETWORK, State.REOPENED)
+CLAIMABLE = (State.ADMITTED, *READ_BY_NETWORK, State.REOPENED)
+"""Admitted ones too: a network that is slow or gone must not keep a human from reading."""
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition("screen", (State.ADMITTED,), State.SCREENING, "worker", "study.screening"),

@@ -23,6 +23,8 @@ class Study(HasId, Base):
     study_instance_uid: Mapped[str]
     patient_id: Mapped[str] = mapped_column(default="")
     issuer_of_patient_id: Mapped[str] = mapped_column(default="")
+    unidentified_as: Mapped[str] = mapped_column(default="")
+    """Hash of name and birth date where there is no PatientID to tell patients apart by."""
     patient_name: Mapped[str | None]
     patient_birth_date: Mapped[date | None]
     patient_sex: Mapped[str | None]
@@ -71,7 +73,13 @@ class Study(HasId, Base):
     signed_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint("study_instance_uid", "patient_id", "issuer_of_patient_id"),
+        UniqueConstraint(
+            "study_instance_uid",
+            "patient_id",
+            "issuer_of_patient_id",
+            "unidentified_as",
+            name="uq_studies_identity",
+        ),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
         CheckConstraint("purpose IN ('current', 'prior')", name="purpose"),
         CheckConstraint("priority IN ('routine', 'stat')", name="priority"),

@@ -139,6 +139,7 @@ def upgrade() -> None:
         sa.Column("study_instance_uid", sa.Text(), nullable=False),
         sa.Column("patient_id", sa.Text(), nullable=False),
         sa.Column("issuer_of_patient_id", sa.Text(), nullable=False),
+        sa.Column("unidentified_as", sa.Text(), nullable=False),
         sa.Column("patient_name", sa.Text(), nullable=True),
         sa.Column("patient_birth_date", sa.Date(), nullable=True),
         sa.Column("patient_sex", sa.Text(), nullable=True),
@@ -210,7 +211,8 @@ def upgrade() -> None:
             "study_instance_uid",
             "patient_id",
             "issuer_of_patient_id",
-            name=op.f("uq_studies_study_instance_uid_patient_id_issuer_of_patient_id"),
+            "unidentified_as",
+            name=op.f("uq_studies_identity"),
         ),
     )
     op.create_index("ix_studies_accession_number", "studies", ["accession_number"], unique=False)

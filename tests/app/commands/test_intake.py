@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import leases, review
-from app.commands.intake import GivenMetadata, read
+from app.commands.intake import Admission, GivenMetadata, read
 from app.commands.review import Statement
 from app.domain.order import Credits, Priority
 from app.domain.roles import Role
@@ -81,6 +81,17 @@ def test_another_patient_with_the_same_study_uid_is_never_merged(session: Sessio
         two.study_id,
         one.study_id,
     )
+
+
+def test_patients_without_an_id_are_told_apart_by_name_and_birth_date(session: Session, blobs: Blobs) -> None:
+    def of(name: str) -> Admission:
+        tags = {"PatientID": None, "PatientName": name}
+        return admit(session, blobs, a_dicom(study_instance_uid=_UID, tags=tags))
+
+    one, again, other = of("A^A"), of("a^a"), of("B^B")
+    assert one.study_id == again.study_id
+    assert other.study_id != one.study_id
+    assert session.scalars(select(IdentityConflict)).one().kind == "other-patient"
 
 
 def test_one_patient_id_from_two_issuers_is_two_patients(session: Session, blobs: Blobs) -> None:

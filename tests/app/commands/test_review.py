@@ -92,9 +92,41 @@ def test_a_study_the_network_did_not_read_is_read_like_any_other(blobs: Blobs, g
     assert _sign(study_id, grace, findings={"pneumonia": Statement.ABSENT}).verdict == "read"
 
 
-def test_a_study_that_waits_for_the_network_cannot_be_signed_yet(blobs: Blobs, grace: Actor) -> None:
+def test_a_network_that_is_gone_keeps_nobody_from_reading(blobs: Blobs, grace: Actor) -> None:
     study_id = an_admitted_study(blobs).study_id
-    with pytest.raises(Conflict, match="admitted cannot be claimed"):
+    signed = _sign(study_id, grace, findings={"pneumonia": Statement.ABSENT})
+    assert (signed.state, signed.verdict) == (State.SIGNED, "read")
+    with transaction() as session:
+        a_bundle(session)
+        [job] = claimed(session)
+        record(session, job, image_read(job.images[0].image_id))
+        study = session.get_one(Study, study_id)
+        assert (study.state, study.lane, study.screening_due) == ("signed", "rule-in", False)
+
+
+def test_what_the_network_says_of_a_study_somebody_holds_is_what_it_is_released_into(
+    blobs: Blobs, grace: Actor
+) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+        before = session.get_one(Study, study_id).revision
+    with transaction() as session:
+        a_bundle(session)
+        [job] = claimed(session)
+        record(session, job, image_read(job.images[0].image_id))
+    with pytest.raises(Conflict, match="has changed since"):
+        _sign(study_id, grace, revision=before, findings={"pneumonia": Statement.ABSENT})
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=grace)
+        assert session.get_one(Study, study_id).state == State.SCREENED.value
+
+
+def test_a_study_is_not_claimed_while_the_network_reads_it(blobs: Blobs, grace: Actor) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        claimed(session)
+    with pytest.raises(Conflict, match="screening cannot be claimed"):
         _sign(study_id, grace, findings={"pneumonia": Statement.ABSENT})
 
 

@@ -189,10 +189,18 @@ def test_a_study_held_by_another_cannot_be_signed(browser: Browser, session, blo
     assert session.get_one(Study, admission.study_id).state == State.SCREENED
 
 
-def test_a_study_that_waits_for_the_network_promises_no_signature_yet(browser: Browser, blobs: Blobs) -> None:
+def test_a_study_that_waits_for_the_network_can_be_read_until_the_network_does(
+    browser: Browser, blobs: Blobs
+) -> None:
     admission = an_admitted_study(blobs)
-    text = words(get(browser("alice", Role.RADIOLOGIST), f"/studies/{admission.study_id}"))
-    assert "It can be signed once screening has ended" in text
+    alice = browser("alice", Role.RADIOLOGIST)
+    text = words(get(alice, f"/studies/{admission.study_id}"))
+    assert "You need not wait for it." in text
+    assert "Say what you see" in text
+    with transaction() as session:
+        claimed(session)
+    text = words(get(alice, f"/studies/{admission.study_id}"))
+    assert "The network reads it at this moment" in text
     assert "need not wait" not in text
 
 
