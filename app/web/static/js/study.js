@@ -98,7 +98,8 @@ async function compare() {
   };
   document.querySelector("[data-changed-words]").textContent =
     words[now.state] ?? "The study has changed since you opened it.";
-  const untouched = !correct || (!correct.querySelector("textarea").value && !correction.open);
+  // Open is not touched: the form stands open from the start where there is no reading to confirm.
+  const untouched = !correct?.querySelector(":checked") && !correct?.querySelector("textarea").value;
   // A study that was waiting for the network renews itself while nobody has written anything.
   if (untouched && ["admitted", "screening"].includes(room.dataset.state)) location.reload();
   else document.getElementById("changed").hidden = false;
