@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from app.records import Base
@@ -24,3 +28,42 @@ def test_every_migration_can_be_undone_and_done_again(database: str) -> None:
     assert inspect(engine).get_table_names() in ([], ["alembic_version"])
     upgrade(database)
     assert "studies" in inspect(engine).get_table_names()
+
+
+def test_the_reading_that_stood_before_the_upgrade_stands_after_it(database: str) -> None:
+    downgrade(database, "0001")
+    engine = create_engine(database, poolclass=NullPool)
+    study, older, newer = uuid4(), uuid4(), uuid4()
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, study_instance_uid, patient_id, issuer_of_patient_id,"
+                " unidentified_as, source, received_via, purpose, is_sample, priority, state, revision,"
+                " arrived_at, rank_at, order_credit, network_credit, screening_due, screening_attempts)"
+                " VALUES (:id, '1.2', '', '', '', 'x', 'rest', 'current', false, 'routine', 'withheld', 1,"
+                " now(), now(), '0', '0', false, 0)"
+            ),
+            {"id": study},
+        )
+        for reading, hours in ((newer, 1), (older, 2)):  # the newer one is stored first
+            connection.execute(
+                text(
+                    "INSERT INTO readings (id, study_id, outcome, reason, findings, notices, read_at) VALUES"
+                    " (:id, :study, 'withheld', 'No chest.', '{}', '[]', now() - :hours * interval '1 hour')"
+                ),
+                {"id": reading, "study": study, "hours": hours},
+            )
+    upgrade(database)
+    with engine.begin() as connection:
+        later = connection.execute(
+            text(
+                "INSERT INTO readings (id, study_id, outcome, reason, findings, notices, read_at) VALUES"
+                " (gen_random_uuid(), :study, 'withheld', 'No chest.', '{}', '[]', now() - interval '1 day')"
+                " RETURNING id"
+            ),
+            {"study": study},
+        ).scalar_one()
+        order = connection.execute(text("SELECT id FROM readings ORDER BY sequence")).scalars().all()
+    assert order == [older, newer, later]
+    with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:
+        connection.execute(text("UPDATE readings SET sequence = DEFAULT"))

@@ -36,6 +36,7 @@ def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
     """From the next batch on this bundle reads."""
     if session.get(Bundle, sha256) is None:
         raise NotFound("There is no such bundle.")
+    _take_turns(session)
     session.add(Promotion(bundle_sha256=sha256, promoted_by_name=by.name, reason=reason))
     audit.record(session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason)
 
@@ -45,7 +46,7 @@ def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> boo
 
     False, and nothing changes, where it has been promoted already: what the site decided since stands.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": "promotions"})
+    _take_turns(session)
     if session.scalar(select(exists().where(Promotion.bundle_sha256 == sha256))):
         return False
     promote(session, sha256=sha256, by=by, reason=reason)
@@ -55,5 +56,10 @@ def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> boo
 def active_bundle(session: Session) -> str | None:
     """sha256 of the bundle promoted last; None before the first promotion."""
     return session.scalar(
-        select(Promotion.bundle_sha256).order_by(Promotion.promoted_at.desc(), Promotion.id).limit(1),
+        select(Promotion.bundle_sha256).order_by(Promotion.sequence.desc()).limit(1),
     )
+
+
+def _take_turns(session: Session) -> None:
+    """Until the commit nobody else promotes, so that the order of the promotions is that of their commits."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": "promotions"})

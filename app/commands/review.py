@@ -150,7 +150,7 @@ def sign(
     said = _network_findings(reading)
     statements = _statements(confirm=confirm, findings=findings, network=said)
     amends = session.scalar(
-        select(Review.id).where(Review.study_id == study.id).order_by(Review.signed_at.desc()).limit(1),
+        select(Review.id).where(Review.study_id == study.id).order_by(Review.sequence.desc()).limit(1),
     )
     if State(study.state) not in DONE and study.state != State.CLAIMED.value:
         claim(session, study_id=study.id, by=by, minutes=1)
@@ -212,7 +212,7 @@ def _unclaim(study: Study) -> None:
 
 def _standing_reading(session: Session, study: Study) -> Reading | None:
     return session.scalar(
-        select(Reading).where(Reading.study_id == study.id).order_by(Reading.read_at.desc()).limit(1),
+        select(Reading).where(Reading.study_id == study.id).order_by(Reading.sequence.desc()).limit(1),
     )
 
 

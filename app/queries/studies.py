@@ -110,10 +110,10 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     if study is None:
         raise NotFound("There is no such study.")
     reading = session.scalar(
-        select(Reading).where(Reading.study_id == study.id).order_by(Reading.read_at.desc()).limit(1),
+        select(Reading).where(Reading.study_id == study.id).order_by(Reading.sequence.desc()).limit(1),
     )
     reviews = session.scalars(
-        select(Review).where(Review.study_id == study.id).order_by(Review.signed_at.desc(), Review.id),
+        select(Review).where(Review.study_id == study.id).order_by(Review.sequence.desc()),
     ).all()
     return StudyShown(
         entry=entry_of(

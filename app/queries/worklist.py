@@ -75,7 +75,7 @@ _UNSIGNED = (Study.state.not_in([State.SIGNED.value, State.AMENDED.value]), Stud
 _LATEST_READING = (
     select(Reading.findings, Reading.notices)
     .where(Reading.study_id == Study.id)
-    .order_by(Reading.read_at.desc())
+    .order_by(Reading.sequence.desc())
     .limit(1)
     .lateral("reading")
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -25,13 +25,15 @@ class Bundle(Base):
 
 
 class Promotion(HasId, Base):
-    """From `promoted_at` on this bundle reads the studies; the latest row is the active one."""
+    """From `promoted_at` on this bundle reads the studies, until the next promotion."""
 
     __tablename__ = "promotions"
 
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """The order of the promotions, counted by the database under the lock of promotions."""
     bundle_sha256: Mapped[str] = mapped_column(ForeignKey("bundles.sha256"))
     promoted_at: Mapped[datetime] = mapped_column(default=now)
     promoted_by_name: Mapped[str]
     reason: Mapped[str]
 
-    __table_args__ = (Index("ix_promotions_promoted_at", "promoted_at"),)
+    __table_args__ = (Index("ix_promotions_sequence", "sequence"),)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,6 +19,8 @@ class Reading(HasId, Base):
     __tablename__ = "readings"
 
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """The highest of a study stands. The database counts, under the study's lock; workers' clocks do not."""
     bundle_sha256: Mapped[str | None] = mapped_column(ForeignKey("bundles.sha256"))
     runtime: Mapped[str | None]
     outcome: Mapped[str]
@@ -37,7 +39,7 @@ class Reading(HasId, Base):
         CheckConstraint("(outcome = 'screened') = (lane IS NOT NULL)", name="lane_if_screened"),
         CheckConstraint("(outcome = 'screened') <= (bundle_sha256 IS NOT NULL)", name="bundle_if_screened"),
         CheckConstraint("(outcome = 'screened') = (reason IS NULL)", name="reason_unless_screened"),
-        Index("ix_readings_study_id_read_at", "study_id", "read_at"),
+        Index("ix_readings_study_id_sequence", "study_id", "sequence"),
     )
 
 

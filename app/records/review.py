@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -18,6 +18,8 @@ class Review(HasId, Base):
     __tablename__ = "reviews"
 
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """The order of a study's reviews, counted by the database under the study's lock."""
     study_revision: Mapped[int]
     """The revision of the study the reader had before them."""
     reading_id: Mapped[UUID | None] = mapped_column(ForeignKey("readings.id"))
@@ -38,5 +40,5 @@ class Review(HasId, Base):
     __table_args__ = (
         CheckConstraint("verdict IN ('confirmed', 'corrected', 'read')", name="verdict"),
         CheckConstraint("reviewer_kind IN ('user', 'key')", name="reviewer_kind"),
-        Index("ix_reviews_study_id_signed_at", "study_id", "signed_at"),
+        Index("ix_reviews_study_id_sequence", "study_id", "sequence"),
     )

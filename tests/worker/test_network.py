@@ -21,7 +21,7 @@ from worker.network import Network, NetworkUnavailable
 
 def promotions() -> list[tuple[str, str]]:
     with transaction() as session:
-        rows = session.scalars(select(Promotion).order_by(Promotion.promoted_at))
+        rows = session.scalars(select(Promotion).order_by(Promotion.sequence))
         return [(row.bundle_sha256, row.reason) for row in rows]
 
 

@@ -14,11 +14,13 @@ from app.blobs import Blobs
 from app.commands import leases, screening
 from app.commands.intake import Admission, GivenMetadata
 from app.domain.order import Credits, Lane
+from app.domain.roles import SYSTEM
 from app.domain.states import Outcome, State
+from app.queries import studies, worklist
 from app.records import AuditEvent, Image, Reading, Study
 from app.records.base import now
 from app.records.engine import transaction
-from tests.builders import a_bundle, a_dicom, a_png, admit, claimed, image_read, record
+from tests.builders import BUNDLE, a_bundle, a_dicom, a_png, admit, claimed, image_read, record
 
 SENTENCE = "The network could not be loaded."
 
@@ -239,3 +241,26 @@ def test_a_preview_is_kept_with_its_image(session: Session, blobs: Blobs) -> Non
 def test_a_prior_is_never_claimed(session: Session, blobs: Blobs) -> None:
     a_study(session, blobs, given=GivenMetadata(purpose="prior"))
     assert claimed(session) == []
+
+
+def test_a_worker_whose_clock_is_slow_cannot_make_an_older_reading_stand(
+    session: Session, blobs: Blobs
+) -> None:
+    admission = a_study(session, blobs)
+    read_as(session, Lane.RULE_IN)
+    slow = Reading(
+        study_id=admission.study_id,
+        bundle_sha256=BUNDLE,
+        outcome="screened",
+        lane=Lane.ABSTAIN.value,
+        findings={"pneumonia": {"probability": 0.4, "present": False, "lane": "abstain"}},
+        notices=["the later one"],
+        read_at=now() - timedelta(hours=1),
+    )
+    session.add(slow)
+    session.flush()
+    [entry] = worklist.page(session).entries
+    shown = studies.show(session, study_id=admission.study_id, to=SYSTEM)
+    assert shown.reading is not None
+    assert shown.reading.reading_id == slow.id
+    assert entry.notices == shown.entry.notices == ("the later one",)
