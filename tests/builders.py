@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from app.domain.order import Credits, Lane
 from app.domain.reading import FindingRead, ImageRead
 from app.domain.roles import SYSTEM, Actor, Role, Scope, permissions_of
 from app.domain.states import Outcome
-from app.records import User
+from app.records import Study, User
 from app.records.engine import transaction
 
 _seeds = count(1)
@@ -80,6 +81,12 @@ def an_admitted_study(blobs: Blobs, **arguments: Any) -> Admission:
     """A study of one phantom image, committed."""
     with transaction() as session:
         return admit(session, blobs, a_dicom(**arguments))
+
+
+def revision_of(study_id: UUID) -> int:
+    """What a reader who looks now has before them; 0 of no study."""
+    with transaction() as session:
+        return session.scalar(select(Study.revision).where(Study.id == study_id)) or 0
 
 
 def a_bundle(session: Session, sha256: str = BUNDLE) -> str:

@@ -124,7 +124,7 @@ def sign(
     *,
     study_id: UUID,
     by: Actor,
-    revision: int | None,
+    revision: int,
     confirm: bool,
     findings: dict[str, Statement],
     comment: str = "",
@@ -132,13 +132,12 @@ def sign(
     """A review is stored and the study signed, or amended where it was signed before.
 
     `revision` is the one the reader had before them; where the study has changed since, Conflict says so and
-    nothing is stored (None skips that check, for senders that cannot know it). `confirm` agrees with the
-    network's reading and needs one; otherwise `findings` says what of each finding is so. A free study is
-    claimed on the way.
+    nothing is stored. `confirm` agrees with the network's reading and needs one; otherwise `findings` says
+    what of each finding is so. A free study is claimed on the way.
     """
     study = _study(session, study_id)
     check_can_sign(study, by=by)
-    if revision is not None and revision != study.revision:
+    if revision != study.revision:
         raise Conflict(
             f"The study has changed since you opened it (revision {study.revision}, you had {revision}). "
             "Look at it again; nothing was signed.",

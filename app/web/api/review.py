@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.commands import review
 from app.commands.review import Statement
@@ -25,13 +25,25 @@ _FindingName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 class ReviewInput(Input):
     """A review: `confirm` agrees with the network in all; otherwise `findings` says what is so."""
 
-    revision: int | None = Field(
-        default=None,
-        description="The revision the reader had before them; a study changed since is not signed.",
+    revision: int = Field(
+        ge=1,
+        description="The `revision` of the study the reader had before them, as GET /api/v1/studies/{id} "
+        "answered it. A study changed since is not signed (409).",
     )
     confirm: bool = False
     findings: dict[_FindingName, Statement] = Field(default_factory=dict, max_length=50)
     comment: str = Field(default="", max_length=10_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_was_read(cls, data: Any) -> Any:
+        """Whoever signs must say what they had seen: else a reading nobody looked at could be confirmed."""
+        if isinstance(data, dict) and data.get("revision") is None:
+            raise ValueError(
+                "`revision` is missing; send the `revision` of the study that was read, as "
+                "GET /api/v1/studies/{id} answered it"
+            )
+        return data
 
 
 class Signed(BaseModel):

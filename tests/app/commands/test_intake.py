@@ -30,6 +30,7 @@ from tests.builders import (
     claimed,
     image_read,
     record,
+    revision_of,
 )
 
 _UID = "2.25.4711"
@@ -271,7 +272,7 @@ def test_a_late_image_reopens_a_signed_study(blobs: Blobs, database: str) -> Non
             session,
             study_id=first.study_id,
             by=reader,
-            revision=None,
+            revision=revision_of(first.study_id),
             confirm=False,
             findings={"pneumonia": Statement.ABSENT},
         )

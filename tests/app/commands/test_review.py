@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text, update
@@ -29,6 +30,7 @@ from tests.builders import (
     claimed,
     image_read,
     record,
+    revision_of,
 )
 
 
@@ -44,13 +46,15 @@ def henri(database: str) -> Actor:
         return a_user(session, "henri", Role.RADIOLOGIST)
 
 
-def _sign(study_id: object, by: Actor, **arguments: object) -> Signed:
+def _sign(study_id: UUID, by: Actor, **arguments: object) -> Signed:
+    """Signed by someone who has just looked, unless `revision` says otherwise."""
+    seen = revision_of(study_id)
     with transaction() as session:
         return review.sign(
             session,
             study_id=study_id,
             by=by,
-            **{"revision": None, "confirm": False, "findings": {}} | arguments,
+            **{"revision": seen, "confirm": False, "findings": {}} | arguments,
         )  # type: ignore[arg-type]
 
 

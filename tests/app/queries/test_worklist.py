@@ -31,6 +31,7 @@ from tests.builders import (
     claimed,
     image_read,
     record,
+    revision_of,
 )
 
 
@@ -99,7 +100,14 @@ def test_signed_studies_and_priors_are_not_on_the_worklist(blobs: Blobs, databas
         admit(session, blobs, a_dicom(), given=GivenMetadata(purpose="prior"))
         grace = a_user(session, "grace", Role.RADIOLOGIST)
         findings = {"pneumonia": Statement.ABSENT}
-        review.sign(session, study_id=study_id, by=grace, revision=None, confirm=False, findings=findings)
+        review.sign(
+            session,
+            study_id=study_id,
+            by=grace,
+            revision=revision_of(study_id),
+            confirm=False,
+            findings=findings,
+        )
     with transaction() as session:
         assert worklist.page(session).entries == ()
 

@@ -79,11 +79,33 @@ def test_a_radiologist_claims_corrects_and_amends(sign_in: SignIn, blobs: Blobs)
     body = {"revision": revision, "findings": {"pneumonia": "absent"}, "comment": "Artefact."}
     signed = client.post(f"{study}/reviews", json=body)
     assert (signed.status_code, signed.json()["verdict"]) == (201, "corrected")
-    amended = client.post(f"{study}/reviews", json={"findings": {"pneumonia": "uncertain"}})
+    body = {"revision": signed.json()["revision"], "findings": {"pneumonia": "uncertain"}}
+    amended = client.post(f"{study}/reviews", json=body)
     assert amended.json()["state"] == "amended"
     reviews = client.get(study).json()["reviews"]
     assert [review["findings"]["pneumonia"] for review in reviews] == ["uncertain", "absent"]
     assert client.get("/api/v1/worklist").json()["studies"] == []
+
+
+@pytest.mark.parametrize("said", [{"confirm": True}, {"findings": {"pneumonia": "absent"}}])
+@pytest.mark.parametrize("revision", [{}, {"revision": None}])
+def test_nobody_signs_without_saying_which_revision_they_had_read(
+    sign_in: SignIn, blobs: Blobs, said: dict[str, object], revision: dict[str, object]
+) -> None:
+    study = f"/api/v1/studies/{a_screened_study(blobs).study_id}"
+    client = sign_in(Role.RADIOLOGIST)
+    answer = client.post(f"{study}/reviews", json=said | revision)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/invalid-value"
+    assert "send the `revision` of the study" in answer.json()["detail"]
+    assert client.get(study).json()["state"] == "screened"
+
+
+def test_the_interface_description_says_that_a_review_needs_its_revision(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["ReviewInput"]
+    assert schema["required"] == ["revision"]
+    assert "GET /api/v1/studies/{id}" in schema["properties"]["revision"]["description"]
 
 
 def test_two_people_never_hold_the_same_study(sign_in: SignIn, blobs: Blobs) -> None:

@@ -28,6 +28,7 @@ from tests.builders import (
     claimed,
     image_read,
     record,
+    revision_of,
 )
 
 
@@ -176,9 +177,10 @@ def _claim(study_id, name: str) -> None:
 
 
 def _sign(study_id, name: str) -> None:
+    revision = revision_of(study_id)
     with transaction() as session:
         review.sign(
-            session, study_id=study_id, by=_actor(session, name), revision=None, confirm=True, findings={}
+            session, study_id=study_id, by=_actor(session, name), revision=revision, confirm=True, findings={}
         )
 
 
