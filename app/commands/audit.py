@@ -26,17 +26,30 @@ def record(
 ) -> None:
     """Adds an event to the caller's transaction. `details` must hold no patient data."""
     session.add(
-        AuditEvent(
-            action=action,
-            actor_kind=by.kind,
-            actor_id=by.id,
-            actor_name=by.name,
-            address=by.address,
-            study_id=study_id,
-            subject_id=str(subject_id) if subject_id else None,
-            details=details,
-            count=count,
-        ),
+        event_of(action=action, by=by, study_id=study_id, subject_id=subject_id, count=count, details=details)
+    )
+
+
+def event_of(
+    *,
+    action: str,
+    by: Actor,
+    study_id: UUID | None,
+    subject_id: UUID | str | None,
+    details: dict[str, Any],
+    count: int = 1,
+) -> AuditEvent:
+    """An event that is not in any session yet; `details` must hold no patient data."""
+    return AuditEvent(
+        action=action,
+        actor_kind=by.kind,
+        actor_id=by.id,
+        actor_name=by.name,
+        address=by.address,
+        study_id=study_id,
+        subject_id=str(subject_id) if subject_id else None,
+        details=details,
+        count=count,
     )
 
 

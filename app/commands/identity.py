@@ -23,32 +23,31 @@ from app.records import IdentityConflict, Image, Study
 from app.records.base import now
 
 
-def study_of(
-    session: Session,
+def known_study(session: Session, header: ImageHeader) -> Study | None:
+    """The study of the same StudyInstanceUID and patient, locked."""
+    return session.scalar(
+        select(Study)
+        .where(
+            Study.study_instance_uid == header.study_instance_uid,
+            Study.patient_id == (header.patient_id or ""),
+            Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
+            Study.unidentified_as == _unidentified_as(header),
+        )
+        .with_for_update(),
+    )
+
+
+def new_study(
     header: ImageHeader,
     *,
-    is_news: bool,
     asked: Priority,
     purpose: str,
     by: Actor,
     via: str,
     credits: Credits,
     is_sample: bool,
-) -> tuple[Study, bool]:
-    """The study of the same StudyInstanceUID and patient, locked; or a new one (surely, if it `is_news`)."""
-    if not is_news:
-        study = session.scalar(
-            select(Study)
-            .where(
-                Study.study_instance_uid == header.study_instance_uid,
-                Study.patient_id == (header.patient_id or ""),
-                Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
-                Study.unidentified_as == _unidentified_as(header),
-            )
-            .with_for_update(),
-        )
-        if study is not None:
-            return study, False
+) -> Study:
+    """What the header says of its study, placed as not read yet; not in any session."""
     assert header.study_instance_uid is not None
     priority = _priority(header, asked)
     study = Study(
@@ -74,13 +73,12 @@ def study_of(
         purpose=purpose,
         is_sample=is_sample,
         priority=priority.value,
+        state=State.ADMITTED.value,
         arrived_at=now(),
         screening_due=purpose == "current",
     )
     place(study, network_credit=credits.of_network(None), order_credit=credits.of_order(priority))
-    session.add(study)
-    session.flush()
-    return study, True
+    return study
 
 
 def _unidentified_as(header: ImageHeader) -> str:

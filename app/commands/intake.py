@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Table, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs, StagedFile
 from app.commands import audit, identity
+from app.commands.news import admit_news
 from app.commands.ranking import announce
 from app.commands.stored_header import header_as_json
 from app.dicom.header import DICOM, ImageHeader, read_header
@@ -28,12 +27,6 @@ from app.records.base import now
 
 PNG_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage: what a PNG or JPEG is shown as over DICOMweb."""
-_IMAGES = cast(Table, Image.__table__)
-_HEARD_OF = text(
-    "SELECT EXISTS (SELECT FROM images WHERE sha256 = :sha256)"
-    " OR EXISTS (SELECT FROM images WHERE sop_instance_uid = :instance)"
-    " OR EXISTS (SELECT FROM studies WHERE study_instance_uid = :study)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,19 +102,8 @@ def admit(
     sha256 = file.staged.sha256
     blobs.keep(file.staged)
     header = _with_given(file.header, given)
-    # Senders of one study come in parallel; they take turns from here to the commit.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:uid, 0))"),
-        {"uid": header.study_instance_uid or sha256},
-    )
-    is_news = _is_news(session, header, sha256=sha256)
-    known = None if is_news else _known(session, sha256=sha256, given=given, by=by, credits=credits)
-    if known is not None:
-        return known
-    study, study_is_new = identity.study_of(
-        session,
+    study = identity.new_study(
         header,
-        is_news=is_news,
         asked=given.priority,
         purpose=given.purpose,
         by=by,
@@ -129,63 +111,57 @@ def admit(
         credits=credits,
         is_sample=is_sample,
     )
-    siblings = [] if is_news else identity.same_sop_instance(session, header)
-    image_id = session.scalar(
-        insert(_IMAGES)
-        .values(_image_values(header, study=study, sha256=sha256, file=file, by=by, via=via))
-        .on_conflict_do_nothing(index_elements=["sha256"])
-        .returning(_IMAGES.c.id),
-    )
-    if image_id is None:  # the same bytes won the race in another transaction
-        if study_is_new:
-            session.delete(study)
-            session.flush()
-        again = _known(session, sha256=sha256, given=given, by=by, credits=credits)
-        if again is None:
-            raise Conflict("The same file is being admitted at this moment. Send it again.")
-        return again
-    warnings = (
-        []
-        if is_news
-        else identity.flag(
-            session, study, header, image_id=image_id, siblings=siblings, study_is_new=study_is_new
-        )
-    )
-    if not study_is_new:
-        identity.late_image(
-            session, study, header, asked=given.priority, purpose=given.purpose, by=by, credits=credits
-        )
-    audit.record(
-        session,
+    image = _new_image(header, study_id=study.id, sha256=sha256, file=file, by=by, via=via)
+    event = audit.event_of(
         action="image.admitted",
         by=by,
         study_id=study.id,
-        subject_id=image_id,
-        sha256=sha256,
-        via=via,
-        bytes=file.staged.size,
-        media_type=header.media_type,
+        subject_id=image.id,
+        details={
+            "sha256": sha256,
+            "via": via,
+            "bytes": file.staged.size,
+            "media_type": header.media_type,
+        },
     )
+    if admit_news(session, study=study, image=image, event=event):
+        return _admission(study, image, created=True)
+    known = _known(session, sha256=sha256, given=given, by=by, credits=credits)
+    if known is not None:
+        return known
+    found = identity.known_study(session, header)
+    if found is None:
+        session.add(study)
+        session.flush()
+    else:
+        study = found
+        image.study_id = event.study_id = study.id
+    siblings = identity.same_sop_instance(session, header)
+    session.add_all([image, event])
+    session.flush()
+    warnings = identity.flag(
+        session, study, header, image_id=image.id, siblings=siblings, study_is_new=found is None
+    )
+    if found is not None:
+        identity.late_image(
+            session, study, header, asked=given.priority, purpose=given.purpose, by=by, credits=credits
+        )
     announce(session, study)
+    return _admission(study, image, created=True, warnings=tuple(warnings))
+
+
+def _admission(study: Study, image: Image, *, created: bool, warnings: tuple[str, ...] = ()) -> Admission:
     return Admission(
         study_id=study.id,
-        image_id=image_id,
+        image_id=image.id,
         study_instance_uid=study.study_instance_uid,
-        series_instance_uid=header.series_instance_uid or "",
-        sop_class_uid=header.sop_class_uid or PNG_SOP_CLASS,
-        sop_instance_uid=header.sop_instance_uid or "",
-        sha256=sha256,
-        created=True,
+        series_instance_uid=image.series_instance_uid,
+        sop_class_uid=image.sop_class_uid,
+        sop_instance_uid=image.sop_instance_uid,
+        sha256=image.sha256,
+        created=created,
         needs_screening=study.screening_due,
-        warnings=tuple(warnings),
-    )
-
-
-def _is_news(session: Session, header: ImageHeader, *, sha256: str) -> bool:
-    """True where neither bytes nor instance nor study were heard of: the usual case, asked in one query."""
-    return not session.scalar(
-        _HEARD_OF,
-        {"sha256": sha256, "instance": header.sop_instance_uid, "study": header.study_instance_uid},
+        warnings=warnings,
     )
 
 
@@ -205,18 +181,7 @@ def _known(
             study=str(study.id),
         )
     identity.asked_again(session, study, asked=given.priority, purpose=given.purpose, by=by, credits=credits)
-    return Admission(
-        study_id=study.id,
-        image_id=image.id,
-        study_instance_uid=study.study_instance_uid,
-        series_instance_uid=image.series_instance_uid,
-        sop_class_uid=image.sop_class_uid,
-        sop_instance_uid=image.sop_instance_uid,
-        sha256=sha256,
-        created=False,
-        needs_screening=study.screening_due,
-        warnings=_not_taken_over(image, study, given),
-    )
+    return _admission(study, image, created=False, warnings=_not_taken_over(image, study, given))
 
 
 def _not_taken_over(image: Image, study: Study, given: GivenMetadata) -> tuple[str, ...]:
@@ -257,28 +222,28 @@ def _new_uid() -> str:
     return f"2.25.{uuid4().int}"
 
 
-def _image_values(
-    header: ImageHeader, *, study: Study, sha256: str, file: Readable, by: Actor, via: str
-) -> dict[str, Any]:
-    return {
-        "id": uuid4(),
-        "study_id": study.id,
-        "sha256": sha256,
-        "byte_size": file.staged.size,
-        "media_type": header.media_type,
-        "file_name": Path(file.file_name).name[:255] if file.file_name else None,
-        "sop_instance_uid": header.sop_instance_uid,
-        "sop_class_uid": header.sop_class_uid,
-        "series_instance_uid": header.series_instance_uid,
-        "transfer_syntax_uid": header.transfer_syntax_uid,
-        "pixel_sha256": header.pixel_sha256,
-        "rows": header.rows,
-        "columns": header.columns,
-        "modality": header.modality,
-        "view_position": header.view_position,
-        "header": header_as_json(header),
-        "attributes": header.attributes,
-        "arrived_at": now(),
-        "source": by.name,
-        "received_via": via,
-    }
+def _new_image(
+    header: ImageHeader, *, study_id: UUID, sha256: str, file: Readable, by: Actor, via: str
+) -> Image:
+    return Image(
+        id=uuid4(),
+        study_id=study_id,
+        sha256=sha256,
+        byte_size=file.staged.size,
+        media_type=header.media_type,
+        file_name=Path(file.file_name).name[:255] if file.file_name else None,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        series_instance_uid=header.series_instance_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        pixel_sha256=header.pixel_sha256,
+        rows=header.rows,
+        columns=header.columns,
+        modality=header.modality,
+        view_position=header.view_position,
+        header=header_as_json(header),
+        attributes=header.attributes,
+        arrived_at=now(),
+        source=by.name,
+        received_via=via,
+    )

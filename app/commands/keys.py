@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,10 @@ from app.errors import Conflict, NotFound, Unprocessable
 from app.records import ApiKey, User
 from app.records.base import now
 
+_KEY = (
+    "SELECT id, name, scopes, last_used_at FROM api_keys"
+    " WHERE key_sha256 = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %s)"
+)
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
 
@@ -57,19 +63,23 @@ def revoke_key(session: Session, *, key_id: UUID, by: Actor) -> None:
         audit.record(session, action="key.revoked", by=by, subject_id=key.id, name=key.name)
 
 
-def caller_of_key(session: Session, *, secret: str, address: str | None) -> Caller | None:
-    """Who the bearer key belongs to; None for a revoked, expired or unknown key."""
-    key = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == digest(secret)))
-    moment = now()
-    if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= moment):
+def caller_of_key(connection: psycopg.Connection[Any], *, secret: str, address: str | None) -> Caller | None:
+    """Who the bearer key belongs to; None for a revoked, expired or unknown key.
+
+    Each of its statements may be a transaction of its own.
+    """
+    key_sha256, moment = digest(secret), now()
+    row = connection.execute(_KEY, (key_sha256, moment)).fetchone()
+    if row is None:
         return None
-    if key.last_used_at is None or moment - key.last_used_at > timedelta(minutes=1):
-        key.last_used_at = moment
-    permissions = permissions_of_scopes([Scope(scope) for scope in key.scopes])
+    id_, name, scopes, last_used_at = row
+    if last_used_at is None or moment - last_used_at > timedelta(minutes=1):
+        connection.execute("UPDATE api_keys SET last_used_at = %s WHERE id = %s", (moment, id_))
+    permissions = permissions_of_scopes([Scope(scope) for scope in scopes])
     return Caller(
-        actor=Actor(kind="key", id=key.id, name=key.name, permissions=permissions, address=address),
+        actor=Actor(kind="key", id=id_, name=name, permissions=permissions, address=address),
         csrf_token=None,
         must_change_password=False,
         roles=(),
-        display_name=key.name,
+        display_name=name,
     )

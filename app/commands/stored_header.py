@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
 from app.dicom.header import ImageHeader
 
+_NAMES = tuple(field.name for field in fields(ImageHeader) if field.name != "attributes")
+
 
 def header_as_json(header: ImageHeader) -> dict[str, Any]:
     """The header without `attributes`, as JSON holds it; `header_from_json` is its inverse."""
-    values = asdict(replace(header, attributes={}))
-    del values["attributes"]
+    values = {name: getattr(header, name) for name in _NAMES}
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
 
 

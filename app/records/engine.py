@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.errors import Unavailable
 from app.settings import settings
 
+_RESTED_SECONDS = 10.0
+"""A connection that rested longer is asked whether it lives."""
+_SILENT = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
+
 
 def build_engine(url: str, *, pool_size: int = 10) -> Engine:
     """An engine that checks its connections before use, so that a restarted PostgreSQL is no error."""
-    return create_engine(
+    made = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=20,
-        pool_pre_ping=True,
         pool_timeout=10,
         hide_parameters=True,  # they are patient data, and errors are logged
         connect_args={"connect_timeout": 5, "application_name": "firstread"},
     )
+    event.listen(made, "checkin", _note_rest)
+    event.listen(made, "checkout", _check)
+    return made
+
+
+def _note_rest(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.info["rests_since"] = time.monotonic()
+
+
+def _check(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _use: object) -> None:
+    """Asks a connection whether it lives where that is in doubt, which spares the others a round trip.
+
+    A server that ends, ends its connections first, and says so: there is something to read.
+    """
+    rests_since = entry.info.get("rests_since")
+    if rests_since is None:  # it was made this instant
+        return
+    try:
+        if time.monotonic() - rests_since < _RESTED_SECONDS and not _has_news(connection.fileno()):
+            return
+        connection.execute("SELECT")
+        connection.rollback()
+    except (psycopg.Error, OSError) as error:
+        raise InvalidatePoolError("The connection was closed while it rested.") from error
+
+
+def _has_news(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @lru_cache(maxsize=1)
@@ -45,10 +83,49 @@ def transaction() -> Iterator[Session]:
 
     A database that does not answer becomes `Unavailable`, which a caller may try again.
     """
+    with _or_unavailable(), _sessions().begin() as session:
+        yield session
+
+
+@contextmanager
+def single_statements() -> Iterator[psycopg.Connection[Any]]:
+    """A connection on which each statement is a transaction of its own; for what every request asks.
+
+    It saves two round trips, and most of the processor time that SQLAlchemy takes. Raises as `transaction`.
+    """
+    with _or_unavailable():
+        lent = engine().raw_connection()
+        try:
+            driver = _driver(lent)
+            driver.autocommit = True
+            yield driver
+            driver.autocommit = False
+        except BaseException:
+            lent.invalidate()
+            raise
+        finally:
+            lent.close()
+
+
+def driver_of(session: Session) -> psycopg.Connection[Any]:
+    """psycopg's connection in the session's transaction, for the few statements that every image costs.
+
+    What the session has not flushed is not seen there.
+    """
+    return _driver(session.connection().connection)
+
+
+def _driver(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
+    driver = lent.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
+@contextmanager
+def _or_unavailable() -> Iterator[None]:
     try:
-        with _sessions().begin() as session:
-            yield session
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        yield
+    except _SILENT as error:
         raise Unavailable(
             "The database does not answer at the moment; nothing was changed. Try again."
         ) from error

@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from app.commands import keys, people
 from app.domain.roles import Caller, Permission
 from app.errors import Forbidden, NotSignedIn
-from app.records.engine import transaction
+from app.records.engine import single_statements, transaction
 from app.settings import settings
 from app.web.problems import CrossSite, PasswordChangeRequired
 
@@ -137,8 +137,8 @@ def identify(request: Request, *, counts_as_activity: bool = True) -> Caller | N
     authorization = request.headers.get("authorization")
     if authorization is not None:
         secret = _secret_in(authorization)
-        with transaction() as session:
-            caller = keys.caller_of_key(session, secret=secret, address=address) if secret else None
+        with single_statements() as connection:
+            caller = keys.caller_of_key(connection, secret=secret, address=address) if secret else None
         if caller is None:
             raise NotSignedIn("The API key is not known, has expired or was revoked.")
         return caller
