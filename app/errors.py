@@ -81,6 +81,13 @@ class UidContradiction(Conflict):
     dicom_failure_reason = 0xA900
 
 
+class SharedStudyUid(Conflict):
+    """Several patients' studies have the StudyInstanceUID; `studies` says how to ask for one of them."""
+
+    slug = "shared-study-uid"
+    title = "Several patients' studies have this UID"
+
+
 class TooLarge(Problem):
     """The upload or the image in it is larger than this site accepts."""
 

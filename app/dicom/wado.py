@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,23 +80,39 @@ def metadata(path: Path, *, bulk_data_url: str) -> JsonObject:
     return dict(sorted(model.items()))
 
 
-def frames(path: Path, numbers: Sequence[int]) -> list[Frame]:
-    """Frames by number (from 1) in the stored transfer syntax; uncompressed ones as Explicit VR Little
-    Endian.
+def count_frames(path: Path) -> int:
+    """How many frames the header says there are, at least 1."""
+    with open_dicom(path) as opened:
+        return frame_count(opened)
 
-    Raises NotFound for a number the image does not have, DecodeFailed when the pixel data are cut off.
-    """
+
+def check_frames(path: Path, numbers: Sequence[int]) -> None:
+    """Raises NotFound where the image lacks one of the frames of these numbers (from 1)."""
     with open_dicom(path) as opened:
         count = frame_count(opened)
-        if opened.pixels is None or not numbers or not all(1 <= number <= count for number in numbers):
-            raise NotFound(f"The image has {count} frame{'' if count == 1 else 's'}, counted from 1.")
-        if frame_media_type(opened.transfer_syntax) == _OCTETS:
-            return [Frame(_native(opened, number), ExplicitVRLittleEndian, _OCTETS) for number in numbers]
+    if opened.pixels is None or not numbers or not all(1 <= number <= count for number in numbers):
+        raise NotFound(f"The image has {count} frame{'' if count == 1 else 's'}, counted from 1.")
+
+
+def frames(path: Path, numbers: Sequence[int]) -> Iterator[Frame]:
+    """Frames by number (from 1) in the stored transfer syntax, read one at a time as they are drawn;
+    uncompressed ones as Explicit VR Little Endian.
+
+    Raises NotFound for a number the image does not have; drawing one raises DecodeFailed when the pixel data
+    are cut off.
+    """
+    check_frames(path, numbers)
+    return _drawn(path, numbers)
+
+
+def _drawn(path: Path, numbers: Sequence[int]) -> Iterator[Frame]:
+    with open_dicom(path) as opened:
         media_type = frame_media_type(opened.transfer_syntax)
-        return [
-            Frame(encapsulated_frame(opened, number), opened.transfer_syntax, media_type)
-            for number in numbers
-        ]
+        for number in numbers:
+            if media_type == _OCTETS:
+                yield Frame(_native(opened, number), ExplicitVRLittleEndian, _OCTETS)
+            else:
+                yield Frame(encapsulated_frame(opened, number), opened.transfer_syntax, media_type)
 
 
 def part10_form(path: Path) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""What DICOMweb searches and retrieves: stored DICOM instances, as one archive sees them.
+"""What QIDO-RS searches: stored DICOM instances, as one archive sees them.
 
 PNG and JPEG images are no DICOM instances: a search leaves them out, only `rendered` finds them. Header
 revisions that were superseded are left out too.
@@ -33,6 +33,8 @@ class StoredStudy:
     modalities: tuple[str, ...]
     series: int
     instances: int
+    uid_is_shared: bool
+    """True where another patient's study has the StudyInstanceUID too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class StoredSeries:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredInstance:
-    """One stored DICOM instance; PNG and JPEG images too where `media_type` says so."""
+    """One stored DICOM instance."""
 
     study_id: UUID
     image_id: UUID
@@ -57,25 +59,26 @@ class StoredInstance:
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str | None
-    media_type: str
-    sha256: str
     attributes: dict[str, Any]
+    uid_is_shared: bool
+    """True where another patient's study has the StudyInstanceUID too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The UIDs of an address; None where it does not go so deep."""
+    """The UIDs of an address; None where it does not go so deep. `study_id` where a UID is not enough."""
 
+    study_id: UUID | None = None
     study: str | None = None
     series: str | None = None
     instance: str | None = None
 
 
-def search_studies(session: Session, query: Query) -> tuple[tuple[StoredStudy, ...], bool]:
+def search_studies(session: Session, query: Query, place: Place) -> tuple[tuple[StoredStudy, ...], bool]:
     """The studies that match, the newest first, and whether there are more than the limit."""
     statement = (
         select(Study.id)
-        .where(_has_image(query.matches), *_study_conditions(query.matches))
+        .where(_has_image(query.matches), *at_place(place), *_study_conditions(query.matches))
         .order_by(Study.arrived_at.desc(), Study.id)
     )
     ids, more = _page(session, statement, query)
@@ -88,7 +91,9 @@ def search_series(session: Session, query: Query, place: Place) -> tuple[tuple[S
     statement = (
         select(Image.study_id, Image.series_instance_uid, func.count(Image.sop_instance_uid.distinct()))
         .join(Study, Study.id == Image.study_id)
-        .where(*_CURRENT, *_at(place), *_study_conditions(query.matches), *_image_conditions(query.matches))
+        .where(
+            *_CURRENT, *at_place(place), *_study_conditions(query.matches), *_image_conditions(query.matches)
+        )
         .group_by(Image.study_id, Image.series_instance_uid)
         .order_by(first.desc(), Image.series_instance_uid)
     )
@@ -112,30 +117,48 @@ def search_instances(session: Session, query: Query, place: Place) -> tuple[tupl
     """The instances that match, in one series, one study or all."""
     statement = (
         _instances()
-        .where(*_CURRENT, *_at(place), *_study_conditions(query.matches), *_image_conditions(query.matches))
+        .where(
+            *_CURRENT, *at_place(place), *_study_conditions(query.matches), *_image_conditions(query.matches)
+        )
         .order_by(Image.arrived_at.desc(), Image.id)
     )
     rows = session.execute(statement.offset(query.offset).limit(query.limit + 1)).all()
-    found = tuple(_instance(image, uid) for image, uid in rows[: query.limit])
+    shared = _shared(session, {uid for _, uid in rows[: query.limit]})
+    found = tuple(_instance(image, uid, is_shared=uid in shared) for image, uid in rows[: query.limit])
     return found, len(rows) > query.limit
 
 
-def instances(session: Session, place: Place, *, limit: int) -> tuple[StoredInstance, ...]:
-    """What is at that address, in the order it came; PNG and JPEG too, so that a caller can say so."""
-    statement = (
-        _instances()
-        .where(Image.superseded_by.is_(None), *_at(place))
-        .order_by(Image.series_instance_uid, Image.arrived_at, Image.id)
-        .limit(limit)
+def studies_in(session: Session, query: Query, place: Place) -> tuple[UUID, ...]:
+    """Whose images a search of the series or instances at the address is about."""
+    return tuple(
+        session.scalars(
+            select(Study.id)
+            .where(
+                exists().where(and_(Image.study_id == Study.id, *_CURRENT, *at_place(place))),
+                *_study_conditions(query.matches),
+            )
+            .order_by(Study.id),
+        ),
     )
-    return tuple(_instance(image, uid) for image, uid in session.execute(statement))
+
+
+def _shared(session: Session, uids: set[str]) -> frozenset[str]:
+    """Those of the StudyInstanceUIDs that more than one study has."""
+    return frozenset(
+        session.scalars(
+            select(Study.study_instance_uid)
+            .where(Study.study_instance_uid.in_(uids))
+            .group_by(Study.study_instance_uid)
+            .having(func.count() > 1),
+        ),
+    )
 
 
 def _instances() -> Select[Image, str]:
     return select(Image, Study.study_instance_uid).join(Study, Study.id == Image.study_id)
 
 
-def _instance(image: Image, study_instance_uid: str) -> StoredInstance:
+def _instance(image: Image, study_instance_uid: str, *, is_shared: bool) -> StoredInstance:
     return StoredInstance(
         study_id=image.study_id,
         image_id=image.id,
@@ -144,14 +167,16 @@ def _instance(image: Image, study_instance_uid: str) -> StoredInstance:
         sop_instance_uid=image.sop_instance_uid,
         sop_class_uid=image.sop_class_uid,
         transfer_syntax_uid=image.transfer_syntax_uid,
-        media_type=image.media_type,
-        sha256=image.sha256,
         attributes=image.attributes,
+        uid_is_shared=is_shared,
     )
 
 
-def _at(place: Place) -> list[ColumnElement[bool]]:
+def at_place(place: Place) -> list[ColumnElement[bool]]:
+    """The conditions that an image at the address meets."""
     conditions: list[ColumnElement[bool]] = []
+    if place.study_id is not None:
+        conditions.append(Study.id == place.study_id)
     if place.study is not None:
         conditions.append(Study.study_instance_uid == place.study)
     if place.series is not None:
@@ -208,6 +233,7 @@ def _studies(session: Session, ids: Sequence[UUID]) -> tuple[StoredStudy, ...]:
         ).all(),
     )
     uids = dict(session.execute(select(Study.id, Study.study_instance_uid).where(Study.id.in_(ids))).all())
+    shared = _shared(session, set(uids.values()))
     return tuple(
         StoredStudy(
             study_id=study_id,
@@ -216,6 +242,7 @@ def _studies(session: Session, ids: Sequence[UUID]) -> tuple[StoredStudy, ...]:
             modalities=tuple(sorted(modality for modality in counted[study_id].modalities if modality)),
             series=counted[study_id].series,
             instances=counted[study_id].instances,
+            uid_is_shared=uids[study_id] in shared,
         )
         for study_id in dict.fromkeys(ids)
     )

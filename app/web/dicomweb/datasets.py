@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from fastapi import Request
@@ -14,6 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from app.dicom.dicom_xml import native_xml
 from app.settings import settings
 from app.web.dicomweb.negotiation import DICOM_XML, Form
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,23 @@ def base_url(request: Request) -> str:
 
 
 def dataset_list(
-    models: Sequence[dict[str, Any]], *, form: Form, media_type: str, headers: dict[str, str] | None = None
-) -> Response:
-    """A list of datasets: one JSON array, or a multipart/related of XML documents."""
+    models: Iterable[dict[str, Any]], *, form: Form, media_type: str, headers: dict[str, str] | None = None
+) -> StreamingResponse:
+    """A list of datasets: one JSON array, or a multipart/related of XML documents.
+
+    The models are drawn as they are sent, one at a time, so that none is held but the one on its way.
+    """
     if form == "json":
-        return Response(json.dumps(models), media_type=media_type, headers=headers)
+        return StreamingResponse(_json_array(models), media_type=media_type, headers=headers)
     parts = (Part(DICOM_XML, (native_xml(model),)) for model in models)
     return multipart(parts, media_type=DICOM_XML, headers=headers)
+
+
+def begun(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The same items, the first of them made already: what breaks at once is still answered as a problem."""
+    drawn = iter(items)
+    first = list(islice(drawn, 1))
+    return chain(first, drawn)
 
 
 def one_dataset(model: dict[str, Any], *, form: Form, media_type: str, status: int) -> Response:
@@ -54,6 +67,14 @@ def multipart(
     boundary = uuid4().hex
     kind = f'multipart/related; type="{media_type}"; boundary={boundary}'
     return StreamingResponse(_written(parts, boundary), media_type=kind, headers=headers)
+
+
+def _json_array(models: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    opening = b"["
+    for model in models:
+        yield opening + json.dumps(model).encode()
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 def _written(parts: Iterable[Part], boundary: str) -> Iterator[bytes]:

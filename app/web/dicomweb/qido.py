@@ -15,9 +15,16 @@ from app.queries import dicomweb
 from app.queries.dicomweb import Place, StoredInstance, StoredSeries, StoredStudy
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
+from app.web.dicomweb.addresses import (
+    STUDY_ID,
+    STUDY_ID_PARAMETER,
+    address_of,
+    check_one_study,
+    of_study,
+    place_in,
+)
 from app.web.dicomweb.datasets import base_url, dataset_list
 from app.web.dicomweb.negotiation import DICOM_JSON, DICOM_XML, dataset_form
-from app.web.dicomweb.stow import uid
 from app.web.openapi import problems_of
 
 router = APIRouter(prefix="/dicomweb", route_class=GuardedRoute, tags=["QIDO-RS"])
@@ -43,20 +50,21 @@ _PARAMETERS = [
     _parameter("limit", "At most so many; never more than 1,000.", "integer"),
     _parameter("offset", "Without the first so many.", "integer"),
     _parameter("fuzzymatching", "Not supported; literal matching is performed.", "boolean"),
+    STUDY_ID_PARAMETER,
 ]
 _ROUTE: dict[str, Any] = {
     "response_class": Response,
     "openapi_extra": {"parameters": _PARAMETERS},
     "responses": {
         200: {"description": "The matches, possibly none.", "content": {DICOM_JSON: {}, DICOM_XML: {}}},
-        **problems_of(401, 403, 406),
+        **problems_of(401, 403, 406, 409),
     },
 }
 _Reader = Annotated[Caller, require(Permission.READ)]
 
 
 def _query(request: Request) -> Query:
-    parameters = request.query_params.multi_items()
+    parameters = [pair for pair in request.query_params.multi_items() if pair[0] != STUDY_ID]
     if len(parameters) > _MOST_PARAMETERS:
         raise BadRequest(f"A search has at most {_MOST_PARAMETERS} parameters.")
     return parse_query(parameters)
@@ -70,7 +78,7 @@ def search_studies(request: Request, caller: _Reader, query: _Asked) -> Response
     """The studies that match, the newest first."""
     form = dataset_form(request)
     with transaction() as session:
-        found, more = dicomweb.search_studies(session, query)
+        found, more = dicomweb.search_studies(session, query, place_in(request))
         _record(session, caller, "study", len(found))
     base = base_url(request)
     models = [
@@ -83,25 +91,25 @@ def search_studies(request: Request, caller: _Reader, query: _Asked) -> Response
 @router.get("/series", summary="Search for series in all studies", **_ROUTE)
 def search_all_series(request: Request, caller: _Reader, query: _Asked) -> Response:
     """The series that match, with what a search says of their studies."""
-    return _series(request, caller, query, Place(), levels=("study", "series"))
+    return _series(request, caller, query, place_in(request), levels=("study", "series"))
 
 
 @router.get("/studies/{study}/series", summary="Search for series in a study", **_ROUTE)
 def search_series(request: Request, study: str, caller: _Reader, query: _Asked) -> Response:
     """The series of the study that match."""
-    return _series(request, caller, query, Place(study=uid(study)), levels=("series",))
+    return _series(request, caller, query, place_in(request, study), levels=("series",))
 
 
 @router.get("/instances", summary="Search for instances in all studies", **_ROUTE)
 def search_all_instances(request: Request, caller: _Reader, query: _Asked) -> Response:
     """The instances that match, with what a search says of their studies and series."""
-    return _instances(request, caller, query, Place(), levels=("study", "series", "instance"))
+    return _instances(request, caller, query, place_in(request), levels=("study", "series", "instance"))
 
 
 @router.get("/studies/{study}/instances", summary="Search for instances in a study", **_ROUTE)
 def search_instances_of_study(request: Request, study: str, caller: _Reader, query: _Asked) -> Response:
     """The instances of the study that match."""
-    return _instances(request, caller, query, Place(study=uid(study)), levels=("series", "instance"))
+    return _instances(request, caller, query, place_in(request, study), levels=("series", "instance"))
 
 
 @router.get(
@@ -109,7 +117,7 @@ def search_instances_of_study(request: Request, study: str, caller: _Reader, que
 )
 def search_instances(request: Request, study: str, series: str, caller: _Reader, query: _Asked) -> Response:
     """The instances of the series that match."""
-    place = Place(study=uid(study), series=uid(series))
+    place = place_in(request, study, series)
     return _instances(request, caller, query, place, levels=("instance",))
 
 
@@ -118,6 +126,7 @@ def _series(
 ) -> Response:
     form = dataset_form(request)
     with transaction() as session:
+        _check(request, session, query, place)
         found, more = dicomweb.search_series(session, query, place)
         _record(session, caller, "series", len(found))
     base = base_url(request)
@@ -138,6 +147,7 @@ def _instances(
 ) -> Response:
     form = dataset_form(request)
     with transaction() as session:
+        _check(request, session, query, place)
         found, more = dicomweb.search_instances(session, query, place)
         _record(session, caller, "instance", len(found))
     base = base_url(request)
@@ -150,11 +160,19 @@ def _instances(
     return dataset_list(models, form=form[0], media_type=form[1], headers=_warnings(query, more))
 
 
+def _check(request: Request, session: Any, query: Query, place: Place) -> None:
+    """Below a study the answer does not say whose series it lists, so it may be about one study only."""
+    if place.study is not None:
+        check_one_study(request, dicomweb.studies_in(session, query, place))
+
+
 def _of_study(study: StoredStudy, base: str) -> dict[str, Any]:
     return {
         "00080056": "ONLINE",
         "00080061": list(study.modalities),
-        "00081190": f"{base}/studies/{study.study_instance_uid}",
+        "00081190": of_study(
+            f"{base}/studies/{study.study_instance_uid}", study.study_id if study.uid_is_shared else None
+        ),
         "0020000D": study.study_instance_uid,
         "00201206": study.series,
         "00201208": study.instances,
@@ -162,9 +180,10 @@ def _of_study(study: StoredStudy, base: str) -> dict[str, Any]:
 
 
 def _of_series(series: StoredSeries, base: str) -> dict[str, Any]:
+    address = f"{base}/studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
     return {
         "00080056": "ONLINE",
-        "00081190": f"{base}/studies/{series.study_instance_uid}/series/{series.series_instance_uid}",
+        "00081190": of_study(address, series.study.study_id if series.study.uid_is_shared else None),
         "0020000D": series.study_instance_uid,
         "0020000E": series.series_instance_uid,
         "00201209": series.instances,
@@ -176,17 +195,13 @@ def _of_instance(instance: StoredInstance, base: str) -> dict[str, Any]:
         "00080016": instance.sop_class_uid,
         "00080018": instance.sop_instance_uid,
         "00080056": "ONLINE",
-        "00081190": address_of(instance, base),
+        "00081190": address_of(
+            instance, base, study_id=instance.study_id if instance.uid_is_shared else None
+        ),
         "00083002": instance.transfer_syntax_uid,
         "0020000D": instance.study_instance_uid,
         "0020000E": instance.series_instance_uid,
     }
-
-
-def address_of(instance: StoredInstance, base: str) -> str:
-    """Where the instance is retrieved."""
-    series = f"{base}/studies/{instance.study_instance_uid}/series/{instance.series_instance_uid}"
-    return f"{series}/instances/{instance.sop_instance_uid}"
 
 
 def _record(session: Any, caller: Caller, level: str, count: int) -> None:

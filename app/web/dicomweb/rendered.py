@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Future
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -15,9 +16,9 @@ from app.domain.roles import Caller, Permission
 from app.errors import BadRequest
 from app.queries.dicomweb import Place
 from app.web.auth import GuardedRoute, require
+from app.web.dicomweb.addresses import STUDY_ID_PARAMETER, place_in
 from app.web.dicomweb.negotiation import accepted_by, not_acceptable
-from app.web.dicomweb.stow import uid
-from app.web.dicomweb.wado import stored_at
+from app.web.dicomweb.wado import found_at
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
 
@@ -32,9 +33,10 @@ _FUNCTIONS: dict[str, WindowFunction] = {
 }
 _ROUTE: dict[str, Any] = {
     "response_class": Response,
+    "openapi_extra": {"parameters": [STUDY_ID_PARAMETER]},
     "responses": {
         200: {"description": "The picture.", "content": {"image/jpeg": {}, "image/png": {}}},
-        **problems_of(401, 403, 404, 406),
+        **problems_of(401, 403, 404, 406, 409),
     },
 }
 _Reader = Annotated[Caller, require(Permission.READ)]
@@ -57,7 +59,7 @@ async def get_rendered(
     quality: _Quality = 90,
 ) -> Response:
     """As a person should first see it, or by the window given in modality values; fitted to the viewport."""
-    place = Place(study=uid(study), series=uid(series), instance=uid(instance))
+    place = place_in(request, study, series, instance)
     return await _rendered(request, place, caller, window_in(window), viewport_in(viewport), quality)
 
 
@@ -71,7 +73,7 @@ async def get_thumbnail(
     viewport: _ViewportText = None,
 ) -> Response:
     """At most 256 pixels a side unless the viewport says otherwise."""
-    place = Place(study=uid(study), series=uid(series), instance=uid(instance))
+    place = place_in(request, study, series, instance)
     return await _rendered(request, place, caller, None, viewport_in(viewport) or (256, 256), 80)
 
 
@@ -84,8 +86,9 @@ async def _rendered(
     quality: int,
 ) -> Response:
     kind = _format(request)
-    found = await run_in_threadpool(stored_at, place, caller.actor)
-    parts, image = parts_of(request), found[0]
+    found = await run_in_threadpool(found_at, request, place, caller.actor)
+    image = await run_in_threadpool(partial(found.first, only_dicom=False))
+    parts = parts_of(request)
     path = await run_in_threadpool(parts.blobs.path, image.sha256)
 
     def decode() -> Future[bytes]:

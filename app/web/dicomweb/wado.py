@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio import from_thread
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -16,11 +18,13 @@ from app.dicom import wado
 from app.dicom.wado import Frame, frame_media_type, part10_form
 from app.domain.roles import Actor, Caller, Permission
 from app.errors import BadRequest, NotAcceptable, NotFound
-from app.queries import dicomweb
-from app.queries.dicomweb import Place, StoredInstance
+from app.queries import retrieval
+from app.queries.dicomweb import Place
+from app.queries.retrieval import After, Holding, StoredFile
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
-from app.web.dicomweb.datasets import Part, base_url, dataset_list, multipart
+from app.web.dicomweb.addresses import STUDY_ID_PARAMETER, address_of, check_one_study, place_in
+from app.web.dicomweb.datasets import Part, base_url, begun, dataset_list, multipart
 from app.web.dicomweb.negotiation import (
     ANY_SYNTAX,
     DICOM,
@@ -31,15 +35,14 @@ from app.web.dicomweb.negotiation import (
     dataset_form,
     not_acceptable,
 )
-from app.web.dicomweb.qido import address_of
-from app.web.dicomweb.stow import uid
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
 
 router = APIRouter(prefix="/dicomweb", route_class=GuardedRoute, tags=["WADO-RS"])
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-MOST_INSTANCES = 2000
+PAGE = 100
+"""Instances that are looked up at a time; no more are held, however many an address has."""
 MOST_FRAMES = 1000
 _CHUNK = 256 * 1024
 _SERIES = "/studies/{study}/series/{series}"
@@ -51,9 +54,10 @@ def _route(*media_types: str) -> dict[str, Any]:
     content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
     return {
         "response_class": Response,
+        "openapi_extra": {"parameters": [STUDY_ID_PARAMETER]},
         "responses": {
             200: {"description": "As asked for.", "content": content},
-            **problems_of(401, 403, 404, 406),
+            **problems_of(401, 403, 404, 406, 409),
         },
     }
 
@@ -63,25 +67,49 @@ _METADATA = _route(DICOM_JSON, DICOM_XML)
 _FRAMES = _route("multipart/related", OCTETS)
 
 
-def stored_at(place: Place, by: Actor) -> tuple[StoredInstance, ...]:
-    """What is at the address, and the look at it is on record; NotFound where there is nothing."""
+@dataclass(frozen=True)
+class Found:
+    """What an address holds of one study; `place` names that study."""
+
+    place: Place
+    holding: Holding
+
+    def files(self) -> Iterator[StoredFile]:
+        """The DICOM instances, looked up a page at a time; each page is a transaction of its own."""
+        after: After | None = None
+        while True:
+            with transaction() as session:
+                files, after = retrieval.files(session, self.place, size=PAGE, after=after)
+            yield from files
+            if after is None:
+                return
+
+    def first(self, *, only_dicom: bool = True) -> StoredFile:
+        """The first of them."""
+        with transaction() as session:
+            [file, *_], _ = retrieval.files(session, self.place, size=1, only_dicom=only_dicom)
+        return file
+
+
+def found_at(request: Request, place: Place, by: Actor) -> Found:
+    """What is at the address, and the look at it is on record.
+
+    Raises NotFound where there is nothing, SharedStudyUid where there is something of more than one study.
+    """
     with transaction() as session:
-        found = dicomweb.instances(session, place, limit=MOST_INSTANCES + 1)
-        for study_id in dict.fromkeys(instance.study_id for instance in found):
-            viewing.look(session, study_id=study_id, by=by, via="dicomweb")
-    if not found:
+        holding = retrieval.holding(session, place)
+        if len(holding.study_ids) == 1:
+            viewing.look(session, study_id=holding.study_ids[0], by=by, via="dicomweb")
+    if not holding.study_ids:
         raise NotFound("Nothing is stored at this address.")
-    if len(found) > MOST_INSTANCES:
-        raise NotAcceptable(
-            f"More than {MOST_INSTANCES:,} instances are stored there. Retrieve them by series."
-        )
-    return found
+    check_one_study(request, holding.study_ids)
+    return Found(replace(place, study_id=holding.study_ids[0]), holding)
 
 
-def dicom_at(place: Place, by: Actor) -> tuple[StoredInstance, ...]:
-    """The DICOM instances at the address; NotAcceptable where what is there was sent as PNG or JPEG."""
-    found = tuple(instance for instance in stored_at(place, by) if instance.media_type == DICOM)
-    if not found:
+def dicom_at(request: Request, place: Place, by: Actor) -> Found:
+    """As `found_at`; NotAcceptable where what is there was sent as PNG or JPEG."""
+    found = found_at(request, place, by)
+    if not found.holding.instances:
         raise NotAcceptable(
             "The image was sent as PNG or JPEG and is no DICOM instance. Ask for its `rendered` picture."
         )
@@ -91,37 +119,37 @@ def dicom_at(place: Place, by: Actor) -> tuple[StoredInstance, ...]:
 @router.get("/studies/{study}", summary="Retrieve a study", **_STORED)
 def get_study(request: Request, study: str, caller: _Reader) -> Response:
     """All instances of the study, as stored."""
-    return _instances(request, Place(study=uid(study)), caller)
+    return _instances(request, place_in(request, study), caller)
 
 
 @router.get(_SERIES, summary="Retrieve a series", **_STORED)
 def get_series(request: Request, study: str, series: str, caller: _Reader) -> Response:
     """All instances of the series, as stored."""
-    return _instances(request, Place(study=uid(study), series=uid(series)), caller)
+    return _instances(request, place_in(request, study, series), caller)
 
 
 @router.get(_INSTANCE, summary="Retrieve an instance", **_STORED)
 def get_instance(request: Request, study: str, series: str, instance: str, caller: _Reader) -> Response:
     """The instance, as stored."""
-    return _instances(request, _place(study, series, instance), caller)
+    return _instances(request, place_in(request, study, series, instance), caller)
 
 
 @router.get("/studies/{study}/metadata", summary="Metadata of a study", **_METADATA)
 def get_study_metadata(request: Request, study: str, caller: _Reader) -> Response:
     """All that the instances' headers say."""
-    return _metadata(request, Place(study=uid(study)), caller)
+    return _metadata(request, place_in(request, study), caller)
 
 
 @router.get(_SERIES + "/metadata", summary="Metadata of a series", **_METADATA)
 def get_series_metadata(request: Request, study: str, series: str, caller: _Reader) -> Response:
     """All that the instances' headers say."""
-    return _metadata(request, Place(study=uid(study), series=uid(series)), caller)
+    return _metadata(request, place_in(request, study, series), caller)
 
 
 @router.get(_INSTANCE + "/metadata", summary="Metadata of an instance", **_METADATA)
 def get_metadata(request: Request, study: str, series: str, instance: str, caller: _Reader) -> Response:
     """All that the instance's header says; pixel data stand as an address."""
-    return _metadata(request, _place(study, series, instance), caller)
+    return _metadata(request, place_in(request, study, series, instance), caller)
 
 
 @router.get(_INSTANCE + "/frames/{frames}", summary="Frames of an instance", **_FRAMES)
@@ -129,10 +157,12 @@ async def get_frames(
     request: Request, study: str, series: str, instance: str, frames: str, caller: _Reader
 ) -> Response:
     """Frames by number, separated by commas: as stored, or uncompressed where the caller asks for that."""
-    found = await run_in_threadpool(dicom_at, _place(study, series, instance), caller.actor)
     numbers = _numbers(frames)
-    path = await run_in_threadpool(parts_of(request).blobs.path, found[0].sha256)
-    return await _frames(request, path, found[0], numbers, single=len(numbers) == 1)
+    file, path = await run_in_threadpool(
+        _file_at, request, place_in(request, study, series, instance), caller
+    )
+    await run_in_threadpool(wado.check_frames, path, numbers)
+    return await _frames(request, path, file, numbers, single=len(numbers) == 1)
 
 
 @router.get(_INSTANCE + "/bulkdata/7FE00010", summary="Pixel data of an instance", **_FRAMES)
@@ -140,21 +170,18 @@ async def get_bulk_data(
     request: Request, study: str, series: str, instance: str, caller: _Reader
 ) -> Response:
     """What the BulkDataURI of the metadata leads to: every frame, as a part of its own."""
-    found = await run_in_threadpool(dicom_at, _place(study, series, instance), caller.actor)
-    path = await run_in_threadpool(parts_of(request).blobs.path, found[0].sha256)
-    return await _frames(request, path, found[0], _all_frames(found[0]), single=False)
-
-
-def _place(study: str, series: str, instance: str) -> Place:
-    return Place(study=uid(study), series=uid(series), instance=uid(instance))
-
-
-def _all_frames(instance: StoredInstance) -> list[int]:
-    values = instance.attributes.get("00280008", {}).get("Value") or [1]
-    count = values[0] if isinstance(values[0], int) else 1
+    file, path = await run_in_threadpool(
+        _file_at, request, place_in(request, study, series, instance), caller
+    )
+    count = await run_in_threadpool(wado.count_frames, path)
     if count > MOST_FRAMES:
         raise NotAcceptable(f"The image has {count:,} frames. Ask for them by number.")
-    return list(range(1, max(count, 1) + 1))
+    return await _frames(request, path, file, list(range(1, count + 1)), single=False)
+
+
+def _file_at(request: Request, place: Place, caller: Caller) -> tuple[StoredFile, Path]:
+    file = dicom_at(request, place, caller.actor).first()
+    return file, parts_of(request).blobs.path(file.sha256)
 
 
 def _numbers(frames: str) -> list[int]:
@@ -165,28 +192,27 @@ def _numbers(frames: str) -> list[int]:
 
 
 def _instances(request: Request, place: Place, caller: Caller) -> Response:
-    found = dicom_at(place, caller.actor)
+    found = dicom_at(request, place, caller.actor)
     blobs, base = parts_of(request).blobs, base_url(request)
+    stored = found.holding.transfer_syntaxes
     for accepted in accepted_by(request):
-        if accepted.transfer_syntax not in (None, ANY_SYNTAX) and any(
-            instance.transfer_syntax_uid != accepted.transfer_syntax for instance in found
-        ):
+        if accepted.transfer_syntax not in (None, ANY_SYNTAX) and stored != {accepted.transfer_syntax}:
             continue
         if accepted.covers_parts(DICOM):
             parts = (
                 Part(
-                    f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}",
-                    _file(blobs.path(instance.sha256)),
-                    address_of(instance, base),
+                    f"{DICOM}; transfer-syntax={file.transfer_syntax_uid}",
+                    _file(blobs.path(file.sha256)),
+                    address_of(file, base, study_id=place.study_id),
                 )
-                for instance in found
+                for file in found.files()
             )
-            return multipart(parts, media_type=DICOM)
+            return multipart(begun(parts), media_type=DICOM)
         if accepted.covers(DICOM) and place.instance is not None:
-            return StreamingResponse(_file(blobs.path(found[0].sha256)), media_type=DICOM)
+            return StreamingResponse(_file(blobs.path(found.first().sha256)), media_type=DICOM)
     raise not_acceptable(
         'multipart/related; type="application/dicom"; transfer-syntax=*',
-        *({f"transfer-syntax={instance.transfer_syntax_uid}" for instance in found}),
+        *(f"transfer-syntax={syntax}" for syntax in sorted(map(str, stored))),
     )
 
 
@@ -203,22 +229,23 @@ def _file(path: Path) -> Iterator[bytes]:
 
 def _metadata(request: Request, place: Place, caller: Caller) -> Response:
     form, media_type = dataset_form(request)
-    found = dicom_at(place, caller.actor)
+    found = dicom_at(request, place, caller.actor)
     blobs, base = parts_of(request).blobs, base_url(request)
-    models = [
+    models = (
         wado.metadata(
-            blobs.path(instance.sha256), bulk_data_url=f"{address_of(instance, base)}/bulkdata/7FE00010"
+            blobs.path(file.sha256),
+            bulk_data_url=address_of(file, base, "/bulkdata/7FE00010", study_id=place.study_id),
         )
-        for instance in found
-    ]
-    return dataset_list(models, form=form, media_type=media_type)
+        for file in found.files()
+    )
+    return dataset_list(begun(models), form=form, media_type=media_type)
 
 
 async def _frames(
-    request: Request, path: Path, instance: StoredInstance, numbers: list[int], *, single: bool
+    request: Request, path: Path, file: StoredFile, numbers: list[int], *, single: bool
 ) -> Response:
     """The frames in the first form that the caller accepts: as stored, else uncompressed."""
-    syntax = instance.transfer_syntax_uid or EXPLICIT_LITTLE_ENDIAN
+    syntax = file.transfer_syntax_uid or EXPLICIT_LITTLE_ENDIAN
     stored = frame_media_type(syntax)
     for accepted in accepted_by(request):
         wants = accepted.transfer_syntax
@@ -226,31 +253,30 @@ async def _frames(
         if wants in (None, ANY_SYNTAX, EXPLICIT_LITTLE_ENDIAN if uncompressed else syntax):
             for media_type in dict.fromkeys((stored, OCTETS) if wants == ANY_SYNTAX else (stored,)):
                 if accepted.covers_parts(media_type):
-                    found = await run_in_threadpool(wado.frames, path, numbers)
-                    return _multipart_frames(found, media_type)
+                    return await _multipart_frames(wado.frames(path, numbers), media_type)
                 if single and accepted.covers(media_type):
-                    [frame] = await run_in_threadpool(wado.frames, path, numbers)
+                    [frame] = await run_in_threadpool(lambda: list(wado.frames(path, numbers)))
                     return Response(frame.data, media_type=media_type)
         if wants in (None, EXPLICIT_LITTLE_ENDIAN) and accepted.covers_parts(OCTETS):
-            return _multipart_frames(await _decoded(request, path, instance, numbers), OCTETS)
+            return await _multipart_frames(_decoded(request, path, file, numbers), OCTETS)
     raise not_acceptable(
         f'multipart/related; type="{stored}"; transfer-syntax={syntax}',
         f'multipart/related; type="{OCTETS}"; transfer-syntax={EXPLICIT_LITTLE_ENDIAN}',
     )
 
 
-async def _decoded(request: Request, path: Path, instance: StoredInstance, numbers: list[int]) -> list[Frame]:
+def _decoded(request: Request, path: Path, file: StoredFile, numbers: list[int]) -> Iterator[Frame]:
+    """The frames, each decoded when it is its turn; drawn in threads of the event loop."""
     parts = parts_of(request)
-    decoded = []
     for number in numbers:
         decode = partial(parts.decoders().native_frame, path, number)
-        kept = await parts.pictures.picture(instance.sha256, f"frame{number}", decode)
-        decoded.append(Frame(await run_in_threadpool(kept.read_bytes), EXPLICIT_LITTLE_ENDIAN, OCTETS))
-    return decoded
+        kept = from_thread.run(parts.pictures.picture, file.sha256, f"frame{number}", decode)
+        yield Frame(kept.read_bytes(), EXPLICIT_LITTLE_ENDIAN, OCTETS)
 
 
-def _multipart_frames(frames: list[Frame], media_type: str) -> Response:
+async def _multipart_frames(frames: Iterator[Frame], media_type: str) -> Response:
+    """The frames as parts; the first is there before the answer begins, the others as they are sent."""
     parts = (
         Part(f"{media_type}; transfer-syntax={frame.transfer_syntax}", (frame.data,)) for frame in frames
     )
-    return multipart(parts, media_type=media_type)
+    return multipart(await run_in_threadpool(begun, parts), media_type=media_type)
