@@ -26,11 +26,12 @@ _ADMIT = f"""
             OR EXISTS (SELECT FROM images WHERE sop_instance_uid = %(sop_instance_uid)s)
             OR EXISTS (SELECT FROM studies WHERE study_instance_uid = %(study_instance_uid)s) AS of_it
     ), study AS (
-        INSERT INTO studies SELECT (json_populate_record(NULL::studies, %(study)s)).*
-        FROM heard WHERE NOT of_it RETURNING id
+        INSERT INTO studies SELECT new.*
+        FROM heard, json_populate_record(NULL::studies, %(study)s) AS new WHERE NOT of_it RETURNING id
     ), image AS (
-        INSERT INTO images SELECT (json_populate_record(NULL::images, %(image)s)).*
-        FROM study ON CONFLICT (sha256) DO NOTHING RETURNING id
+        INSERT INTO images SELECT new.*
+        FROM study, json_populate_record(NULL::images, %(image)s) AS new
+        ON CONFLICT (sha256) DO NOTHING RETURNING id
     ), event AS (
         INSERT INTO audit_events ({_EVENT})
         SELECT {_EVENT} FROM image, json_populate_record(NULL::audit_events, %(event)s)
