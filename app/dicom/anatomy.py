@@ -1,4 +1,7 @@
-"""Body parts and views as modalities and technologists really write them, in several languages."""
+"""Body parts as modalities and technologists really write them, in several languages.
+
+English, French, Spanish, German, Italian and Portuguese; texts are compared in capitals, without accents.
+"""
 
 from __future__ import annotations
 
@@ -7,102 +10,54 @@ import unicodedata
 from enum import Enum
 
 CHEST_WORDS = (
-    "CHEST",
-    "THORAX",
-    "THORAC",
-    "TORAX",
-    "THX",
-    "LUNG",
-    "PULMO",
-    "PULMON",
-    "POUMON",
-    "BRUSTKORB",
-    "PECHO",
-    "CXR",
+    *("CHEST", "THORAX", "THORAC", "TORAX", "TORAC", "THX", "LUNG", "PULMO", "PULMON", "POUMON", "POLMON"),
+    *("BRUSTKORB", "PECHO", "CXR"),
 )
 """Beginnings of words that name the chest; PS3.16 CID 4031 has CHEST, the rest is found in the field."""
 
-_OTHER_BEGINNINGS = (
-    *("ABDOM", "PELVI", "BECKEN", "HIP JOINT", "SHOULDER", "SCHULTER", "ELBOW", "WRIST", "FINGER", "FOREARM"),
-    *("HUMER", "FEMUR", "FEMOR", "TIBIA", "FIBULA", "ANKLE", "EXTREM", "SKULL", "CRANI", "SCHAEDEL", "SINUS"),
-    *("TEETH", "TOOTH", "DENTAL", "MANDIB", "MAXILLA", "SPINE", "SPINAL", "VERTEB", "LUMB", "CERVI", "SACR"),
-    *(
-        "COCCYX",
-        "CLAVIC",
-        "SCAPULA",
-        "STERNUM",
-        "BREAST",
-        "MAMMO",
-        "WHOLEBODY",
-        "THIGH",
-        "UPPERLEG",
-        "LOWERLEG",
-    ),
-    *("PATELLA", "CALCAN", "KIDNEY", "BLADDER", "URET", "COLON", "STOMACH", "ESOPH", "HAND", "RIBS", "THUMB"),
-    *("THORACOLUMB", "BABYGRAM", "SCOLI", "SKOLI", "WIRBEL", "HUEFT", "HUFT", "RACHIS", "GENOU", "HANCHE"),
-    *("BASSIN", "EPAULE", "COUDE", "POIGNET", "CHEVILLE", "CRANE", "RODILL", "CADERA", "HOMBRO", "MUNEC"),
-    *("TOBILL",),
+# The trunk, the spine, the head and the neck, the arm, the leg.
+_BEGINNINGS = """
+ABDOM ADDOM PELVI PELVE BECKEN BACINO BASSIN KIDNEY BLADDER URET COLON STOMACH ESOPH BREAST MAMMO
+KNOCHENALTER WHOLEBODY BABYGRAM CLAVIC CLAVIK KLAVIK SCHLUESSELB SCHLUSSELB SCAPUL ESCAPUL OMOPLAT
+SCHULTERBL STERNUM ESTERN BRUSTBEIN RIBS RIPP COSTILL COSTELA COSTAL
+
+SPINE SPINAL VERTEB LUMB CERVI SACRU SACRAL SACRO COCCY COXIS KREUZBEIN STEISS THORACOLUMB SCOLI SKOLI
+ESCOLI WIRBEL RACHIS RACHID COLUMNA COLUNA
+
+SKULL CRANI CRANE SCHAEDEL SCHADEL SINUS NASENNEB PARANASAL FACIAL TEETH TOOTH DENTAL DENTI DIENTE ZAHN
+ZAEHN MANDIB MAXILL KIEFER CUELLO PESCOCO
+
+SHOULDER SCHULTER EPAULE HOMBRO OMBRO SPALL HUMER UMERO OBERARM ELBOW ELLBOG ELLENBOG COUDE GOMIT COTOVEL
+FOREARM UNTERARM AVANTBRAS ANTEBRA AVAMBRACC BRACCI BRACO BRAZO WRIST POIGNET MUNEC POLSO PUNHO HAND HAEND
+FINGER THUMB DAUMEN DOIGT DEDO PULGAR METACARP METAKARP
+
+HUEFT HUFT HANCHE CADERA QUADRIL FEMUR FEMOR THIGH OBERSCHENK UPPERLEG CUISSE MUSLO COSCIA COXA KNIEG GENOU
+RODILL GINOCCH JOELHO PATELL ROTUL TIBIA FIBUL PERONE UNTERSCHENK LOWERLEG JAMBE PIERNA GAMBA PERNA ANKLE
+SPRUNGGEL CHEVILLE TOBILL CAVIGLI TORNOZEL CALCAN FERSE FUSS FUESS ORTEIL EXTREMI ESTREMI METATARS
+"""
+_WORDS = """
+HIP HIPS HIPJOINT KNEE KNEES LEG LEGS ARM ARMS FOOT FEET TOE TOES HEAD NECK JAW NOSE FACE ORBIT ORBITS KUB
+RIB HEEL BRAIN CSPINE TSPINE LSPINE TLSPINE KNIE KNIEE ARMEN BEIN BEINE KOPF HALS NASE ZEHE ZEHEN BONE
+BONEAGE ABD BWS HWS LWS NNH OSG USG BAUCH BACIA ULNA RADIUS CODO CODOS DITO DITA MANO MANOS MANI MAO MAOS
+MAINS PIED PIEDS PIES PIEDE PIEDI ANCA COSTE COTES STERNO BRAS COU COLLO SEIOS SENOS DENTE DENTES DENTS ASP
+"""
+_OTHER_BEGINNINGS = tuple(_BEGINNINGS.split())
+_OTHER_WORDS = frozenset(_WORDS.split())
+_OTHER_PHRASES = re.compile(
+    # Words that mean something else too: the main campus, standing on one's feet, a pulmonary embolism.
+    r"^(?:MAIN|PIE|PE)$|\bMAIN (?:GAUCHE|DROITE|GCHE|DTE|G|D|FACE|PROFIL|ET|OU|POIGNET)\b"
+    r"|\bPIE (?:IZQ[A-Z]*|DER[A-Z]*|I|D|AP|LAT[A-Z]*|OBL[A-Z]*)\b|\bPE (?:ESQ[A-Z]*|DIR[A-Z]*|AP|PERFIL)\b"
+    r"|\bAGE OSSEUX\b|\bEDAD OSEA\b|\bETA OSSEA\b|\bIDADE OSSEA\b"
 )
-_OTHER_WORDS = frozenset(
-    {
-        *(
-            "HIP",
-            "HIPS",
-            "KNEE",
-            "KNEES",
-            "LEG",
-            "LEGS",
-            "ARM",
-            "ARMS",
-            "FOOT",
-            "FEET",
-            "TOE",
-            "TOES",
-            "HEAD",
-            "NECK",
-        ),
-        *(
-            "JAW",
-            "NOSE",
-            "FACE",
-            "ORBIT",
-            "ORBITS",
-            "KUB",
-            "RIB",
-            "HEEL",
-            "BRAIN",
-            "CSPINE",
-            "TSPINE",
-            "LSPINE",
-            "KNIE",
-        ),
-        *("FUSS", "ARMEN", "BEIN", "KOPF", "HALS", "BONE", "BONEAGE", "BABYGRAM"),
-        *("ABD", "BWS", "HWS", "LWS", "TLSPINE", "MANO", "CODO", "PIED", "PIEDS"),
-    }
+_OF_POSITION = re.compile(
+    r"\b(?:DE|EN|A|AL) PIE\b|\bIN PIEDI\b|\bEM PE\b|\bC ARMS?\b|\bARMS? (?:UP|DOWN|RAISED|OUT|ABOVE|OVER)\b"
+    r"|\bHEAD (?:UP|DOWN|END|RAISED)\b|\bFOOT (?:UP|DOWN|END)\b|\bBRAS LEVES?\b|\bBRA[CZ]OS LEVANTADOS\b"
+    r"|\b(?:FREE|BY) HAND\b|\bHAND ?HELD\b"
 )
+"""How somebody stood or lay, or what was used: no other part of the body."""
 _SAYS_NOTHING = frozenset(
     {"", "UNKNOWN", "NONE", "OTHER", "NA", "N A", "NULL", "DEFAULT", "UNSPECIFIED", "NOT STATED"}
 )
-
-FRONTAL_WORDS = frozenset({"AP", "PA", "FRONTAL", "FRONT", "DV", "VD", "POSTEROANTERIOR", "ANTEROPOSTERIOR"})
-_LATERAL_WORDS = frozenset(
-    {
-        "LL",
-        "RL",
-        "LAT",
-        "LATERAL",
-        "LATERALE",
-        "LATERALIS",
-        "SEITLICH",
-        "SEITL",
-        "SEIT",
-        "PROFIL",
-        "LLAT",
-        "RLAT",
-    }
-)
-_DECUBITUS_WORDS = frozenset({"LLD", "RLD", "DECUB", "DECUBITUS"})
-_OBLIQUE_WORDS = frozenset({"RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBL", "OBLIQUE", "OBLIQ", "LORDOTIC"})
 
 
 class BodyPart(Enum):
@@ -113,44 +68,48 @@ class BodyPart(Enum):
     OTHER = "other"
 
 
-class View(Enum):
-    """What a text says of the projection; the values are words for a sentence."""
-
-    UNSTATED = "unstated"
-    AP = "AP"
-    PA = "PA"
-    FRONTAL = "frontal"
-    LATERAL = "lateral"
-    DECUBITUS = "decubitus"
-    OBLIQUE = "oblique"
-
-
 def words_of(text: str | None) -> list[str]:
     """The words of a text in capitals, without accents and punctuation: "Thorax a.p." gives THORAX, AP."""
     if not text:
         return []
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii").upper()
+    plain = unicodedata.normalize("NFKD", text.replace("\N{LATIN SMALL LETTER SHARP S}", "ss"))
+    plain = plain.encode("ascii", "ignore").decode("ascii").upper()
     plain = re.sub(r"\b([AP])\s*[./-]\s*([AP])\b\.?", r"\1\2", plain)
     return re.findall(r"[A-Z]+", plain)
 
 
-def body_part_of(text: str | None, *, free_text: bool) -> BodyPart:
+def body_part_of(text: str | None, *, free_text: bool, chest_is_stated: bool = False) -> BodyPart:
     """Read BodyPartExamined, or with `free_text` a description, in which unknown words say nothing.
 
-    A chest together with another part (CHESTABDOMEN, a babygram) is another part.
+    A chest together with another part (CHESTABDOMEN, a babygram) is another part. FACE is the frontal view
+    in French where the chest is named, here or, with `chest_is_stated`, elsewhere in the header.
     """
-    words = words_of(text)
-    if " ".join(words) in _SAYS_NOTHING:
+    line = " ".join(words_of(text))
+    if line in _SAYS_NOTHING:
         return BodyPart.UNSTATED
-    chest = [word for word in words if word.startswith(CHEST_WORDS)]
-    rest = [_without_chest(word) for word in words]
-    if any(word in _OTHER_WORDS or word.startswith(_OTHER_BEGINNINGS) for word in rest):
+    if free_text:
+        line = _OF_POSITION.sub(" ", line)
+    words = line.split()
+    chest = _names_chest(words)
+    rest = {_without_chest(word) for word in words}
+    if chest or chest_is_stated:
+        rest -= {"FACE"}
+    if rest & _OTHER_WORDS or any(word.startswith(_OTHER_BEGINNINGS) for word in rest):
+        return BodyPart.OTHER
+    if free_text and _OTHER_PHRASES.search(line):
         return BodyPart.OTHER
     if chest:
         return BodyPart.CHEST
-    if any(any(inner in word for inner in ("CHEST", "THORAX")) for word in words):
-        return BodyPart.CHEST
     return BodyPart.UNSTATED if free_text else BodyPart.OTHER
+
+
+def names_chest(text: str | None) -> bool:
+    """True where the text names the chest, alone or with other parts."""
+    return _names_chest(words_of(text))
+
+
+def _names_chest(words: list[str]) -> bool:
+    return any(word.startswith(CHEST_WORDS) or "CHEST" in word or "THORAX" in word for word in words)
 
 
 def _without_chest(word: str) -> str:
@@ -158,34 +117,3 @@ def _without_chest(word: str) -> str:
         if name in word and word != name:
             return word.replace(name, "", 1)
     return word
-
-
-def view_of(text: str | None) -> View:
-    """Read ViewPosition, a view code's meaning or a series description; frontal and lateral together say
-    nothing.
-    """
-    words = set(words_of(text))
-    if {"POSTERO", "ANTERIOR"} <= words:
-        words.add("PA")
-    if {"ANTERO", "POSTERIOR"} <= words:
-        words.add("AP")
-    frontal = words & FRONTAL_WORDS
-    if words & _DECUBITUS_WORDS:
-        return View.DECUBITUS
-    if words & _OBLIQUE_WORDS:
-        return View.OBLIQUE
-    if words & _LATERAL_WORDS:
-        return View.UNSTATED if frontal else View.LATERAL
-    if frontal & {"PA", "POSTEROANTERIOR"} and not frontal & {"AP", "ANTEROPOSTERIOR"}:
-        return View.PA
-    if frontal & {"AP", "ANTEROPOSTERIOR"} and not frontal & {"PA", "POSTEROANTERIOR"}:
-        return View.AP
-    return View.FRONTAL if frontal else View.UNSTATED
-
-
-def view_of_orientation(patient_orientation: str | None) -> View:
-    r"""Lateral when the rows run towards the anterior or posterior ("A\F", PS3.3 C.7.6.1.1.1), unstated
-    otherwise.
-    """
-    rows = (patient_orientation or "").strip().upper().split("\\")[0]
-    return View.LATERAL if rows[:1] in ("A", "P") else View.UNSTATED

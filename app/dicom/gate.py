@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.dicom.age import say_age
-from app.dicom.anatomy import BodyPart, View, body_part_of, view_of, view_of_orientation
+from app.dicom.anatomy import BodyPart, body_part_of, names_chest, words_of
 from app.dicom.header import DICOM, ImageHeader
+from app.dicom.projection import View, view_of, view_of_orientation
 from app.domain.intended_use import IntendedUse
 
 AGE_UNKNOWN = "age unknown"
 BODY_PART_UNSTATED = "body part not stated"
 VIEW_UNSTATED = "view not stated"
+OTHER_PARTS_IN_STUDY = "the study shows other body parts too"
+SECONDARY_CAPTURE = "secondary capture"
 
 SMALLEST_SIDE = 128
 """Pixels; smaller images are icons and thumbnails, in which nothing of a lung can be judged."""
@@ -24,6 +27,34 @@ LONGEST_RATIO = 4
 """Long over short side; beyond it an image is a strip or a stitched spine, not a chest."""
 
 _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+_RADIOGRAPHS = frozenset({"1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", _DX_FOR_PROCESSING})
+"""CR, and DX for presentation and for processing (PS3.6 annex A)."""
+_SECONDARY_CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
+_STANDARD = "1.2.840.10008."
+_CAPTURES_OF_RADIOGRAPHS = frozenset({"WSD", "DI", "DF"})
+"""ConversionType (0008,0064): from a workstation, a digital interface, digitised film; not drawn, not scanned
+paper, not from video."""
+_NO_PLAIN_RADIOGRAPH = frozenset(
+    {
+        *("SUBTRACTION", "ENERGY", "BONE", "TOMOSYNTHESIS", "TOMO", "GENERATED", "STITCHED", "LOCALIZER"),
+        *("SCREENSHOT", "SCREENSAVE", "REPORT", "CAD", "HEATMAP", "OVERLAY", "DOSE"),
+    }
+)
+"""Words of ImageType (0008,0008) that name what was made from radiographs, or is none."""
+_HUMAN = frozenset({"HOMO", "SAPIENS", "HUMAN", "HUMANO", "HUMANA", "HUMAIN", "HUMAINE", "UMANO", "MENSCH"})
+_TEST_WORDS = frozenset({"QC", "QA", "TESTIMAGE", "TESTBILD", "FLATFIELD", "KALIBRIERUNG", "CALIBRATION"})
+_TEST_PHRASES = (
+    "QUALITY CONTROL",
+    "QUALITY ASSURANCE",
+    "TEST IMAGE",
+    "FLAT FIELD",
+    "KONSTANZPR",
+    "DETECTOR TEST",
+)
+_PHANTOM_BEGINNINGS = ("PHANTOM", "FANTOM", "PRUEFKORPER", "PRUFKORPER", "PRUEFKOERPER")
+
+
+_FRONTAL = (View.AP, View.PA, View.FRONTAL)
 
 
 @dataclass(frozen=True)
@@ -50,9 +81,10 @@ def header_gate(
     """
     notices: list[str] = []
     withheld = (
-        _modality(header, intended_use)
-        or _kind_of_image(header)
-        or _body_part(header, intended_use, notices)
+        _patient(header)
+        or _modality(header, intended_use)
+        or _kind_of_image(header, notices)
+        or _body_part(header, notices)
         or _view(header, intended_use, notices)
         or _age(header, intended_use, notices, age_may_be_unknown=paediatric_source or door == "file")
         or _dimensions(header)
@@ -74,7 +106,25 @@ def _modality(header: ImageHeader, intended_use: IntendedUse) -> str | None:
     return None
 
 
-def _kind_of_image(header: ImageHeader) -> str | None:
+def _patient(header: ImageHeader) -> str | None:
+    if header.patient_species and not _HUMAN & set(words_of(header.patient_species)):
+        return f"The patient is an animal ({header.patient_species}); this network knows humans alone."
+    if (header.quality_control_image or "NO").upper() not in ("NO", "N"):
+        return "The image is marked as a quality control image; it shows no patient."
+    descriptions = (header.series_description, header.protocol_name)
+    phantom = any(word.startswith(_PHANTOM_BEGINNINGS) for text in descriptions for word in words_of(text))
+    if phantom or any(_is_test(text) for text in (*descriptions, header.study_description)):
+        return "The description names a phantom or a test of the device; the image shows no patient."
+    return None
+
+
+def _is_test(description: str | None) -> bool:
+    words = words_of(description)
+    line = " ".join(words)
+    return bool(_TEST_WORDS & set(words)) or any(phrase in line for phrase in _TEST_PHRASES)
+
+
+def _kind_of_image(header: ImageHeader, notices: list[str]) -> str | None:
     if (
         "FOR PROCESSING" in (header.presentation_intent or "").upper()
         or header.sop_class_uid == _DX_FOR_PROCESSING
@@ -82,24 +132,46 @@ def _kind_of_image(header: ImageHeader) -> str | None:
         return "The image is raw data for processing; this network reads images made for presentation."
     if (header.number_of_frames or 1) > 1:
         return f"The image has {header.number_of_frames} frames; this network reads single radiographs."
-    if header.media_type == DICOM:
-        photometric = (header.photometric_interpretation or "").upper()
-        if (header.samples_per_pixel or 1) > 1 or photometric == "PALETTE COLOR":
-            return "The image is in colour, as a screenshot is; this network reads grey radiographs."
+    if header.media_type != DICOM:
+        return None
+    photometric = (header.photometric_interpretation or "").upper()
+    if (header.samples_per_pixel or 1) > 1 or photometric == "PALETTE COLOR":
+        return "The image is in colour, as a screenshot is; this network reads grey radiographs."
+    if _NO_PLAIN_RADIOGRAPH & set(words_of((header.image_type or "").replace("_", " "))):
+        return f"The image was made from others ({header.image_type}); this network reads plain radiographs."
+    return _sop_class(header, notices)
+
+
+def _sop_class(header: ImageHeader, notices: list[str]) -> str | None:
+    """A device's own class passes; a secondary capture only where it says that it came from a radiograph."""
+    uid = header.sop_class_uid
+    if uid is None or uid in _RADIOGRAPHS or not uid.startswith(_STANDARD):
+        return None
+    if uid != _SECONDARY_CAPTURES and not uid.startswith(_SECONDARY_CAPTURES + "."):
+        return (
+            f"The modality is {header.modality}, but the object is none that a radiograph is kept in ({uid})."
+        )
+    conversion = (header.conversion_type or "").upper()
+    if conversion not in _CAPTURES_OF_RADIOGRAPHS:
+        of_what = f" ({conversion})" if conversion else ", and it does not say of what"
+        return f"The image is a secondary capture{of_what}; this network reads radiographs."
+    notices.append(SECONDARY_CAPTURE)
     return None
 
 
-def _body_part(header: ImageHeader, intended_use: IntendedUse, notices: list[str]) -> str | None:
-    if not any(body_part_of(name, free_text=False) is BodyPart.CHEST for name in intended_use.body_parts):
-        return "This network's bundle names no body part that this program can recognise."
+def _body_part(header: ImageHeader, notices: list[str]) -> str | None:
     stated = body_part_of(header.body_part_examined, free_text=False)
     if stated is BodyPart.OTHER:
         named = (header.body_part_examined or "").upper()
         return f"The body part is {named}; this network knows the chest alone."
-    if stated is BodyPart.CHEST or header.media_type != DICOM:
+    if header.media_type != DICOM:
         return None
-    for description in (header.series_description, header.protocol_name, header.study_description):
-        described = body_part_of(description, free_text=True)
+    texts = (header.series_description, header.protocol_name, header.study_description)
+    is_chest = stated is BodyPart.CHEST or any(names_chest(text) for text in texts)
+    said = [body_part_of(text, free_text=True, chest_is_stated=is_chest) for text in texts]
+    if stated is BodyPart.CHEST:
+        return _contradiction(header, said, notices)
+    for described in said:
         if described is BodyPart.CHEST:
             return None
         if described is BodyPart.OTHER:
@@ -108,22 +180,56 @@ def _body_part(header: ImageHeader, intended_use: IntendedUse, notices: list[str
     return None
 
 
+def _contradiction(header: ImageHeader, said: list[BodyPart], notices: list[str]) -> str | None:
+    """BodyPartExamined is the chest, often only because the device was left so: the descriptions are heard.
+
+    Those of series and protocol are about this image. That of the study may be about its other images: it
+    counts where nothing but BodyPartExamined speaks for the chest.
+    """
+    for name, described in zip(("series description", "protocol"), said, strict=False):
+        if described is BodyPart.OTHER:
+            return (
+                f"The header contradicts itself: the body part is CHEST, but the {name} names another part "
+                "of the body; this network knows the chest alone."
+            )
+    of_study = said[2]
+    if of_study is BodyPart.OTHER:
+        if BodyPart.CHEST not in said[:2] and not names_chest(header.study_description):
+            return (
+                "The header contradicts itself: the body part is CHEST, but the study description names "
+                "another part of the body; this network knows the chest alone."
+            )
+        notices.append(OTHER_PARTS_IN_STUDY)
+    return None
+
+
 def _view(header: ImageHeader, intended_use: IntendedUse, notices: list[str]) -> str | None:
-    view = view_of(header.view_position)
+    stated = view = view_of(header.view_position)
     if view is View.UNSTATED:
         view = view_of_orientation(header.patient_orientation)
     for description in (header.series_description, header.protocol_name):
         if view is View.UNSTATED:
-            view = view_of(description)
+            view = view_of(description, free_text=True)
     known = " or ".join(intended_use.views)
     if view is View.UNSTATED:
         if header.media_type == DICOM:
             notices.append(VIEW_UNSTATED)
         return None
+    described = view_of(header.series_description, free_text=True)
+    if stated in _FRONTAL and described in (View.LATERAL, View.OTHER):
+        return (
+            f"The header contradicts itself: the view is {stated.value}, but the series description names a "
+            f"{described.value} one; this network knows frontal views ({known}) alone."
+        )
     if view is View.FRONTAL or view.value in intended_use.views:
         return None
     if view in (View.AP, View.PA):
         return f"The view is {view.value}; this network knows {known} views."
+    if stated is View.OTHER:
+        named = (header.view_position or "").upper()
+        return (
+            f"The view is {named}, which is no frontal one; this network knows frontal views ({known}) alone."
+        )
     article = "an" if view is View.OBLIQUE else "a"
     return f"This is {article} {view.value} view; this network knows frontal views ({known}) alone."
 

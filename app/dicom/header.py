@@ -44,7 +44,9 @@ class ImageHeader:
 
     `age_years` is PatientAge when it says something, otherwise reckoned from the dates;
     `age_from_dates_years` is the second alone, so that a contradiction can be seen. `body_part_examined` and
-    `view_position` fall back to the meanings of AnatomicRegionSequence and ViewCodeSequence.
+    `view_position` fall back to the meanings of AnatomicRegionSequence and ViewCodeSequence,
+    `patient_species` (None says nothing) to that of PatientSpeciesCodeSequence and to the breed. `image_type`
+    is joined by backslashes.
     `pixel_sha256` hashes the value of Pixel Data (for PNG and JPEG the file): equal for a header revision.
     `attributes` is the DICOM JSON model without bulk data; empty for PNG and JPEG.
     """
@@ -61,6 +63,7 @@ class ImageHeader:
     issuer_of_patient_id: str | None = None
     patient_name: str | None = None
     patient_sex: str | None = None
+    patient_species: str | None = None
     patient_birth_date: date | None = None
     age_years: float | None = None
     age_from_dates_years: float | None = None
@@ -76,6 +79,9 @@ class ImageHeader:
     image_laterality: str | None = None
     patient_orientation: str | None = None
     presentation_intent: str | None = None
+    image_type: str | None = None
+    conversion_type: str | None = None
+    quality_control_image: str | None = None
     photometric_interpretation: str | None = None
     station_name: str | None = None
     institution_name: str | None = None
@@ -165,6 +171,9 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         issuer_of_patient_id=_identifier(dataset, "IssuerOfPatientID"),
         patient_name=text(dataset, "PatientName"),
         patient_sex=text(dataset, "PatientSex"),
+        patient_species=text(dataset, "PatientSpeciesDescription")
+        or code_meaning(dataset, "PatientSpeciesCodeSequence")
+        or text(dataset, "PatientBreedDescription"),
         patient_birth_date=birth_date,
         age_years=age_from_dates if age is None else age,
         age_from_dates_years=age_from_dates,
@@ -181,6 +190,9 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         image_laterality=text(dataset, "ImageLaterality"),
         patient_orientation=text(dataset, "PatientOrientation"),
         presentation_intent=text(dataset, "PresentationIntentType"),
+        image_type=text(dataset, "ImageType"),
+        conversion_type=text(dataset, "ConversionType"),
+        quality_control_image=text(dataset, "QualityControlImage"),
         photometric_interpretation=text(dataset, "PhotometricInterpretation"),
         station_name=text(dataset, "StationName"),
         institution_name=text(dataset, "InstitutionName"),

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pydicom import Dataset
 
-from app.dicom.gate import AGE_UNKNOWN, BODY_PART_UNSTATED, VIEW_UNSTATED, GateVerdict, header_gate
-from app.dicom.header import ImageHeader
+from app.dicom.gate import (
+    AGE_UNKNOWN,
+    BODY_PART_UNSTATED,
+    OTHER_PARTS_IN_STUDY,
+    SECONDARY_CAPTURE,
+    VIEW_UNSTATED,
+    GateVerdict,
+    header_gate,
+)
+from app.dicom.header import ImageHeader, read_header
+from app.dicom.write import write_phantom
 from app.domain.intended_use import IntendedUse
 
+SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 CHILDREN = IntendedUse(
     min_age_years=1, max_age_years=6, modalities=("CR", "DX"), body_parts=("CHEST",), views=("AP", "PA")
 )
@@ -65,6 +78,33 @@ def test_a_childs_frontal_chest_radiograph_passes_without_a_word() -> None:
         ({"body_part_examined": None, "series_description": "Thorakale Wirbels\u00e4ule"}, "another part"),
         ({"body_part_examined": None, "series_description": "Genou gauche"}, "another part of the body"),
         ({"body_part_examined": None, "series_description": "Rodilla AP"}, "another part of the body"),
+        ({"view_position": "AXIAL"}, "The view is AXIAL"),
+        ({"view_position": "CC"}, "The view is CC"),
+        ({"view_position": "mlo"}, "The view is MLO"),
+        ({"view_position": "SWIMMERS"}, "The view is SWIMMERS"),
+        ({"view_position": "AP AXIAL"}, "The view is AP AXIAL"),
+        ({"view_position": "cranio-caudal"}, "no frontal one"),
+        ({"view_position": None, "series_description": "Patella skyline"}, "another part of the body"),
+        ({"view_position": None, "series_description": "Thorax axial"}, "special view"),
+        ({"series_description": "CHEST LATERAL"}, "names a lateral one"),
+        ({"series_description": "Torace latero-laterale"}, "names a lateral one"),
+        ({"view_position": "LATERAL DECUBITUS"}, "decubitus view"),
+        ({"patient_species": "CANINE"}, "The patient is an animal (CANINE)"),
+        ({"patient_species": "Felis catus"}, "an animal"),
+        ({"quality_control_image": "YES"}, "quality control image"),
+        ({"quality_control_image": "BOTH"}, "quality control image"),
+        ({"series_description": "QC weekly"}, "test of the device"),
+        ({"protocol_name": "Konstanzpr\u00fcfung"}, "test of the device"),
+        ({"study_description": "Quality Control"}, "test of the device"),
+        ({"series_description": "Phantom 20 cm PMMA"}, "names a phantom"),
+        ({"series_description": "Fant\u00f4me"}, "names a phantom"),
+        ({"sop_class_uid": SECONDARY, "conversion_type": "SD"}, "secondary capture (SD)"),
+        ({"sop_class_uid": SECONDARY}, "does not say of what"),
+        ({"sop_class_uid": f"{SECONDARY}.3", "conversion_type": "SYN"}, "secondary capture (SYN)"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.77.1.4"}, "none that a radiograph is kept in"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.2"}, "none that a radiograph is kept in"),
+        ({"image_type": "DERIVED\\PRIMARY\\TOMO_2D"}, "made from others"),
+        ({"image_type": "DERIVED\\SECONDARY\\SUBTRACTION"}, "made from others"),
         ({"presentation_intent": "FOR PROCESSING"}, "raw data for processing"),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1"}, "raw data for processing"),
         ({"number_of_frames": 12}, "12 frames"),
@@ -164,3 +204,214 @@ def test_a_png_said_to_be_lateral_is_withheld() -> None:
         media_type="image/png", pixel_sha256="0" * 64, rows=500, columns=500, view_position="LL"
     )
     assert "lateral" in (header_gate(png, CHILDREN, paediatric_source=False, door="file").withheld or "")
+
+
+OTHER_PARTS = {
+    "en": [
+        "KNEE AP",
+        "hand",
+        "Abdomen supine",
+        "Hand PA left",
+        "Wrist",
+        "HIP",
+        "CHEST AND ABDOMEN",
+        "Bone age",
+    ],
+    "fr": [
+        "MAIN GAUCHE",
+        "Main G face",
+        "Poignet",
+        "Genou droit",
+        "\u00c9paule",
+        "Bassin de face",
+        "ASP",
+        "Pied D",
+    ],
+    "es": [
+        "Pie izq",
+        "Pie AP",
+        "Mano derecha",
+        "Mu\u00f1eca",
+        "Rodilla",
+        "Cr\u00e1neo",
+        "Columna lumbar",
+        "Parrilla costal",
+    ],
+    "de": [
+        "H\u00fcfte",
+        "Huefte bds.",
+        "Fu\u00df links",
+        "F\u00fc\u00dfe",
+        "Knie re",
+        "Sch\u00e4del",
+        "Ellenbogen",
+        "HWS",
+    ],
+    "it": [
+        "Ginocchio",
+        "Mano sinistra",
+        "Piede dx",
+        "Addome",
+        "Gomito",
+        "Caviglia",
+        "Colonna",
+        "Torace e addome",
+    ],
+    "pt": [
+        "M\u00e3o esquerda",
+        "P\u00e9 direito",
+        "Joelho",
+        "Ombro",
+        "Cotovelo",
+        "Cr\u00e2nio",
+        "Idade \u00f3ssea",
+        "Bacia",
+    ],
+}
+
+
+@pytest.mark.parametrize("field", ["series_description", "protocol_name", "study_description"])
+@pytest.mark.parametrize("description", [text for texts in OTHER_PARTS.values() for text in texts])
+def test_a_body_part_left_at_chest_is_contradicted_by_the_descriptions(field: str, description: str) -> None:
+    verdict = judge(**{field: description})
+    if field == "study_description" and description in ("CHEST AND ABDOMEN", "Torace e addome"):
+        assert verdict == GateVerdict(None, (OTHER_PARTS_IN_STUDY,))
+        return
+    assert verdict.withheld is not None
+    assert "the body part is CHEST, but the" in verdict.withheld
+    assert "names another part of the body" in verdict.withheld
+
+
+CHEST_DESCRIPTIONS = [
+    *(
+        "CHEST PA",
+        "Chest AP portable",
+        "XR CHEST 1 VIEW",
+        "CXR main ED",
+        "Chest, arms up",
+        "CHEST AP HEAD UP 30",
+    ),
+    *("Chest AP handheld", "CHEST AP SUPINE", "Port chest ?PE right sided pain", "CHEST EXTREMELY PREMATURE"),
+    *(
+        "Rx thorax face",
+        "Thorax de face debout",
+        "Thorax face et profil",
+        "Radio pulmonaire",
+        "Poumons de face",
+    ),
+    *(
+        "Thorax lit, d\u00e9cubitus dorsal",
+        "Thorax c\u00f4t\u00e9 gauche",
+        "T\u00f3rax PA y lateral",
+        "T\u00f3rax PA de pie",
+    ),
+    *(
+        "Rx de t\u00f3rax en dec\u00fabito supino",
+        "T\u00f3rax frente y perfil",
+        "Hipertensi\u00f3n pulmonar, t\u00f3rax",
+    ),
+    *(
+        "Thorax a.p. im Liegen",
+        "Thorax p.a. im Stehen",
+        "Thorax in 2 Ebenen",
+        "Lunge liegend",
+        "Thorax Bettaufnahme",
+    ),
+    *("Torace AP", "RX torace in piedi", "Torace in proiezione AP e LL", "Polmoni"),
+    *("T\u00f3rax PA em p\u00e9", "Radiografia de t\u00f3rax AP leito", "Pulm\u00f5es PA e perfil"),
+]
+
+
+@pytest.mark.parametrize("body_part", ["CHEST", None])
+@pytest.mark.parametrize("field", ["series_description", "protocol_name", "study_description"])
+@pytest.mark.parametrize("description", CHEST_DESCRIPTIONS)
+def test_a_childs_chest_passes_however_it_is_described(
+    field: str, description: str, body_part: str | None
+) -> None:
+    verdict = judge(body_part_examined=body_part, view_position="PA", **{field: description})
+    assert verdict == GateVerdict(None, ())
+
+
+def test_the_view_called_face_is_no_face_where_the_chest_is_named_elsewhere() -> None:
+    said = {"view_position": None, "series_description": "Face"}
+    assert judge(**said) == GateVerdict(None, ())
+    named = judge(**said, body_part_examined=None, study_description="Radio thorax")
+    assert named == GateVerdict(None, ())
+    assert "another part" in (judge(**said, body_part_examined=None).withheld or "")
+
+
+def test_a_study_of_several_parts_withholds_no_image_that_is_named_a_chest() -> None:
+    polytrauma = judge(study_description="Polytrauma: Becken", series_description="Thorax a.p.")
+    assert polytrauma == GateVerdict(None, (OTHER_PARTS_IN_STUDY,))
+
+
+def test_a_babygram_in_one_image_is_withheld() -> None:
+    for changes in (
+        {"series_description": "CHEST AND ABDOMEN"},
+        {"protocol_name": "Babygram"},
+        {"body_part_examined": "CHESTABDOMEN"},
+    ):
+        assert judge(**changes).withheld is not None
+
+
+@pytest.mark.parametrize("species", [None, "Homo sapiens", "HUMAN", "Human being", "Mensch"])
+def test_humans_pass(species: str | None) -> None:
+    assert judge(patient_species=species) == GateVerdict(None, ())
+
+
+@pytest.mark.parametrize("conversion", ["WSD", "DI", "DF", "wsd"])
+def test_a_radiograph_kept_as_a_secondary_capture_is_read_and_says_so(conversion: str) -> None:
+    verdict = judge(sop_class_uid=SECONDARY, conversion_type=conversion)
+    assert verdict == GateVerdict(None, (SECONDARY_CAPTURE,))
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.392.200036.9125.1.1.2", None]
+)
+def test_the_classes_devices_keep_radiographs_in_pass(uid: str | None) -> None:
+    changes = {
+        "sop_class_uid": uid,
+        "image_type": "DERIVED\\PRIMARY\\POST_PROCESSED",
+        "quality_control_image": "NO",
+    }
+    assert judge(**changes) == GateVerdict(None, ())
+
+
+def test_real_headers_of_chest_radiographs_pass_once_the_age_is_right(shared_data: Path) -> None:
+    with (shared_data / "dicom/rsna_headers_sample.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 399
+    for row in rows:
+        verdict = judge(
+            modality=row["Modality"],
+            body_part_examined=row["BodyPartExamined"],
+            view_position=row["ViewPosition"],
+            patient_orientation=row["PatientOrientation"] or None,
+            sop_class_uid=SECONDARY,
+            conversion_type=row["ConversionType"],
+        )
+        assert verdict == GateVerdict(None, (SECONDARY_CAPTURE,)), row
+
+
+def test_the_species_the_kind_of_image_and_its_conversion_are_read_from_the_file(tmp_path: Path) -> None:
+    species = Dataset()
+    species.CodeMeaning = "Canis lupus familiaris"
+    path = tmp_path / "dog.dcm"
+    tags = {
+        "PatientSpeciesCodeSequence": [species],
+        "QualityControlImage": "YES",
+        "ConversionType": "WSD",
+        "ImageType": ["DERIVED", "SECONDARY", "CAD"],
+    }
+    path.write_bytes(write_phantom(rows=256, columns=256, tags=tags))
+    header = read_header(path)
+    assert header.patient_species == "Canis lupus familiaris"
+    assert (header.quality_control_image, header.conversion_type) == ("YES", "WSD")
+    assert header.image_type == "DERIVED\\SECONDARY\\CAD"
+
+
+def test_the_samples_of_a_new_site_are_screened(tmp_path: Path) -> None:
+    path = tmp_path / "sample.dcm"
+    path.write_bytes(write_phantom(rows=256, columns=256))
+    verdict = header_gate(read_header(path), CHILDREN, paediatric_source=False, door="dicom")
+    assert verdict.withheld is None
