@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """The studies this worker holds, and the only way it lets go of them."""
+    """The studies this worker holds, and the only way it lets go of them; used by two threads."""
 
     def __init__(self, configuration: Settings, *, ring: Callable[[Iterable[UUID]], None]) -> None:
         """`ring` rings for deliveries once they are committed."""
@@ -46,7 +46,7 @@ class Recorder:
         """The next studies that are due, leased. Raises Unavailable without a database."""
         with transaction() as session:
             studies = screening.claim_batch(session, size=self._settings.batch_size, lease=self._lease)
-        self._held |= {study.study_id: study for study in studies}
+        self._held.update({study.study_id: study for study in studies})
         self._prolonged = time.monotonic()
         return studies
 
@@ -70,7 +70,7 @@ class Recorder:
         self._held.clear()
 
     def _leases(self) -> dict[UUID, UUID]:
-        return {study.study_id: study.lease for study in self._held.values()}
+        return {study.study_id: study.lease for study in self.held}
 
     def postpone(self, study: StudyToScreen, sentence: str) -> None:
         """The study is tried again later, or has failed for `sentence` after its last attempt."""

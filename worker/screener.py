@@ -1,4 +1,5 @@
-"""Claim, screen, record, until nothing is due: while the network reads one batch, the next one is decoded.
+"""Claim, screen, record, until nothing is due: while the network reads one batch, the next one is decoded and
+the one before is recorded.
 
 Nothing here is kept but leases. A worker that dies at any line leaves studies whose leases expire, and a
 study changes only by `app.commands.screening`, in one transaction, while the lease is still its own.
@@ -32,6 +33,10 @@ GRACE_SECONDS = 3.0
 """How long a batch may still decode once the worker was asked to end; then it is given back."""
 
 _log = structlog.get_logger(__name__)
+
+
+_Screened = list[tuple[ImageScreened, str | None]]
+"""Each image's result and the sha256 of its preview, where it has one."""
 
 
 class _Stopping(Exception):
@@ -79,6 +84,7 @@ class Screener:
         self._stop_by: float | None = None
         self._warm = False
         self._keeper = ThreadPoolExecutor(2, thread_name_prefix="previews")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
     def drain(self) -> int:
         """Screens whatever is due, in the order of the worklist; returns how many studies got a reading.
@@ -86,15 +92,28 @@ class Screener:
         A database that does not answer ends it: the sweeper rings again. What is not done is given back.
         """
         done = 0
+        writing: Future[int] | None = None
+
+        def written() -> int:
+            nonlocal writing
+            last, writing = writing, None
+            return last.result() if last is not None else 0
+
         try:
             self._warm_up()
             ahead = self._begin()
             while ahead is not None:
                 now, ahead = ahead, None
-                if not now.alone:
+                if now.alone:
+                    done += written()
+                else:
                     ahead = self._begin()
-                done += self._finish(now)
-                ahead = ahead or self._begin()
+                screened = self._read(now)
+                done += written()
+                writing = self._writer.submit(self._settle, now, screened)
+                if ahead is None:
+                    done += written()
+                    ahead = self._begin()
         except _Stopping:
             _log.info("batch_given_back", studies=len(self._recorder.held))
         except Unavailable:
@@ -103,12 +122,15 @@ class Screener:
             _log.exception("screening_broke")
             self._postpone_all(self._recorder.held, f"Screening broke ({type(error).__name__}).")
         finally:
+            if writing is not None:
+                done += self._outcome_of(writing)
             self._recorder.give_back()
         return done
 
     def close(self) -> None:
-        """Ends the threads that store previews."""
+        """Ends the threads that store previews and readings."""
         self._keeper.shutdown(wait=True)
+        self._writer.shutdown(wait=True)
 
     def _warm_up(self) -> None:
         """The network is loaded before anybody waits for it; where it is refused, studies will say why."""
@@ -172,12 +194,17 @@ class Screener:
     def _batch(self, files: list[ImageFile], loaded: Loaded) -> Batch:
         return Batch(files, pool=self._pool, intended_use=loaded.intended_use, preview_side=PREVIEW_SIDE)
 
-    def _finish(self, begun: _Begun) -> int:
-        """Reads and records the batch; what broke on this machine is postponed with a sentence."""
+    def _read(self, begun: _Begun) -> _Screened | None:
+        """What the network says of the batch; None where it broke and the studies are tried again later."""
         try:
-            screened = self._screen(begun)
+            return self._screen(begun)
         except NetworkBroke as error:
             self._postpone_all(begun.studies, str(error))
+            return None
+
+    def _settle(self, begun: _Begun, screened: _Screened | None) -> int:
+        """Records the batch, while the network reads the next; what broke on this machine is postponed."""
+        if screened is None:
             return 0
         results: dict[UUID, list[tuple[ImageToScreen, ImageScreened, str | None]]] = {
             study.study_id: [] for study in begun.studies
@@ -197,9 +224,19 @@ class Screener:
         _log.info("batch_screened", studies=len(read), images=len(screened), seconds=seconds)
         return len(read)
 
-    def _screen(self, begun: _Begun) -> list[tuple[ImageScreened, str | None]]:
-        """Each image's result and the sha256 of its preview, where it has one."""
-        screened: list[tuple[ImageScreened, str | None]] = []
+    def _outcome_of(self, writing: Future[int]) -> int:
+        """How many studies got a reading in the end, whatever else went wrong."""
+        try:
+            return writing.result()
+        except Unavailable:
+            _log.warning("database_silent", studies=len(self._recorder.held))
+        except Exception as error:  # noqa: BLE001, as in `drain`
+            _log.exception("recording_broke", error=type(error).__name__)
+        return 0
+
+    def _screen(self, begun: _Begun) -> _Screened:
+        """One entry per image; waits for the decoding."""
+        screened: _Screened = []
         batch = begun.first
         for number in range(1, len(begun.parts) + 1):
             assert batch is not None
