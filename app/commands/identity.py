@@ -236,7 +236,8 @@ def late_image(
     if priority is Priority.STAT:
         study.priority = priority.value
     order_credit = max(study.order_credit, credits.of_order(priority))
-    place(study, network_credit=study.network_credit, order_credit=order_credit)
+    unread = credits.of_study(given=study.given_credit, is_read=False)
+    place(study, network_credit=unread, order_credit=order_credit)
     study.screening_due, study.screening_attempts, study.screening_not_before = True, 0, None
     state = State(study.state)
     if state in READ_BY_NETWORK:

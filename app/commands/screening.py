@@ -155,7 +155,7 @@ def record(
     findings = maximum(images) if outcome is Outcome.SCREENED else {}
     lane = gravest([finding.lane for finding in findings.values() if not finding.research])
     urgency = max((image.urgency for image in images if image.urgency is not None), default=None)
-    read_before = session.scalar(select(exists().where(Reading.study_id == row.id)))
+    all_read = _all_read(session, row, images)
     reading = Reading(
         id=uuid4(),
         study_id=row.id,
@@ -181,11 +181,10 @@ def record(
         session.execute(update(Image), previews)
     _settle(row, study=study, outcome=outcome, reason=reason)
     row.lane, row.urgency = reading.lane, reading.urgency
+    row.given_credit = credits.after_reading(given=row.given_credit, lane=lane)
     place(
         row,
-        network_credit=credits.after_reading(
-            before=row.network_credit, lane=lane, read_before=bool(read_before)
-        ),
+        network_credit=credits.of_study(given=row.given_credit, is_read=lane is not None and all_read),
     )
     audit.record(
         session,
@@ -222,7 +221,8 @@ def postpone(
         session.flush()
         session.add_all([_image_reading(reading.id, image) for image in images])
         _settle(row, study=study, outcome=Outcome.FAILED, reason=error)
-        place(row, network_credit=max(row.network_credit, credits.of_network(None)))
+        row.lane, row.urgency = None, None
+        place(row, network_credit=credits.of_study(given=row.given_credit, is_read=False))
         audit.record(
             session, action="study.failed", by=SYSTEM, study_id=row.id, subject_id=reading.id, reason=error
         )
@@ -273,6 +273,19 @@ def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str |
         row.state, row.reason = outcome.value, reason
     elif row.state == State.CLAIMED.value and row.state_before_claim in _UNREVIEWED:
         row.state_before_claim, row.reason = outcome.value, reason
+
+
+def _all_read(session: Session, row: Study, images: list[ImageRead]) -> bool:
+    """True where no image of the study waits; one that failed or was withheld has had its reading."""
+    return not session.scalar(
+        select(
+            exists().where(
+                Image.study_id == row.id,
+                Image.superseded_by.is_(None),
+                Image.id.not_in([image.image_id for image in images]),
+            )
+        )
+    )
 
 
 def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:

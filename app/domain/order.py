@@ -52,14 +52,25 @@ class Credits:
             case Lane.RULE_OUT:
                 return timedelta(0)
 
-    def after_reading(self, *, before: timedelta, lane: Lane | None, read_before: bool) -> timedelta:
-        """The network's credit after one more reading.
+    def after_reading(self, *, given: timedelta | None, lane: Lane | None) -> timedelta | None:
+        """The largest credit that the study's readings have given; None while none has named a lane.
 
-        The first reading replaces the unknown credit; a later one never decreases it, so that re-screening or
-        a promoted bundle cannot push an unsigned study back.
+        `given` is that before this reading. It never decreases, so that re-screening or a promoted bundle
+        cannot push an unsigned study back.
         """
-        now = self.of_network(lane)
-        return max(before, now) if read_before else now
+        if lane is None:
+            return given
+        return max(given or timedelta(0), self.of_network(lane))
+
+    def of_study(self, *, given: timedelta | None, is_read: bool) -> timedelta:
+        """The network's credit of a study whose readings have given `given` (docs/decisions/0005).
+
+        `is_read` is False while an image waits to be read, or where no image could be: then the unknown
+        credit stands in for the reading that is missing, and ends with it.
+        """
+        if given is None or not is_read:
+            return max(given or timedelta(0), self.unknown)
+        return given
 
 
 def rank_at(*, arrived_at: datetime, order_credit: timedelta, network_credit: timedelta) -> datetime:

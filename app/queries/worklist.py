@@ -195,6 +195,8 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
             if not finding.get("research")
         )
         first += "."
+        if study.screening_due:
+            first += " A further image waits to be read."
     if study.priority == "stat":
         first = "STAT order. " + first
     return f"{first} {placement(hours)}"

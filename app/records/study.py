@@ -55,6 +55,8 @@ class Study(HasId, Base):
     rank_at: Mapped[datetime]
     order_credit: Mapped[timedelta]
     network_credit: Mapped[timedelta]
+    given_credit: Mapped[timedelta | None]
+    """The largest credit a reading gave; `network_credit` is more while an image of the study is unread."""
     lane: Mapped[str | None]
     urgency: Mapped[float | None]
 

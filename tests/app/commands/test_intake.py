@@ -250,7 +250,7 @@ def test_the_same_bytes_sent_as_stat_are_heard_and_never_make_it_routine_again(
     assert event.details == {"became_current": False, "became_stat": True}
 
 
-def test_a_late_image_sends_a_screened_study_back_without_moving_it(blobs: Blobs, database: str) -> None:
+def test_a_late_image_sends_a_ruled_in_study_back_without_moving_it(blobs: Blobs, database: str) -> None:
     first = a_screened_study(blobs, study_instance_uid=_UID, patient_id="Ada")
     with transaction() as session:
         place_before = session.get_one(Study, first.study_id).rank_at

@@ -136,8 +136,83 @@ def test_after_the_first_reading_the_credit_of_an_unsigned_study_never_decreases
         late = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
         assert late.study_id == first.study_id
         assert row(session, first).state == State.ADMITTED.value
-        assert round(hours_earlier(row(session, first))) == seen[-1]
+        assert round(hours_earlier(row(session, first))) == 8  # the late image is unread
     assert seen == [2, 2, 8, 8]
+
+
+def test_a_rule_out_does_not_stand_while_an_image_that_came_meanwhile_is_unread(
+    session: Session, blobs: Blobs
+) -> None:
+    first = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    [study] = claimed(session)
+    a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    record(session, study, image_read(first.image_id, lane=Lane.RULE_OUT))
+    assert hours_earlier(row(session, first)) == pytest.approx(8)
+    [entry] = worklist.page(session).entries
+    assert "A further image waits to be read." in entry.why_here
+    read_as(session, Lane.RULE_OUT)
+    assert hours_earlier(row(session, first)) == pytest.approx(0)
+    [entry] = worklist.page(session).entries
+    assert "waits" not in entry.why_here
+
+
+@pytest.mark.parametrize("second", [Outcome.SCREENED, Outcome.WITHHELD, Outcome.FAILED])
+def test_a_late_second_image_lifts_a_rule_out_only_until_it_is_read(
+    session: Session, blobs: Blobs, second: Outcome
+) -> None:
+    first = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    read_as(session, Lane.RULE_OUT)
+    assert hours_earlier(row(session, first)) == pytest.approx(0)
+    late = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    assert hours_earlier(row(session, first)) == pytest.approx(8)
+    [study] = claimed(session)
+    record(
+        session,
+        study,
+        image_read(first.image_id, lane=Lane.RULE_OUT),
+        image_read(
+            late.image_id,
+            lane=Lane.RULE_OUT,
+            outcome=second,
+            reason=None if second is Outcome.SCREENED else "A lateral view.",
+        ),
+    )
+    assert row(session, first).state == State.SCREENED.value
+    assert hours_earlier(row(session, first)) == pytest.approx(0)
+
+
+def test_a_withheld_first_image_does_not_pin_its_study(session: Session, blobs: Blobs) -> None:
+    lateral = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    read_as(session, None)
+    assert hours_earlier(row(session, lateral)) == pytest.approx(8)
+    frontal = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    [study] = claimed(session)
+    record(
+        session,
+        study,
+        image_read(lateral.image_id, outcome=Outcome.WITHHELD, reason="A lateral view."),
+        image_read(frontal.image_id, lane=Lane.RULE_OUT),
+    )
+    assert hours_earlier(row(session, lateral)) == pytest.approx(0)
+
+
+def test_a_failed_attempt_after_a_late_image_neither_pins_nor_speaks_for_the_network(
+    session: Session, blobs: Blobs
+) -> None:
+    first = a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    read_as(session, Lane.ABSTAIN)
+    a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
+    [study] = claimed(session)
+    screening.postpone(
+        session, study=study, error=SENTENCE, attempts=1, backoff=timedelta(0), credits=Credits()
+    )
+    failed = row(session, first)
+    assert (failed.state, failed.lane, failed.urgency) == (State.FAILED.value, None, None)
+    assert hours_earlier(failed) == pytest.approx(8)
+    assert "Not read by the network: screening failed." in worklist.page(session).entries[0].why_here
+    assert screening.retry(session, study_id=first.study_id)
+    read_as(session, Lane.RULE_OUT)
+    assert hours_earlier(row(session, first)) == pytest.approx(2)
 
 
 def test_an_image_that_comes_while_its_study_is_read_has_it_read_again(

@@ -41,13 +41,29 @@ def test_a_place_is_never_later_than_the_arrival(at: datetime, lane: Lane | None
     assert _place(at, lane, priority) <= at
 
 
-@given(st.lists(_LANES, min_size=1, max_size=8))
-def test_after_the_first_reading_the_credit_never_decreases(lanes: list[Lane | None]) -> None:
-    credit = _CREDITS.after_reading(before=_CREDITS.of_network(None), lane=lanes[0], read_before=False)
-    for lane in lanes[1:]:
-        after = _CREDITS.after_reading(before=credit, lane=lane, read_before=True)
-        assert after >= credit
+@given(st.lists(st.sampled_from(list(Lane)), min_size=1, max_size=8))
+def test_after_the_first_reading_the_credit_never_decreases(lanes: list[Lane]) -> None:
+    given, credit = None, timedelta(0)
+    for lane in lanes:
+        given = _CREDITS.after_reading(given=given, lane=lane)
+        after = _CREDITS.of_study(given=given, is_read=True)
+        assert after >= max(credit, _CREDITS.of_network(lane))
         credit = after
+
+
+@given(st.lists(st.tuples(_LANES, st.booleans()), min_size=1, max_size=8))
+def test_while_anything_is_unread_the_credit_is_at_least_that_of_an_unread_study(
+    readings: list[tuple[Lane | None, bool]],
+) -> None:
+    given, spoken = None, []
+    for lane, all_read in readings:
+        given = _CREDITS.after_reading(given=given, lane=lane)
+        spoken += [] if lane is None else [_CREDITS.of_network(lane)]
+        credit = _CREDITS.of_study(given=given, is_read=lane is not None and all_read)
+        if lane is None or not all_read:
+            assert credit == max([_CREDITS.unknown, *spoken])
+        else:
+            assert credit == max(spoken)  # whatever was unread before pins nothing
 
 
 @given(_MOMENTS, st.sampled_from(list(Lane)))
