@@ -140,6 +140,15 @@ def workers() -> dict[str, dict[str, str]]:
     }
 
 
+def redis_url() -> str:
+    """The broker's address as Redis clients write it: kombu has a scheme of its own for unix sockets."""
+    url = str(queue.conf.broker_url)
+    if not url.startswith("redis+socket://"):
+        return url
+    path, _, options = url.removeprefix("redis+socket://").partition("?")
+    return f"unix://{path}?db={options.removeprefix('virtual_host=') or 0}"
+
+
 def ready() -> bool:
     """True when the broker answers."""
     try:

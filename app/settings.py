@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("PORT", "FIRSTREAD_PORT", "port"),
         description="Port the web server listens on.",
     )
+    web_processes: int = Field(
+        default=2, ge=1, le=64, description="Web server processes that `firstread up` starts."
+    )
     public_url: str | None = Field(
         default=None, description="Address users reach the service by, behind a proxy."
     )

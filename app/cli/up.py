@@ -56,7 +56,7 @@ def up(*, until_parent_ends: bool) -> None:
         _step(started, f"database ready{_samples_in_words(prepared)}")
         if signals.requested():
             raise StartCancelled
-        _start_programs(home, supervisor, signals, listener)
+        _start_programs(configured, home, supervisor, signals, listener)
         _step(started, "web server, screening worker and duty worker run")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
         supervisor.watch(every_second=_trim_logs(home))
@@ -148,17 +148,27 @@ def _prepare(home: Home, signals: Signals) -> Prepared:
     return prepared
 
 
-def _start_programs(home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket) -> None:
-    """The web server answers, and the workers run or are about to."""
-    web = Program(
-        "web server",
-        _command("web", "--fd", str(listener.fileno())),
-        log=home.log("web"),
-        pass_fds=(listener.fileno(),),
-    )
-    supervisor.start(web)
+def _start_programs(
+    configured: Settings, home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket
+) -> None:
+    """The web server answers, and its other processes and the workers run or are about to."""
+    counts = home.empty_run_folder("metrics")
+    command = _command("web", "--fd", str(listener.fileno()))
+    web = [
+        Program(
+            "web server" if number == 0 else f"web server {number + 1}",
+            # the variable must be there before the interpreter starts
+            ("/usr/bin/env", f"PROMETHEUS_MULTIPROC_DIR={counts}", *command),
+            log=home.log("web"),
+            pass_fds=(listener.fileno(),),
+        )
+        for number in range(configured.web_processes)
+    ]
+    supervisor.start(web[0])
     supervisor.start(Program("screening worker", _command("worker"), log=home.log("worker")))
-    _await_answer(web, home, signals, listener)
+    _await_answer(web[0], home, signals, listener)
+    for further in web[1:]:
+        supervisor.start(further)
     # last, so that on two cores it takes no time from the two that users wait for
     supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
 

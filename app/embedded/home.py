@@ -69,6 +69,16 @@ class Home:
             json.dump(addresses, stream)
         new.replace(self.service_file)
 
+    def empty_run_folder(self, name: str) -> Path:
+        """A folder for what matters only while this service runs, without what the last one left there."""
+        folder = self.run / name
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, folder) from error
+        return folder
+
     def close(self) -> None:
         """Others may hold the folder, and find no service."""
         if self._lock is not None:

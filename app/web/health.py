@@ -19,7 +19,7 @@ from app.queries import operations
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, anyone, require
-from app.web.metrics import REGISTRY
+from app.web.metrics import exposition
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
 
@@ -91,10 +91,10 @@ def _ask_database() -> tuple[str, str]:
     responses={200: {"content": {"text/plain": {}}}, **problems_of(401, 403)},
 )
 def metrics(_caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> Response:
-    """Requests of this process, and the state of the whole service."""
+    """Requests of the web processes that count together, and the state of the whole service."""
     with transaction() as session:
         backlog = operations.backlog(session)
-    lines = generate_latest(REGISTRY) + generate_latest(_Backlog(backlog))
+    lines = exposition() + generate_latest(_Backlog(backlog))
     return Response(lines, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

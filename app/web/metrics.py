@@ -1,8 +1,13 @@
-"""What a process counts of its requests: the golden signals, by route template, never by address."""
+"""What is counted of requests: the golden signals, by route template, never by address.
+
+Web processes that share a folder, PROMETHEUS_MULTIPROC_DIR when prometheus_client is imported, write their
+counts there, and any of them tells the sums.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 REGISTRY = CollectorRegistry()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -31,3 +36,13 @@ def observe(*, method: str, route: str, status: int, seconds: float) -> None:
     method = method if method in _METHODS else "other"
     requests.labels(method, route, str(status)).inc()
     seconds_of_requests.labels(method, route).observe(seconds)
+
+
+def exposition() -> bytes:
+    """The counts of all web processes that share a folder, those that ended included; or this one's."""
+    together = CollectorRegistry()
+    try:
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    except ValueError:  # there is no folder
+        together = REGISTRY
+    return generate_latest(together)

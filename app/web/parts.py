@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 
+from app import queue
 from app.blobs import Blobs
 from app.commands.audit import RefusalLog
 from app.errors import Problem
@@ -24,7 +25,7 @@ class Parts:
     def __init__(self) -> None:
         self.blobs = Blobs(settings().blob_folder)
         self.refusals = RefusalLog()
-        self.throttle = SignInThrottle()
+        self.throttle = SignInThrottle(queue.redis_url())
         self.pictures = Pictures(settings().home / "cache" / "pictures")
         self._decoders: DecoderPool | None = None
         self._lock = threading.Lock()

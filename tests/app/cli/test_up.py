@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,12 +74,38 @@ def test_a_setting_that_cannot_be_used_is_named(another: Up, variable: tuple[str
     assert refused.stderr.count("\n") == 1
 
 
+def _web_processes(service: Up) -> list[int]:
+    return [pid for pid, words in processes_of(service.home).items() if "app.cli web" in words]
+
+
 def test_the_web_server_is_started_again_when_it_is_killed(service: Up) -> None:
-    [web] = [pid for pid, words in processes_of(service.home).items() if "app.cli web" in words]
-    os.kill(web, signal.SIGKILL)
+    web = _web_processes(service)
+    assert len(web) == 2
+    for process in web:
+        os.kill(process, signal.SIGKILL)
     # the listening socket is the supervisor's: the request waits for the new process
     assert status_of(service.url, "/healthz") == 200
+    until(lambda: len(_web_processes(service)) == 2, seconds=30, what="one did not come back")
     assert "The web server ended (killed by SIGKILL" in service.said()
+
+
+def test_web_processes_count_together(service: Up) -> None:
+    key = service.command("key", "add", "prometheus", "--scope", "operations").stdout.strip()
+
+    def asked() -> float:
+        request = urllib.request.Request(f"{service.url}/metrics", headers={"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith("firstread_http_requests_total") and 'route="/healthz"' in line
+        )
+
+    before = asked()
+    for _ in range(40):
+        assert status_of(service.url, "/healthz") == 200
+    assert {asked() - before for _ in range(10)} == {40.0}
 
 
 def test_a_killed_database_comes_back_and_the_service_with_it(service: Up) -> None:
