@@ -61,7 +61,7 @@ class Network:
         with transaction() as session:
             sha256 = registry.active_bundle(session)
         if sha256 is None:
-            raise NetworkUnavailable("No network has been promoted at this site.")
+            raise NetworkUnavailable(registry.NONE_PROMOTED)
         if self._loaded is None or self._loaded.sha256 != sha256:
             self._loaded = None  # whatever comes of it, the old one has read its last
             self._loaded = self._load(sha256)
@@ -89,7 +89,7 @@ class Network:
             if bundle.manifest.sha256 != sha256:
                 raise BundleRefused("The stored bytes are not those that were promoted.")
         except (BundleRefused, NotFound) as error:
-            sentence = f"The network could not be loaded. {error}"
+            sentence = f"{registry.NOT_LOADED} {error}"
             self._refused = (sha256, sentence, time.monotonic())
             _log.error("network_refused", bundle=sha256[:12], reason=str(error))
             raise NetworkUnavailable(sentence) from error
@@ -116,7 +116,7 @@ class Network:
             if decided:
                 _log.error("configured_bundle_refused", reason=str(error))
                 return
-            raise NetworkUnavailable(f"The network could not be loaded. {error}") from error
+            raise NetworkUnavailable(f"{registry.NOT_LOADED} {error}") from error
         sha256 = self._blobs.put(path.read_bytes())
         reason = "configured by the site" if self._configured else "shipped with the program"
         with transaction() as session:

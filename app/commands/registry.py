@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import exists, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import Actor
+from app.domain.states import DONE, Outcome
 from app.errors import NotFound
-from app.records import Bundle, Promotion
+from app.records import Bundle, Promotion, Reading, Study
+
+NOT_LOADED = "The network could not be loaded."
+NONE_PROMOTED = "No network has been promoted at this site."
+"""How the reasons of studies begin that failed for want of a network; a promotion has them screened again."""
 
 
 def register(session: Session, *, sha256: str, manifest: dict[str, Any], by: Actor) -> None:
@@ -33,12 +39,54 @@ def register(session: Session, *, sha256: str, manifest: dict[str, Any], by: Act
 
 
 def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
-    """From the next batch on this bundle reads."""
+    """From the next batch on this bundle reads, and what failed for want of a network is due again."""
     if session.get(Bundle, sha256) is None:
         raise NotFound("There is no such bundle.")
     _take_turns(session)
     session.add(Promotion(bundle_sha256=sha256, promoted_by_name=by.name, reason=reason))
-    audit.record(session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason)
+    due = _screen_again(session)
+    audit.record(
+        session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason, screened_again=due
+    )
+
+
+def _screen_again(session: Session) -> int:
+    """Unsigned studies that failed because no bundle could be loaded wait for a worker; returns how many.
+
+    The sweeper rings for them as for any that are due.
+    """
+    standing = (
+        select(Reading.bundle_sha256, Reading.outcome, Reading.reason)
+        .where(Reading.study_id == Study.id)
+        .order_by(Reading.sequence.desc())
+        .limit(1)
+        .lateral("standing")
+    )
+    failed = (
+        select(Study.id)
+        .join(standing, true())
+        .where(
+            ~Study.screening_due,
+            Study.purpose == "current",
+            Study.state.not_in([state.value for state in DONE]),
+            standing.c.outcome == Outcome.FAILED.value,
+            standing.c.bundle_sha256.is_(None),
+            or_(*(standing.c.reason.startswith(words) for words in (NOT_LOADED, NONE_PROMOTED))),
+        )
+    )
+    due = session.scalars(
+        update(Study)
+        .where(Study.id.in_(failed))
+        .values(screening_due=True, screening_attempts=0, screening_not_before=None)
+        .returning(Study.id)
+        .execution_options(synchronize_session=False),
+    ).all()
+    return len(due)
+
+
+def promoted_since(session: Session, moment: datetime) -> bool:
+    """True where a bundle was promoted after `moment`."""
+    return bool(session.scalar(select(exists().where(Promotion.promoted_at > moment))))
 
 
 def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> bool:

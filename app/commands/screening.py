@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from app.commands import audit, delivery
+from app.commands import audit, delivery, registry
 from app.commands.leases import free
 from app.commands.ranking import announce, place
+from app.commands.readings import all_read, image_reading
 from app.commands.stored_header import header_from_json
 from app.dicom.header import ImageHeader
 from app.domain.order import Credits, gravest
 from app.domain.reading import ImageRead, maximum, outcome_of
 from app.domain.roles import SYSTEM
 from app.domain.states import READ_BY_NETWORK, Outcome, State
-from app.records import Image, ImageReading, Reading, Study
+from app.records import Image, Reading, Study
 from app.records.base import now
 
 _CLAIMABLE = (State.ADMITTED.value, State.FAILED.value, State.SCREENING.value)
@@ -155,7 +156,7 @@ def record(
     findings = maximum(images) if outcome is Outcome.SCREENED else {}
     lane = gravest([finding.lane for finding in findings.values() if not finding.research])
     urgency = max((image.urgency for image in images if image.urgency is not None), default=None)
-    all_read = _all_read(session, row, images)
+    nothing_waits = all_read(session, row, images)
     reading = Reading(
         id=uuid4(),
         study_id=row.id,
@@ -171,7 +172,7 @@ def record(
     )
     session.add(reading)
     session.flush()
-    session.add_all([_image_reading(reading.id, image) for image in images])
+    session.add_all([image_reading(reading.id, image) for image in images])
     previews = [
         {"id": image.image_id, "preview_sha256": image.preview_sha256}
         for image in images
@@ -184,7 +185,7 @@ def record(
     row.given_credit = credits.after_reading(given=row.given_credit, lane=lane)
     place(
         row,
-        network_credit=credits.of_study(given=row.given_credit, is_read=lane is not None and all_read),
+        network_credit=credits.of_study(given=row.given_credit, is_read=lane is not None and nothing_waits),
     )
     audit.record(
         session,
@@ -205,8 +206,17 @@ def postpone(
 ) -> list[UUID]:
     """Screening broke: the study is tried again after a doubling pause, and failed after the last attempt.
 
-    `error` is a sentence for the reader. Returns the deliveries to ring for.
+    `error` is a sentence for the reader. An attempt that ended for want of a network does not count once a
+    bundle has been promoted. Returns the deliveries to ring for.
     """
+    if error.startswith((registry.NOT_LOADED, registry.NONE_PROMOTED)) and registry.promoted_since(
+        session, study.claimed_at
+    ):
+        again = _leased(session, study)
+        if again is not None:
+            again.screening_attempts = 0
+            free(again)
+        return []
     if study.attempt >= attempts:
         images = [
             ImageRead(image_id=image.image_id, outcome=Outcome.FAILED, reason=error) for image in study.images
@@ -219,7 +229,7 @@ def postpone(
         )
         session.add(reading)
         session.flush()
-        session.add_all([_image_reading(reading.id, image) for image in images])
+        session.add_all([image_reading(reading.id, image) for image in images])
         _settle(row, study=study, outcome=Outcome.FAILED, reason=error)
         row.lane, row.urgency = None, None
         place(row, network_credit=credits.of_study(given=row.given_credit, is_read=False))
@@ -273,31 +283,3 @@ def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str |
         row.state, row.reason = outcome.value, reason
     elif row.state == State.CLAIMED.value and row.state_before_claim in _UNREVIEWED:
         row.state_before_claim, row.reason = outcome.value, reason
-
-
-def _all_read(session: Session, row: Study, images: list[ImageRead]) -> bool:
-    """True where no image of the study waits; one that failed or was withheld has had its reading."""
-    return not session.scalar(
-        select(
-            exists().where(
-                Image.study_id == row.id,
-                Image.superseded_by.is_(None),
-                Image.id.not_in([image.image_id for image in images]),
-            )
-        )
-    )
-
-
-def _image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:
-    return ImageReading(
-        reading_id=reading_id,
-        image_id=image.image_id,
-        outcome=image.outcome.value,
-        reason=image.reason,
-        findings={
-            name: finding.as_json()
-            | {"logit": image.logits.get(name), "activation_map": image.activation_maps.get(name)}
-            for name, finding in image.findings.items()
-        },
-        notices=list(image.notices),
-    )

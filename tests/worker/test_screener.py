@@ -182,7 +182,6 @@ def test_a_refused_bundle_fails_studies_with_its_sentence_and_the_worker_goes_on
         sha256 = blobs.put(default_bundle_path().read_bytes())
         registry.register(session, sha256=sha256, manifest={"name": "good", "version": "1"}, by=SYSTEM)
         registry.promote(session, sha256=sha256, by=SYSTEM, reason="test")
-        screening.retry(session, study_id=admission.study_id)
     screener.drain()
     assert study_of(admission).state == State.SCREENED.value
     assert readings_of(admission)[-1].bundle_sha256 == bundle.manifest.sha256
