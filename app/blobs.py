@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from app.errors import NotFound, TooLarge, Unavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STAGED_FOR_AT_MOST = 24 * 3600.0
+_syncers = ThreadPoolExecutor(8, thread_name_prefix="fsync")
 
 
 class StagedFile:
@@ -28,6 +30,7 @@ class StagedFile:
         self._max_bytes = max_bytes
         self._hash = hashlib.sha256()
         self._file = path.open("xb", buffering=0)
+        self._syncing: Future[None] | None = None
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Appends; raises TooLarge past the limit and Unavailable when the disk is full."""
@@ -54,10 +57,19 @@ class StagedFile:
         """Hex digest of what was written so far."""
         return self._hash.hexdigest()
 
+    def sync_meanwhile(self) -> None:
+        """Begins what `sync` waits for, in another thread; nothing can be written any more."""
+        if self._syncing is None and not self._file.closed:
+            self._syncing = _syncers.submit(self._sync)
+
     def sync(self) -> None:
         """Waits until the bytes are on the disk, and closes the file."""
-        if self._file.closed:
-            return
+        if self._syncing is not None:
+            self._syncing.result()
+        elif not self._file.closed:
+            self._sync()
+
+    def _sync(self) -> None:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -70,6 +82,8 @@ class StagedFile:
 
     def discard(self) -> None:
         """Forgets the bytes; harmless after `keep`."""
+        if self._syncing is not None:
+            wait((self._syncing,))
         self._file.close()
         self.path.unlink(missing_ok=True)
 

@@ -7,8 +7,9 @@ query that finds nothing. So ringing never fails a request, and every task may r
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 from celery import Celery
@@ -37,6 +38,9 @@ class _Silence:
 
 
 _silence = _Silence()
+_bellpull = threading.Lock()
+_also: dict[str, set[str]] = {}
+_also_lock = threading.Lock()
 _log = structlog.get_logger(__name__)
 
 queue = Celery("firstread", set_as_current=True)
@@ -92,10 +96,21 @@ def ring(task: str, *ids: str) -> None:
     """
     if not ids or time.monotonic() < _silence.until:
         return
+    with _also_lock:
+        _also.setdefault(task, set()).update(ids)
+    # Whoever rings at this moment has looked already; the next one rings for all who came meanwhile.
+    with _bellpull:
+        with _also_lock:
+            together = _also.pop(task, set())
+        if together and time.monotonic() >= _silence.until:
+            _ring(task, together)
+
+
+def _ring(task: str, ids: Iterable[str]) -> None:
     try:
         with queue.connection_or_acquire(None) as connection:
             unheard = int(connection.default_channel.client.llen(queue.conf.task_routes[task]["queue"]))
-        for id_ in ids[: max(0, _UNHEARD_BELLS - unheard)]:
+        for id_ in list(ids)[: max(0, _UNHEARD_BELLS - unheard)]:
             queue.send_task(task, args=[id_], retry=False, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
         _silence.until = time.monotonic() + _SILENT_SECONDS

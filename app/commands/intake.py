@@ -1,6 +1,6 @@
 """Admit: the one command behind every way in.
 
-A file is read (header only), its bytes are kept (fsynced, by sha256), its rows are written; after the
+A file is read (header only), its rows are written, its bytes are kept (fsynced, by sha256); after the
 caller's commit the bell rings. The admitted row is its own outbox, so a lost bell costs a sweep's interval.
 """
 
@@ -99,8 +99,23 @@ def admit(
     where the bytes are known under another patient than the sender names. Ring `queue.SCREEN` with the
     study's id after the commit where `needs_screening`.
     """
-    sha256 = file.staged.sha256
+    admission = _admit(session, file=file, given=given, by=by, via=via, credits=credits, is_sample=is_sample)
     blobs.keep(file.staged)
+    return admission
+
+
+def _admit(
+    session: Session,
+    *,
+    file: Readable,
+    given: GivenMetadata,
+    by: Actor,
+    via: str,
+    credits: Credits,
+    is_sample: bool,
+) -> Admission:
+    """The rows of `admit`, written while the disk may still be busy with the bytes."""
+    sha256 = file.staged.sha256
     header = _with_given(file.header, given)
     study = identity.new_study(
         header,

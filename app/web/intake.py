@@ -80,6 +80,9 @@ def _admit_all(
     study_instance_uid: str | None,
     only: str | None,
 ) -> list[FileOutcome]:
+    for file in files:
+        if file.staged is not None and file.problem is None:
+            file.staged.sync_meanwhile()
     outcomes = [FileOutcome(file_name=file.file_name) for file in files]
     readable: list[tuple[FileOutcome, Readable]] = []
     for file, outcome in zip(files, outcomes, strict=True):
@@ -102,7 +105,7 @@ def _admit_all(
 def _read(
     file: ReceivedPart, outcome: FileOutcome, *, study_instance_uid: str | None, only: str | None
 ) -> Readable:
-    """The header of one file, with its bytes already on the disk when the transaction begins."""
+    """The header of one file; its bytes are on their way to the disk."""
     if file.problem is not None:
         raise file.problem
     assert file.staged is not None
@@ -124,7 +127,6 @@ def _read(
         raise UidContradiction(
             "The instance's StudyInstanceUID is not the one in the address. Send it to its own study."
         )
-    file.staged.sync()
     return readable
 
 

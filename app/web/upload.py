@@ -18,7 +18,7 @@ from app.blobs import Blobs, StagedFile
 from app.errors import BadRequest, Problem, TooLarge, UnsupportedMediaType
 from app.settings import settings
 
-_FLUSH_BYTES = 1024 * 1024
+_FLUSH_BYTES = 2 * 1024 * 1024
 """A part is written in pieces of this size: a thread is asked once per piece, not once per packet."""
 _LONGEST_FIELD = 16 * 1024
 _MOST_FIELDS = 64

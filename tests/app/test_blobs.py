@@ -62,6 +62,50 @@ def test_everything_is_on_the_disk_before_keep_returns(
     assert synced == [str(staged.path), str(blobs.path(_SHA256).parent)]
 
 
+def test_a_file_that_is_synced_meanwhile_is_on_the_disk_before_keep_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(tmp_path)
+    done: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.2)
+        fsync(descriptor)
+        done.append("synced")
+
+    def watched(source: Path, target: Path) -> None:
+        done.append("linked")
+        link(source, target)
+
+    with blobs.stage(max_bytes=len(_DATA)) as staged:
+        staged.write(_DATA)
+        monkeypatch.setattr(os, "fsync", slow)
+        monkeypatch.setattr(os, "link", watched)
+        staged.sync_meanwhile()
+        staged.sync_meanwhile()
+        assert blobs.keep(staged) == _SHA256
+    assert done == ["synced", "linked", "synced"]
+
+
+def test_a_full_disk_met_meanwhile_is_said_by_keep_and_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with blobs.stage(max_bytes=len(_DATA)) as staged:
+        staged.write(_DATA)
+        monkeypatch.setattr(os, "fsync", full)
+        staged.sync_meanwhile()
+        with pytest.raises(Unavailable, match="disk is full"):
+            blobs.keep(staged)
+    assert not blobs.has(_SHA256)
+    assert _staged_files(tmp_path) == []
+
+
 def test_a_file_past_the_limit_is_refused(tmp_path: Path) -> None:
     with Blobs(tmp_path).stage(max_bytes=10) as staged, pytest.raises(TooLarge, match="at most 10 bytes"):
         staged.write(b"x" * 11)
