@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from argon2 import _password_hasher
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.commands import keys, people
+from app.commands import keys, passwords, people
 from app.domain.roles import SYSTEM, Actor, Caller, Permission, Role, Scope
 from app.errors import Conflict, NotSignedIn, Unprocessable
 from app.records import ApiKey, User
@@ -50,6 +52,43 @@ def test_a_wrong_answer_never_says_which_part_was_wrong(session: Session, name: 
     a_user(session, "grace", Role.RADIOLOGIST)
     with pytest.raises(NotSignedIn, match="user name or the password"):
         _sign_in(session, name, password)
+
+
+def test_every_sign_in_computes_one_hash_whether_the_name_is_known_or_not(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grace = a_user(session, "grace", Role.RADIOLOGIST)
+    a_user(session, "root", Role.ADMINISTRATOR)
+    a_user(session, "gone", Role.RADIOLOGIST)
+    gone = session.scalars(select(User).where(User.username == "gone")).one()
+    people.disable_user(session, user_id=gone.id, by=grace)
+    computed: list[str] = []
+
+    def count(name: str) -> None:
+        whole = getattr(_password_hasher, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            computed.append(name)
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(_password_hasher, name, counted)
+
+    count("hash_secret")
+    count("verify_secret")
+    for name, password in (("nobody", PASSWORD), ("grace", "wrong"), ("gone", PASSWORD), ("nobody", "x")):
+        computed.clear()
+        with pytest.raises(NotSignedIn):
+            _sign_in(session, name, password)
+        assert computed == ["verify_secret"], name
+    computed.clear()
+    _sign_in(session, "grace")
+    assert computed == ["verify_secret"]
+
+
+def test_the_hash_of_nobody_costs_what_a_new_hash_costs() -> None:
+    cost = passwords.hashed("some password").split("$")[1:4]
+    assert passwords._HASH_OF_NOBODY.split("$")[1:4] == cost
+    assert passwords.verify("", None) == (False, None)
 
 
 def test_a_session_ends_by_time_by_idleness_and_by_signing_out(session: Session) -> None:
