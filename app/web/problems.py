@@ -109,6 +109,8 @@ def problem_headers(problem: Problem) -> dict[str, str]:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif isinstance(problem, NotSignedIn):
         headers["WWW-Authenticate"] = 'Bearer realm="FirstRead"'
+    elif isinstance(problem, RangeNotSatisfiable) and "size" in problem.extensions:
+        headers["Content-Range"] = f"bytes */{problem.extensions['size']}"
     return headers
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from app.commands import viewing
 from app.domain.roles import Actor, Caller, Permission
@@ -22,6 +22,7 @@ from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
 from app.web.parts import Parts, parts_of
+from app.web.ranged import RangedFile
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["images"])
 _Reader = Annotated[Caller, require(Permission.READ)]
@@ -74,14 +75,14 @@ async def _pixels(parts: Parts, image: ImageShown) -> tuple[Path, Path]:
     "/images/{image_id}/preview",
     summary="A JPEG as a person should first see it",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **problems_of(401, 403, 404)},
+    responses={200: {"content": {"image/jpeg": {}}}, **problems_of(401, 403, 404, 416)},
 )
 async def preview(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """At most 1,024 pixels a side; windowed, bone bright."""
     parts = parts_of(request)
     image = await run_in_threadpool(_seen, image_id, caller.actor)
     if image.preview_sha256 is not None and parts.blobs.has(image.preview_sha256):
-        return FileResponse(parts.blobs.path(image.preview_sha256), media_type="image/jpeg")
+        return RangedFile(parts.blobs.path(image.preview_sha256), media_type="image/jpeg")
     source = await run_in_threadpool(parts.blobs.path, image.sha256)
 
     def decode() -> Future[bytes]:
@@ -89,14 +90,14 @@ async def preview(request: Request, image_id: UUID, caller: _Reader) -> Response
         return parts.decoders().rendered(source, image.media_type, viewport=side, quality=85)
 
     picture = await parts.pictures.picture(image.sha256, "preview.jpeg", decode)
-    return FileResponse(picture, media_type="image/jpeg")
+    return RangedFile(picture, media_type="image/jpeg")
 
 
 @router.get(
     "/images/{image_id}/pixels",
     summary="The samples at full depth",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(401, 403, 404)},
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(401, 403, 404, 416)},
 )
 async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """Little-endian uint16, row by row, gzipped where the caller takes it; `pixels/info` says the rest."""
@@ -104,7 +105,7 @@ async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
     samples, _ = await _pixels(parts_of(request), image)
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return FileResponse(samples, media_type="application/octet-stream", headers=headers)
+        return RangedFile(samples, media_type="application/octet-stream", headers=headers)
     data = await run_in_threadpool(lambda: gzip.decompress(samples.read_bytes()))
     return Response(data, media_type="application/octet-stream", headers={"Vary": "Accept-Encoding"})
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from app.dicom.windowing import Window, WindowFunction
 from app.domain.roles import Caller, Permission
@@ -21,6 +21,7 @@ from app.web.dicomweb.negotiation import accepted_by, not_acceptable
 from app.web.dicomweb.wado import found_at
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
+from app.web.ranged import RangedFile
 
 router = APIRouter(prefix="/dicomweb", route_class=GuardedRoute, tags=["WADO-RS"])
 
@@ -36,7 +37,7 @@ _ROUTE: dict[str, Any] = {
     "openapi_extra": {"parameters": [STUDY_ID_PARAMETER]},
     "responses": {
         200: {"description": "The picture.", "content": {"image/jpeg": {}, "image/png": {}}},
-        **problems_of(401, 403, 404, 406, 409),
+        **problems_of(401, 403, 404, 406, 409, 416),
     },
 }
 _Reader = Annotated[Caller, require(Permission.READ)]
@@ -105,7 +106,7 @@ async def _rendered(
         data = await parts.pictures.unkept(decode)
         return Response(data, media_type=f"image/{kind}")
     picture = await parts.pictures.picture(image.sha256, f"rendered.{kind}", decode)
-    return FileResponse(picture, media_type=f"image/{kind}")
+    return RangedFile(picture, media_type=f"image/{kind}")
 
 
 def _format(request: Request) -> Literal["jpeg", "png"]:

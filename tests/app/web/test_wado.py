@@ -392,3 +392,28 @@ def drained(archive: TestClient, path: str) -> tuple[int, int, int]:
         return sent, largest, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [("bytes=x", 400, "bad-request"), ("bytes=99999999-", 416, "range-not-satisfiable")],
+)
+def test_a_range_that_cannot_be_sent_is_a_problem_document(
+    archive: TestClient, asked: str, status: int, kind: str
+) -> None:
+    store(archive, {}, an_instance())
+    [study] = archive.get("/api/v1/studies", params={"study_instance_uid": "1.1"}).json()["studies"]
+    [image] = archive.get(f"/api/v1/studies/{study['id']}").json()["images"]
+    for path in (
+        f"{INSTANCE}/rendered",
+        f"/api/v1/images/{image['id']}/preview",
+        f"/api/v1/images/{image['id']}/pixels",
+    ):
+        answer = archive.get(path, headers={"Range": asked, "Accept-Encoding": "gzip"})
+        assert answer.status_code == status, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == f"/problems/{kind}"
+        size = int(archive.get(path).headers["content-length"])
+        assert status == 400 or answer.headers["content-range"] == f"bytes */{size}"
+        part = archive.get(path, headers={"Range": "bytes=0-9", "Accept-Encoding": "gzip"})
+        assert (part.status_code, part.headers["content-length"]) == (206, "10")
