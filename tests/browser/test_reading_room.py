@@ -114,6 +114,39 @@ def test_a_folder_and_a_file_are_dropped(signed_in: SignIn, tmp_path: Path) -> N
     assert len(stored(Image)) == 3
 
 
+def test_what_the_browser_cannot_read_of_a_drop_is_said_file_by_file(signed_in: SignIn) -> None:
+    page = signed_in("ivan", Role.INTEGRATOR)
+    page.goto("/upload")
+    page.evaluate(
+        """() => {
+          const broken = (path) => ({
+            isFile: true, fullPath: path, file: (good, bad) => bad(new DOMException("Permission denied")),
+          });
+          const good = {
+            isFile: true, fullPath: "/disc/good.txt", file: (resolve) => resolve(new File(["x"], "good.txt")),
+          };
+          const folder = (path, pieces) => ({
+            isFile: false, fullPath: path, createReader: () => ({
+              readEntries: (resolve, reject) => {
+                const piece = pieces.shift();
+                if (piece) resolve(piece); else reject(new DOMException("Gone away"));
+              },
+            }),
+          });
+          const disc = folder("/disc", [[broken("/disc/locked.dcm"), folder("/disc/deep", [])], [good], []]);
+          const drop = new Event("drop", { bubbles: true, cancelable: true });
+          drop.dataTransfer = { items: [{ kind: "file", webkitGetAsEntry: () => disc }] };
+          document.dispatchEvent(drop);
+        }"""
+    )
+    page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 3")
+    said = outcomes(page)
+    assert "could not read this file (Permission denied). It was not sent" in said["disc/locked.dcm"]
+    assert "could not read this folder (Gone away)" in said["disc/deep"]
+    assert said["disc/good.txt"].startswith("refused: Refused.")
+    assert page.locator("#summary").inner_text() == "3 refused"
+
+
 def test_metadata_is_given_to_a_png(signed_in: SignIn, tmp_path: Path) -> None:
     (tmp_path / "chest.png").write_bytes(a_png())
     page = signed_in("ivan", Role.INTEGRATOR)

@@ -12,15 +12,27 @@ const counts = { waiting: 0, admitted: 0, known: 0, refused: 0 };
 let running = 0;
 
 function add(file, path) {
-  const row = template.content.firstElementChild.cloneNode(true);
-  row.querySelector(".file").textContent = path || file.name;
-  row.querySelector(".size").textContent = sayBytes(file.size);
-  rows.append(row);
-  queue.push({ file, row, tries: 0 });
+  queue.push({ file, row: rowOf(path || file.name, sayBytes(file.size)), tries: 0 });
   counts.waiting++;
-  document.getElementById("result").hidden = false;
   summarise();
   pump();
+}
+
+// What the browser itself could not read has its row too, so that nobody believes it was sent.
+function refuse(path, detail) {
+  const row = rowOf(path, "");
+  counts.waiting++;
+  running++;
+  finish({ row }, "refused", detail);
+}
+
+function rowOf(path, size) {
+  const row = template.content.firstElementChild.cloneNode(true);
+  row.querySelector(".file").textContent = path;
+  row.querySelector(".size").textContent = size;
+  rows.append(row);
+  document.getElementById("result").hidden = false;
+  return row;
 }
 
 function pump() {
@@ -163,17 +175,37 @@ document.addEventListener("drop", (event) => {
 
 async function walk(entry) {
   if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject)).catch(() => null);
-    if (file) add(file, entry.fullPath.replace(/^\//, ""));
+    try {
+      add(await new Promise((resolve, reject) => entry.file(resolve, reject)), pathOf(entry));
+    } catch (error) {
+      refuse(pathOf(entry), `The browser could not read this file${why(error)}. It was not sent; choose it again.`);
+    }
     return;
   }
   const reader = entry.createReader();
   for (;;) {
     // A folder is read in pieces until it gives none.
-    const piece = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)).catch(() => []);
+    let piece;
+    try {
+      piece = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    } catch (error) {
+      refuse(
+        pathOf(entry),
+        `The browser could not read this folder${why(error)}. What is not listed here was not sent; choose the folder again.`,
+      );
+      return;
+    }
     if (piece.length === 0) return;
     for (const child of piece) await walk(child);
   }
+}
+
+function pathOf(entry) {
+  return entry.fullPath.replace(/^\//, "");
+}
+
+function why(error) {
+  return error?.message ? ` (${error.message.replace(/\.$/, "")})` : "";
 }
 
 window.addEventListener("beforeunload", (event) => {
