@@ -30,7 +30,7 @@ def service_url(configured: Settings) -> str:
     if configured.database_url is None:
         try:
             return str(json.loads(configured.service_file.read_text())["url"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError):  # none runs, or its file is being written: as configured
             pass
     return (configured.public_url or f"http://{configured.host}:{configured.port}").rstrip("/")
 

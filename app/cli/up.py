@@ -60,7 +60,7 @@ def up(*, until_parent_ends: bool) -> None:
         _step(started, "web server, screening worker and duty worker run")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
         supervisor.watch(every_second=_trim_logs(home))
-    except StartCancelled:
+    except StartCancelled:  # Ctrl-C while it started: what was started is stopped below, as after a run
         pass
     finally:
         if signals.requested():
@@ -89,7 +89,7 @@ def say(text: str) -> None:
     """One line at the terminal; a terminal that is gone is no reason to fail."""
     try:
         print(text, flush=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # as the first line says
         pass
 
 

@@ -124,7 +124,7 @@ class Child:
         if self._process.returncode is not None:
             try:
                 os.waitpid(-self.pid, os.WNOHANG)
-            except ChildProcessError:
+            except ChildProcessError:  # none of the group became ours, so there is none to reap
                 pass
         return True
 
