@@ -26,8 +26,8 @@ from pydicom.uid import (
 from app.dicom.attributes import JsonObject, json_model
 from app.dicom.elements import text
 from app.dicom.frames import encapsulated_frame, frame_count, native_frame_place
+from app.dicom.layout import read_layout
 from app.dicom.part10 import PREAMBLE, OpenedDicom, open_dicom
-from app.dicom.stored import read_layout
 from app.errors import NotFound
 
 _INLINE_BYTES = 128 * 2**10
