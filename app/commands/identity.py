@@ -130,7 +130,7 @@ def flag(
     for sibling in siblings:
         if sibling.pixel_sha256 == header.pixel_sha256 and sibling.study_id == study.id:
             sibling.superseded_by = image_id
-            _revise(study, header)
+            revise(study, header)
             warnings.append("The same picture was known with another header; this one is now shown.")
         else:
             session.add(
@@ -168,7 +168,7 @@ def flag(
     return warnings
 
 
-def _revise(study: Study, header: ImageHeader) -> None:
+def revise(study: Study, header: ImageHeader) -> None:
     """The study says of its patient and order what the revised header says; silence changes nothing."""
     study.patient_name = header.patient_name or study.patient_name
     study.patient_birth_date = header.patient_birth_date or study.patient_birth_date
@@ -217,12 +217,21 @@ def late_image(
     study: Study,
     header: ImageHeader,
     *,
+    revised: tuple[str, ...] | None,
     asked: Priority,
     purpose: str,
     by: Actor,
     credits: Credits,
 ) -> None:
-    """A further image of a known study: it is screened again, and reopened where it was signed."""
+    """A further image of a known study: it is screened again, and reopened where it was signed.
+
+    A picture known already with another header is no new image: `revised` is what that changes of patient,
+    side or view, and only such a change reopens.
+    """
+    if revised is not None:
+        audit.record(
+            session, action="image.header-revised", by=by, study_id=study.id, changed=", ".join(revised)
+        )
     study.revision += 1
     study.age_years = study.age_years if study.age_years is not None else header.age_years
     study.patient_name = study.patient_name or header.patient_name
@@ -242,9 +251,15 @@ def late_image(
     state = State(study.state)
     if state in READ_BY_NETWORK:
         study.state, study.reason = State.ADMITTED.value, None
-    elif state in DONE:
-        study.state, study.reason = State.REOPENED.value, "A new image arrived after the study was signed."
-        audit.record(session, action="study.reopened", by=by, study_id=study.id, reason="new image")
+    elif state in DONE and revised != ():
+        study.state = State.REOPENED.value
+        study.reason = (
+            "A new image arrived after the study was signed."
+            if revised is None
+            else f"After the study was signed, an image came again with another header: {', '.join(revised)}."
+        )
+        reason = "new image" if revised is None else "header revision"
+        audit.record(session, action="study.reopened", by=by, study_id=study.id, reason=reason)
     elif state is State.CLAIMED and study.state_before_claim in READ_BY_NETWORK:
         study.state_before_claim = State.ADMITTED.value
     session.flush()

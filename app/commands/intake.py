@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs, StagedFile
-from app.commands import audit, identity
+from app.commands import audit, identity, revisions
 from app.commands.news import admit_news
 from app.commands.ranking import announce
 from app.commands.stored_header import header_as_json
@@ -141,7 +141,7 @@ def _admit(
     )
     if admit_news(session, study=study, image=image, event=event):
         return _admission(study, image, created=True)
-    known = _known(session, sha256=sha256, given=given, by=by, credits=credits)
+    known = _known(session, header, sha256=sha256, given=given, by=by, credits=credits)
     if known is not None:
         return known
     found = identity.known_study(session, header)
@@ -152,6 +152,7 @@ def _admit(
         study = found
         image.study_id = event.study_id = study.id
     siblings = identity.same_sop_instance(session, header)
+    revised = revisions.revision_of(siblings, header, study=study)
     session.add_all([image, event])
     session.flush()
     warnings = identity.flag(
@@ -159,7 +160,14 @@ def _admit(
     )
     if found is not None:
         identity.late_image(
-            session, study, header, asked=given.priority, purpose=given.purpose, by=by, credits=credits
+            session,
+            study,
+            header,
+            revised=revised,
+            asked=given.priority,
+            purpose=given.purpose,
+            by=by,
+            credits=credits,
         )
     announce(session, study)
     return _admission(study, image, created=True, warnings=tuple(warnings))
@@ -181,7 +189,7 @@ def _admission(study: Study, image: Image, *, created: bool, warnings: tuple[str
 
 
 def _known(
-    session: Session, *, sha256: str, given: GivenMetadata, by: Actor, credits: Credits
+    session: Session, header: ImageHeader, *, sha256: str, given: GivenMetadata, by: Actor, credits: Credits
 ) -> Admission | None:
     row = session.execute(
         select(Image, Study).join(Study, Study.id == Image.study_id).where(Image.sha256 == sha256),
@@ -196,7 +204,20 @@ def _known(
             study=str(study.id),
         )
     identity.asked_again(session, study, asked=given.priority, purpose=given.purpose, by=by, credits=credits)
-    return _admission(study, image, created=False, warnings=_not_taken_over(image, study, given))
+    warnings = _not_taken_over(image, study, given)
+    if image.media_type == DICOM and revisions.restore(
+        session,
+        image=image,
+        study=study,
+        header=header,
+        asked=given.priority,
+        purpose=given.purpose,
+        by=by,
+        credits=credits,
+    ):
+        announce(session, study)
+        warnings += ("This header of the picture had been replaced by another; it is now shown again.",)
+    return _admission(study, image, created=False, warnings=warnings)
 
 
 def _not_taken_over(image: Image, study: Study, given: GivenMetadata) -> tuple[str, ...]:

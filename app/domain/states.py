@@ -63,6 +63,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition("sign", (State.CLAIMED,), State.SIGNED, "reader", "study.signed"),
     Transition("amend", DONE, State.AMENDED, "reader", "study.amended"),
     Transition("new image", DONE, State.REOPENED, "intake", "study.reopened"),
+    Transition("header revision", DONE, State.REOPENED, "intake", "study.reopened"),
 )
 
 

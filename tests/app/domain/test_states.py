@@ -27,5 +27,9 @@ def test_whatever_a_human_may_claim_comes_back_to_where_it_was() -> None:
 
 def test_a_signed_study_can_only_be_amended_or_reopened() -> None:
     for state in DONE:
-        assert {row.verb for row in TRANSITIONS if state in row.sources} == {"amend", "new image"}
+        assert {row.verb for row in TRANSITIONS if state in row.sources} == {
+            "amend",
+            "new image",
+            "header revision",
+        }
         assert not may("claim", state)

@@ -1,0 +1,71 @@
+"""Header revisions: the same picture sent with another header, and sent back to one it had before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.commands import identity
+from app.commands.stored_header import header_as_json
+from app.dicom.header import ImageHeader
+from app.domain.order import Credits, Priority
+from app.domain.roles import Actor
+from app.records import Image, Study
+
+_WHO_AND_WHAT = {
+    "patient_name": "the patient's name",
+    "patient_birth_date": "the date of birth",
+    "patient_sex": "the sex",
+    "image_laterality": "the laterality",
+    "view_position": "the view",
+    "patient_orientation": "the orientation",
+}
+"""What a signature relied on: whom the picture shows, and from which side. PatientID makes another study."""
+
+
+def revision_of(siblings: Sequence[Image], header: ImageHeader, *, study: Study) -> tuple[str, ...] | None:
+    """What of patient, side or view the header changes, in words; None where the picture is another one."""
+    revised = [
+        sibling
+        for sibling in siblings
+        if sibling.study_id == study.id and sibling.pixel_sha256 == header.pixel_sha256
+    ]
+    if not revised:
+        return None
+    said = header_as_json(header)
+    return tuple(
+        words
+        for name, words in _WHO_AND_WHAT.items()
+        if said[name] is not None and any(image.header.get(name) != said[name] for image in revised)
+    )
+
+
+def restore(
+    session: Session,
+    *,
+    image: Image,
+    study: Study,
+    header: ImageHeader,
+    asked: Priority,
+    purpose: str,
+    by: Actor,
+    credits: Credits,
+) -> bool:
+    """Bytes that another header had replaced stand again; False, and nothing changes, where they stand."""
+    if image.superseded_by is None:
+        return False
+    session.refresh(study, with_for_update=True)
+    session.refresh(image)
+    standing = image
+    while standing.superseded_by is not None:
+        standing = session.get_one(Image, standing.superseded_by, populate_existing=True)
+    if standing is image:  # somebody else was quicker
+        return False
+    revised = revision_of([standing], header, study=study)
+    image.superseded_by, standing.superseded_by = None, image.id
+    identity.revise(study, header)
+    identity.late_image(
+        session, study, header, revised=revised, asked=asked, purpose=purpose, by=by, credits=credits
+    )
+    return True
