@@ -32,7 +32,9 @@ def exposure(picture: Float, strength: float, draw: np.random.Generator) -> Floa
     """Gamma between 1/2.7 and 2.7 at full strength: the usual difference between detectors and display
     curves.
     """
-    return np.asarray(255 * (picture / 255) ** np.exp(_sign(draw) * strength), dtype=np.float32)
+    # Resampling can leave a grey level a rounding error below zero, and that has no power.
+    share = np.maximum(picture, 0) / 255
+    return np.asarray(255 * share ** np.exp(_sign(draw) * strength), dtype=np.float32)
 
 
 def contrast(picture: Float, strength: float, draw: np.random.Generator) -> Float:
