@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -104,12 +105,15 @@ class Network:
         return Loaded(sha256, bundle, intended_use_of(bundle.manifest))
 
     def _offer(self) -> None:
-        """Registers the configured or shipped bundle; promotes it unless the site has decided otherwise."""
+        """Registers the configured or shipped bundle; promotes it unless the site has decided otherwise.
+
+        A newer program's bundle is registered beside the one that reads and waits for an administrator.
+        """
+        path = self._configured or default_bundle_path()
         with transaction() as session:
             decided = registry.active_bundle(session) is not None
-        path = self._configured or default_bundle_path()
-        if decided and self._configured is None:
-            return
+            if decided and self._configured is None and registry.is_known(session, sha256=_sha256(path)):
+                return
         try:
             bundle = Bundle.load(path, device=self._device)
         except BundleRefused as error:
@@ -123,7 +127,16 @@ class Network:
             registry.register(
                 session, sha256=sha256, manifest=json.loads(to_json(bundle.manifest)), by=SYSTEM
             )
-            registry.promote_new(session, sha256=sha256, by=SYSTEM, reason=reason)
+            if self._configured is not None or not decided:
+                registry.promote_new(session, sha256=sha256, by=SYSTEM, reason=reason)
+
+
+def _sha256(path: Path) -> str:
+    """Of the file's bytes; of none where it cannot be read, which loading it will say."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def intended_use_of(manifest: Manifest) -> IntendedUse:

@@ -38,6 +38,11 @@ def register(session: Session, *, sha256: str, manifest: dict[str, Any], by: Act
         audit.record(session, action="bundle.registered", by=by, subject_id=sha256)
 
 
+def is_known(session: Session, *, sha256: str) -> bool:
+    """True where the bundle is registered."""
+    return session.get(Bundle, sha256) is not None
+
+
 def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
     """From the next batch on this bundle reads, and what failed for want of a network is due again."""
     if session.get(Bundle, sha256) is None:

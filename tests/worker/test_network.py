@@ -46,6 +46,21 @@ def test_workers_that_start_together_promote_once(database: str, blobs: Blobs, l
     assert len(promotions()) == 1
 
 
+def test_the_bundle_of_a_newer_program_waits_for_an_administrator(
+    database: str, blobs: Blobs, bundle: Bundle, tmp_path: Path, loaded_once: None
+) -> None:
+    path, older, _ = another_bundle(tmp_path, version="0")
+    Network(blobs, device="cpu", configured=path).current()
+    upgraded = Network(blobs, device="cpu", configured=None)
+    assert upgraded.current().sha256 == older
+    with transaction() as session:
+        assert registry.is_known(session, sha256=bundle.manifest.sha256)
+    assert len(promotions()) == 1
+    with transaction() as session:
+        registry.promote(session, sha256=bundle.manifest.sha256, by=SYSTEM, reason="the newer is better")
+    assert upgraded.current().sha256 == bundle.manifest.sha256
+
+
 def test_a_configured_bundle_is_promoted_once_and_yields_to_later_promotions(
     database: str, blobs: Blobs, bundle: Bundle, tmp_path: Path, loaded_once: None
 ) -> None:
