@@ -65,7 +65,7 @@ def main() -> None:
     batches = {count: agreement_batch(1, count, side=side) for count in _BATCHES}
     for precision in ("fp32", "bf16"):
         runtime = OpenVinoRuntime(members, precision=precision)
-        times = [best(partial(runtime.maps, batches[n]), options.repeats) / n for n in _BATCHES]
+        times = [best(partial(runtime.look, batches[n]), options.repeats) / n for n in _BATCHES]
         print(
             f"openvino {precision} {times[0]:.2f} ms an image alone, {times[1]:.2f} by sixteen; "
             f"differs from fp32 where it was made by at most {disagreement(runtime, manifest):.4f}"
@@ -88,7 +88,7 @@ def _torch(members: dict[str, bytes], findings: int, batches: dict[int, np.ndarr
     runtime = TorchRuntime(members, findings=findings, device="cpu")
     for name, enabled in (("fp32", False), ("bf16", True)):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            times = [best(partial(runtime.maps, batches[n]), repeats) / n for n in _BATCHES]
+            times = [best(partial(runtime.look, batches[n]), repeats) / n for n in _BATCHES]
         print(f"torch {name}    {times[0]:.2f} ms an image alone, {times[1]:.2f} by sixteen")
 
 

@@ -95,10 +95,10 @@ def main() -> None:
             decoding = (time.monotonic() - started) / count
         side = bundle.manifest.input_size
         batch = np.stack([prepare(image, side=side) for image in some])[:, None]
-        bundle._runtime.maps(batch)
+        bundle._runtime.look(batch)
         started = time.monotonic()
         for _ in range(count // len(some) + 1):
-            bundle._runtime.maps(batch)
+            bundle._runtime.look(batch)
         network = (time.monotonic() - started) / ((count // len(some) + 1) * len(some))
         started = time.monotonic()
         for _ in range(count // len(some) // 4 + 1):

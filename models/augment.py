@@ -36,7 +36,7 @@ def training_picture(
             changed = CHANGES[str(draw.choice(group))](changed, draw.uniform(0.1, 0.9), draw)
     if draw.random() < 0.3 * strength:
         changed = CHANGES["markers"](changed, draw.uniform(0.2, 1.0), draw)
-    if draw.random() < 0.2 * strength:
+    if draw.random() < 0.3 * strength:
         changed = CHANGES["borders"](changed, draw.uniform(0.2, 1.0), draw)
     return standardise(np.clip(changed, 0, 255))
 
@@ -49,13 +49,17 @@ def _reframe(picture: Float, draw: np.random.Generator, strength: float) -> Floa
         picture = crop(picture, draw.uniform(0.3, 1.0), draw)
     side = picture.shape[0]
     turn = np.deg2rad(draw.normal(0, 7) * strength)
-    zoom = np.exp(draw.normal(0.03, 0.09) * strength)
-    tall = np.exp(draw.normal(0, 0.09) * strength)
+    zoom = np.exp(draw.normal(0.02, 0.09) * strength)
+    # A picture's shape goes along with the label (`models.framing`): it is drawn anew over a range far wider
+    # than the difference between the classes, now by more or less of neck and belly, now of the arms.
+    shape, share = draw.uniform(-0.36, 0.36) * strength, draw.random()
     shear = draw.normal(0, 0.04) * strength
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    matrix = matrix @ np.array([[zoom / tall, shear], [0, zoom * tall]])
+    matrix = matrix @ np.array(
+        [[zoom * np.exp(-shape * (1 - share)), shear], [0, zoom * np.exp(shape * share)]]
+    )
     centre = np.array([side / 2, side / 2])
-    move = centre - matrix @ centre + draw.normal(0, 0.03, 2) * strength * side
+    move = centre - matrix @ centre + draw.normal(0, (0.03, 0.045), 2) * strength * side
     mode = cv2.BORDER_CONSTANT if draw.random() < 0.7 else cv2.BORDER_REPLICATE
     return np.asarray(
         cv2.warpAffine(

@@ -55,11 +55,15 @@ class ImageScreening:
     findings: Mapping[str, FindingResult]
     urgency: float
     """0 to 1: the largest probability of a finding that is not research; 0 where withheld."""
+    unlike: str | None = None
+    """A sentence where the image is farther from those of the training than all but one in a hundred of
+    their kind; whoever knows nothing else of the patient should then withhold it.
+    """
 
 
 def default_bundle_path() -> Path:
     """The bundle that comes with the program."""
-    return Path(__file__).parent / "bundles" / "paediatric-pneumonia-1.bundle"
+    return Path(__file__).parent / "bundles" / "paediatric-pneumonia-2.bundle"
 
 
 class Bundle:
@@ -114,9 +118,9 @@ class Bundle:
                     if isinstance(refused, str):
                         answers[index] = _withheld(refused)
                 if passing:
-                    maps = self._runtime.maps(np.stack(list(passing.values()))[:, None])
-                    for index, image_maps in zip(passing, maps, strict=True):
-                        answers[index] = self._answer(image_maps)
+                    look = self._runtime.look(np.stack(list(passing.values()))[:, None])
+                    for index, maps, distance in zip(passing, *look, strict=True):
+                        answers[index] = self._answer(maps, float(distance))
         return [answer for answer in answers if answer is not None]
 
     def _prepare(self, image: Grey) -> Float | str:
@@ -129,9 +133,9 @@ class Bundle:
         square = squash(image, side=self.manifest.input_size)
         return refuse_pixels(square) or standardise(square)
 
-    def _answer(self, maps: Float) -> ImageScreening:
-        """Maps (findings, h, w) of one image to its findings."""
-        if not np.isfinite(maps).all():
+    def _answer(self, maps: Float, distance: float) -> ImageScreening:
+        """Maps (findings, h, w) and distance of one image to its findings."""
+        if not (np.isfinite(maps).all() and math.isfinite(distance)):
             return _withheld("The network gave no finite answer for this image; it must be read without.")
         findings = {
             finding.name: self._finding(
@@ -140,7 +144,16 @@ class Bundle:
             for index, finding in self._spoken
         }
         spoken = [findings[finding.name].probability for _, finding in self._spoken if not finding.research]
-        return ImageScreening("screened", None, findings, max(spoken, default=0.0))
+        return ImageScreening("screened", None, findings, max(spoken, default=0.0), self._unlike(distance))
+
+    def _unlike(self, distance: float) -> str | None:
+        limit = self.manifest.familiarity.get("limit")
+        if limit is None or distance <= limit:
+            return None
+        return (
+            f"The image is unlike the radiographs the network was trained on ({distance / limit:.2f} times "
+            "as far from them as the limit): another age group, projection or technique would look so."
+        )
 
     def _finding(self, name: str, activation: Float, *, bias: float, research: bool) -> FindingResult:
         logit = float(activation.sum(dtype=np.float64)) + bias

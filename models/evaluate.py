@@ -19,6 +19,7 @@ from models.calibrate import fit_platt
 from models.dataset import Labelled
 from models.examples import DatasetRefused
 from models.figures import Array
+from models.framing import FRAMES, worst_of_frames
 from models.judge import Report
 from models.plots import draw_evaluation
 from models.stress import MIXED, PLAIN, conditions, shifted
@@ -35,6 +36,9 @@ class Answers:
     probability: Array
     patients: NDArray[np.str_]
     withheld: int
+    unlike: int = 0
+    """Images that the distance from the training images speaks against; they are answered here all the same.
+    """
 
 
 def evaluate(
@@ -89,6 +93,7 @@ def evaluate(
         if change == PLAIN:
             outcome["plain"] = with_intervals(answers, point=point, rounds=rounds, seed=seed)
             outcome["lanes"] = lanes(answers, bundle)
+            outcome["unlike"] = round(answers.unlike / len(data), 4)
             outcome["curve"] = {
                 "truth": answers.truth.tolist(),
                 "probability": answers.probability.round(5).tolist(),
@@ -97,9 +102,16 @@ def evaluate(
                 outcome["conflict"] = conflict_figures(answers, surroundings, len(data))
         else:
             rows.append(
-                {"change": change, "grade": grade, "withheld": answers.withheld} | short(answers, point=point)
+                {
+                    "change": change,
+                    "grade": grade,
+                    "withheld": answers.withheld,
+                    "unlike": round(answers.unlike / len(data), 4),
+                }
+                | short(answers, point=point)
             )
     if stress:
+        outcome["worst_frame"] = worst_frame(bundle, data, truth, finding=finding, report=report)
         graded = [row for row in rows if row["change"] != MIXED]
         worst = min(graded, key=lambda row: float(row["auc"]))
         outcome["stress"] = {
@@ -133,7 +145,8 @@ def ask(
             if screening.outcome == "screened"
         ]
     )
-    return Answers(truth[passed], probability, patients[passed], int((~passed).sum()))
+    unlike = sum(screening.unlike is not None for screening in screenings)
+    return Answers(truth[passed], probability, patients[passed], int((~passed).sum()), unlike)
 
 
 def short(answers: Answers, *, point: float) -> dict[str, float]:
@@ -198,6 +211,32 @@ def lanes(answers: Answers, bundle: Bundle) -> dict[str, float | int | None]:
         "patients_without_finding": len(np.unique(answers.patients[~with_it])),
         "patients_falsely_ruled_in": len(np.unique(answers.patients[~with_it & ruled_in])),
     }
+
+
+def worst_frame(
+    bundle: Bundle, data: Labelled, truth: NDArray[np.float32], *, finding: str, report: Report
+) -> dict[str, float]:
+    """Figures with every image in the frame that serves it worst: a bound from below on what framing can
+    do. What the pixel gate withholds counts as undecided, a logit of 0.
+    """
+    done = 0
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        nonlocal done
+        answers = [
+            screening.findings[finding].logit if screening.outcome == "screened" else 0.0
+            for first in range(0, len(images), _CHUNK)
+            for screening in bundle.screen(list(images[first : first + _CHUNK]))
+        ]
+        done += len(images)
+        report("Reframing", done, len(images) * len(FRAMES))
+        return np.array(answers)
+
+    worst = worst_of_frames(logits, data.images, truth)
+    fit = bundle.manifest.calibration[finding]
+    probability = np.asarray(1 / (1 + np.exp(-(fit.slope * worst + fit.intercept))))
+    point = bundle.manifest.thresholds[finding].operating_point
+    return short(Answers(truth, probability, data.patients, 0), point=point)
 
 
 def conflict_figures(answers: Answers, surroundings: Array, images: int) -> dict[str, float]:

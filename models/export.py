@@ -15,18 +15,21 @@ from safetensors.torch import save
 from torch import nn
 
 from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
+from models.familiarity import Familiarity, Served
 from models.network import Network
 from models.runtime import agreement_batch
 
+OUTPUTS = ("activation_map", "distance")
 AGREEMENT_PHANTOMS = 6
 AGREEMENT_SEED = 20_260
 
 
-def network_members(network: Network, *, side: int) -> dict[str, bytes]:
+def network_members(network: Network, familiarity: Familiarity, *, side: int) -> dict[str, bytes]:
     """network.xml, network.bin and weights.safetensors; the batch is left open, the side is fixed."""
-    network = copy.deepcopy(network).float().eval().to(memory_format=torch.contiguous_format)
-    model = openvino_model(network, side=side)
-    model.outputs[0].get_tensor().set_names({"activation_map"})
+    served = Served(copy.deepcopy(network).float(), copy.deepcopy(familiarity).float()).eval()
+    model = openvino_model(served.to(memory_format=torch.contiguous_format), side=side)
+    for output, name in zip(model.outputs, OUTPUTS, strict=True):
+        output.get_tensor().set_names({name})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / IR_XML
         openvino.save_model(model, path, compress_to_fp16=True)
@@ -37,7 +40,7 @@ def network_members(network: Network, *, side: int) -> dict[str, bytes]:
         name: tensor.half().contiguous()
         if name.endswith("weight") and tensor.ndim > 1
         else tensor.contiguous()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in served.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
     return {IR_XML: xml, IR_BIN: binary, WEIGHTS: save(state)}

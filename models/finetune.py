@@ -1,5 +1,5 @@
 """Fine-tuning of the whole network on hard pictures: averaged weights, chosen under stress, resumable to the
-step.
+epoch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import figures as merit
-from models.augment import training_picture
 from models.dataset import Labelled
+from models.epoch import Batch, Drawing, epoch_order, training_batch
+from models.framing import worst_of_frames
 from models.judge import Report, network_logits
 from models.network import Network
 from models.stress import MIXED, shifted
@@ -33,7 +34,7 @@ class FinetuneSettings:
 
     epochs: int = 12
     batch: int = 32
-    per_epoch: int = 2048
+    per_epoch: int = 2560
     """Pictures an epoch, half of them with the first finding, whatever the data's shares are."""
     learning_rate: float = 3e-4
     weight_decay: float = 0.02
@@ -41,11 +42,18 @@ class FinetuneSettings:
     label_smoothing: float = 0.04
     mixup: float = 0.3
     """Share of batches whose pictures are mixed in pairs."""
+    rivals: float = 0.5
+    """Share of the pictures that are drawn twice; the network learns from the drawing it does worse on, so
+    that no frame, border or tone can serve it in place of the disease."""
     average: float = 0.995
     """Decay of the running mean of the weights; the mean is what is kept."""
     research_weight: float = 0.2
     minutes: float | None = None
     """Stop after this long with `Paused`; the outcome does not depend on it."""
+
+    def drawing(self) -> Drawing:
+        """What of this concerns how pictures are drawn."""
+        return Drawing(self.batch, self.rivals, self.mixup, self.label_smoothing)
 
 
 class Paused(Exception):
@@ -61,10 +69,12 @@ def finetune(
     seed: int,
     checkpoint: Path,
     log: Callable[..., None],
+    twice: NDArray[np.bool_] | None = None,
     report: Report = lambda *_: None,
 ) -> Network:
     """The averaged network of the epoch that did best on the select patients under stress.
 
+    Images in ``twice`` are shown twice as often as others.
     The checkpoint is written after every epoch; where there is one, training goes on from it and ends with
     the same weights. Raises `Paused` after an epoch when the time budget is spent.
     """
@@ -75,7 +85,7 @@ def finetune(
         log(event="start", select_auc=_rounded(run.judge()))
     started = time.monotonic()
     while run.epoch < settings.epochs:
-        loss = run.one_epoch(data, report=report)
+        loss = run.one_epoch(data, twice=twice, report=report)
         log(event="epoch", epoch=run.epoch, loss=round(loss, 4), select_auc=_rounded(run.judge()))
         run.save(checkpoint)
         spent = (time.monotonic() - started) / 60
@@ -107,11 +117,11 @@ class _Run:
             for name, grade in _SELECTING.items()
         }
 
-    def one_epoch(self, data: Labelled, *, report: Report) -> float:
+    def one_epoch(self, data: Labelled, *, twice: NDArray[np.bool_] | None, report: Report) -> float:
         """Show one epoch's pictures; the mean loss. What happens depends on seed and epoch alone."""
         settings, epoch = self.settings, self.epoch
         steps = settings.per_epoch // settings.batch
-        order = epoch_order(data.labels[:, 0], settings.per_epoch, seed=self.seed, epoch=epoch)
+        order = epoch_order(data.labels[:, 0], settings.per_epoch, seed=self.seed, epoch=epoch, twice=twice)
         batches = [order[at * settings.batch : (at + 1) * settings.batch] for at in range(steps)]
         torch.manual_seed(self.seed * 1000 + epoch)
         self.network.train()
@@ -119,14 +129,15 @@ class _Run:
         losses = []
         # The next batch is drawn while the network learns from this one.
         with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(training_batch, data, batches[0], settings, (self.seed, epoch, 0))
+            coming = ahead.submit(training_batch, data, batches[0], settings.drawing(), (self.seed, epoch, 0))
             for step in range(steps):
-                pictures, targets = coming.result()
+                batch = coming.result()
                 if step + 1 < steps:
                     key = (self.seed, epoch, step + 1)
-                    coming = ahead.submit(training_batch, data, batches[step + 1], settings, key)
+                    coming = ahead.submit(training_batch, data, batches[step + 1], settings.drawing(), key)
                 done, of = epoch * steps + step, settings.epochs * steps
                 rate = settings.learning_rate * _schedule(done / of)
+                pictures, targets = batch.mixed(harder(self.network, batch))
                 losses.append(
                     _step(self.network, self.optimiser, pictures, targets, rate=rate, settings=settings)
                 )
@@ -136,11 +147,17 @@ class _Run:
         return float(np.mean(losses))
 
     def judge(self) -> dict[str, float]:
-        """AUC of the averaged weights on the select patients, plain and under stress; the best are
-        remembered.
+        """AUC of the averaged weights on the select patients, plain, under stress and with each image in the
+        frame that serves it worst; the best are remembered.
         """
+        truth = self.select.labels[:, 0]
+
+        def logits(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+            return network_logits(self.average, images)[:, 0]
+
         sets = {"plain": self.select.images} | self._hard
-        aucs = {name: _auc(self.average, self.select, images) for name, images in sets.items()}
+        aucs = {name: merit.auc(truth, logits(images)) for name, images in sets.items()}
+        aucs["worst frame"] = merit.auc(truth, worst_of_frames(logits, self.select.images, truth))
         score = sum(aucs.values()) / len(aucs)
         if score >= self.best:
             self.best, self.best_state = score, copy.deepcopy(self.average.state_dict())
@@ -189,40 +206,22 @@ def _schedule(progress: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
 
 
-def epoch_order(truth: NDArray[np.float32], count: int, *, seed: int, epoch: int) -> NDArray[np.intp]:
-    """Which pictures an epoch shows, in order: half with the finding and half without, each list gone through
-    before it repeats.
-    """
-    chosen = []
-    for label in (0, 1):
-        members = np.flatnonzero((truth > 0.5) == bool(label))
-        wanted, start = count // 2, epoch * (count // 2)
-        rounds = range(start // len(members), (start + wanted - 1) // len(members) + 1)
-        stream = np.concatenate(
-            [np.random.default_rng((seed, label, turn)).permutation(members) for turn in rounds]
-        )
-        offset = start - rounds.start * len(members)
-        chosen.append(stream[offset : offset + wanted])
-    return np.random.default_rng((seed, epoch)).permutation(np.concatenate(chosen))
-
-
-def training_batch(
-    data: Labelled, chosen: NDArray[np.intp], settings: FinetuneSettings, key: tuple[int, int, int]
-) -> tuple[Tensor, Tensor]:
-    """Pictures, float32 (n, 1, side, side), and soft targets, (n, findings), that depend on the key alone."""
-    draw = np.random.default_rng(key)
-    pictures = np.stack(
-        [
-            training_picture(data.images[index], data.images, np.random.default_rng((*key, position)))
-            for position, index in enumerate(chosen)
-        ]
-    )[:, None]
-    targets = data.labels[chosen] * (1 - settings.label_smoothing) + 0.5 * settings.label_smoothing
-    if draw.random() < settings.mixup:
-        share, partner = np.float32(draw.beta(0.4, 0.4)), draw.permutation(len(chosen))
-        pictures = share * pictures + (1 - share) * pictures[partner]
-        targets = share * targets + (1 - share) * targets[partner]
-    return torch.from_numpy(pictures), torch.from_numpy(targets.astype(np.float32))
+@torch.no_grad()
+def harder(network: Network, batch: Batch) -> Tensor:
+    """The batch's pictures, each replaced by its rival where the network does worse on that."""
+    count = len(batch.rivals)
+    if not count:
+        return batch.pictures
+    both = torch.cat([batch.pictures[:count], batch.rivals]).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = network.features(both)
+    logits = network.head(features.float().mean(dim=(2, 3)))[:, 0]
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, batch.targets[:count, 0].repeat(2), reduction="none"
+    )
+    worse = losses[count:] > losses[:count]
+    kept = torch.where(worse[:, None, None, None], batch.rivals, batch.pictures[:count])
+    return torch.cat([kept, batch.pictures[count:]])
 
 
 def _step(
@@ -257,10 +256,6 @@ def _update_average(average: Network, network: Network, *, decay: float, step: i
             mean.lerp_(now, 1 - decay)
         else:
             mean.copy_(now)
-
-
-def _auc(network: Network, data: Labelled, images: NDArray[np.uint8]) -> float:
-    return merit.auc(data.labels[:, 0], network_logits(network, images)[:, 0])
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

@@ -61,9 +61,18 @@ def runtime_logits(
     out = []
     for first in range(0, len(images), LARGEST_BATCH):
         batch = network_input(images[first : first + LARGEST_BATCH])
-        out.append(runtime.maps(batch).sum(axis=(2, 3), dtype=np.float64) + np.asarray(biases))
+        out.append(runtime.look(batch).maps.sum(axis=(2, 3), dtype=np.float64) + np.asarray(biases))
         on_images(len(batch))
     return np.concatenate(out)
+
+
+def runtime_distances(runtime: Runtime, images: NDArray[np.uint8]) -> Array:
+    """Distances from the training images, (n,), of squashed images (n, side, side)."""
+    looks = [
+        runtime.look(network_input(images[first : first + LARGEST_BATCH])).distances
+        for first in range(0, len(images), LARGEST_BATCH)
+    ]
+    return np.concatenate(looks).astype(np.float64)
 
 
 def calibrated_parts(

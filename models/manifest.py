@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+"""Format 1 knew no distance from the training images."""
 
 
 class BundleRefused(Exception):
@@ -78,6 +80,10 @@ class Manifest:
     speak.
     """
     provenance: Mapping[str, Any]
+    familiarity: Mapping[str, Any] = field(default_factory=dict)
+    """``limit``: the distance beyond which an image is unlike those of the training; the share of held-out
+    images beyond it and how many they were. Without a limit nothing is called unlike.
+    """
     format_version: int = FORMAT_VERSION
     sha256: str = ""
 
@@ -96,9 +102,9 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
     except ValueError as error:
         raise BundleRefused(f"The bundle's manifest is not JSON ({error}); the file is damaged.") from error
     stated = document.get("format_version") if isinstance(document, dict) else None
-    if stated != FORMAT_VERSION:
+    if stated not in READ_VERSIONS:
         raise BundleRefused(
-            f"The bundle has format {stated!r} and this program reads format {FORMAT_VERSION}; "
+            f"The bundle has format {stated!r} and this program reads formats 1 and 2; "
             "use a bundle made by this version's `firstread train`."
         )
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import openvino
@@ -23,12 +23,21 @@ AGREEMENT_TOLERANCE = 0.02
 """
 
 
+class Look(NamedTuple):
+    """What one forward pass gives for n images."""
+
+    maps: Float
+    """Class activation maps, float32 (n, findings, h, w)."""
+    distances: Float
+    """How far each image is from those of the training, float32 (n,); zeros where the bundle cannot tell."""
+
+
 class Runtime(Protocol):
-    """Maps a batch, float32 (n, 1, side, side), to class activation maps, float32 (n, findings, h, w)."""
+    """Takes a batch of prepared images, float32 (n, 1, side, side)."""
 
     name: str
 
-    def maps(self, batch: Float) -> Float: ...
+    def look(self, batch: Float) -> Look: ...
 
 
 class OpenVinoRuntime:
@@ -48,9 +57,12 @@ class OpenVinoRuntime:
         self._request = self._compiled.create_infer_request()
         self.name = f"openvino/CPU {precision}"
 
-    def maps(self, batch: Float) -> Float:
+    def look(self, batch: Float) -> Look:
         self._request.infer([np.ascontiguousarray(batch)])
-        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+        seen = [
+            np.array(self._request.get_tensor(one).data, dtype=np.float32) for one in self._compiled.outputs
+        ]
+        return Look(seen[0], seen[1] if len(seen) > 1 else np.zeros(len(batch), np.float32))
 
 
 def start(
@@ -127,7 +139,7 @@ def disagreement(runtime: Runtime, manifest: Manifest) -> float:
     expected = np.asarray(manifest.agreement["logits"], dtype=np.float64)
     batch = agreement_batch(int(manifest.agreement["seed"]), len(expected), side=manifest.input_size)
     bias = np.asarray([finding.bias for finding in manifest.findings])
-    maps = runtime.maps(batch)
+    maps = runtime.look(batch).maps
     if maps.ndim != 4 or maps.shape[:2] != expected.shape:
         return float("inf")
     logits = maps.sum(axis=(2, 3), dtype=np.float64) + bias

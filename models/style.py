@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dataset import split_by_patient
+from models.dataset import Labelled, split_by_patient
 from models.features import FrozenFeatures, fit_head
 from models.figures import Array
 from models.preprocess import Float
@@ -69,3 +69,10 @@ def conflicting(
         chosen[positive] = score[positive] <= np.quantile(score[positive], share)
         chosen[~positive] = score[~positive] >= np.quantile(score[~positive], 1 - share)
     return chosen
+
+
+def misleading(data: Labelled, *, seed: int, threads: int) -> NDArray[np.bool_]:
+    """The images of ``data`` whose surroundings speak most against their first label."""
+    truth = data.labels[:, 0]
+    score = surroundings_score(data.images, truth, data.patients, seed=seed, threads=threads)
+    return conflicting(truth, score)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 
 from models.bundle_file import WEIGHTS
+from models.familiarity import Familiarity, Served
 from models.network import Network
 from models.preprocess import Float
+from models.runtime import Look
 
 
 def gpu_available() -> bool:
@@ -26,13 +28,18 @@ class TorchRuntime:
 
     def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
         self._device = torch.device(device)
-        network = Network(findings)
-        network.load_state_dict(load(members[WEIGHTS]), strict=True)
-        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
+        served = Served(Network(findings), Familiarity())
+        weights = load(members[WEIGHTS])
+        if not any(name.startswith("familiarity.") for name in weights):
+            # Format 1 knew no distance: nothing is strange to it.
+            weights = {f"network.{name}": tensor for name, tensor in weights.items()}
+            weights = {**served.state_dict(), **weights}
+        served.load_state_dict(weights, strict=True)
+        self._network = served.eval().to(self._device).to(memory_format=torch.channels_last)
         self._half = self._device.type == "cuda"
         self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
 
-    def maps(self, batch: Float) -> Float:
+    def look(self, batch: Float) -> Look:
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(
             self._device, memory_format=torch.channels_last
         )
@@ -40,6 +47,6 @@ class TorchRuntime:
             torch.inference_mode(),
             torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
         ):
-            maps = self._network(images)
-        result: NDArray[np.float32] = maps.float().cpu().numpy()
-        return result
+            maps, distances = self._network(images)
+        seen: list[NDArray[np.float32]] = [tensor.float().cpu().numpy() for tensor in (maps, distances)]
+        return Look(*seen)

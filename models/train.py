@@ -19,18 +19,18 @@ import torch
 from numpy.typing import NDArray
 
 from models import dataset, examples
-from models.augment import training_picture
 from models.bundle_file import MANIFEST, seal
 from models.examples import DatasetRefused
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
-from models.features import FrozenFeatures, fit_head
+from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
 from models.finetune import FinetuneSettings, Paused, finetune
-from models.judge import calibrated_parts
+from models.judge import calibrated_parts, runtime_distances
 from models.manifest import FindingCode, Manifest, to_json
-from models.network import Network, imagenet_network
-from models.preprocess import PREPROCESSING_VERSION, Float
+from models.network import imagenet_network
+from models.preprocess import PREPROCESSING_VERSION
+from models.quick import fit_frozen
 from models.runtime import OpenVinoRuntime
-from models.stress import network_input
+from models.style import misleading
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
 
@@ -52,7 +52,6 @@ PAEDIATRIC_USE = {
 }
 TRAIN, SELECT, CALIBRATE = 0, 1, 2
 SHARES = (0.8, 0.08, 0.12)
-_QUICK_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -106,25 +105,30 @@ def train(
 
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
     if not log.checkpoint.exists():
-        fit_frozen(network, data.take(part == TRAIN), order, report=report)
+        fit_frozen(network, data.take(part == TRAIN), seed=order.seed, threads=order.threads, report=report)
     if order.mode == "thorough":
+        learning = data.take(part == TRAIN)
         network = finetune(
             network,
-            data.take(part == TRAIN),
+            learning,
             data.take(part == SELECT),
             settings=order.finetune,
             seed=order.seed,
             checkpoint=log.checkpoint,
             log=log.write,
+            twice=misleading(learning, seed=order.seed, threads=order.threads),
             report=report,
         )
+    familiarity = fit_familiarity(data.take(part == TRAIN), seed=order.seed, threads=order.threads)
     biases = network.head.bias.detach().double().tolist()
-    members = network_members(network, side=order.side)
+    members = network_members(network, familiarity, side=order.side)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
         serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
+    unseen = data.take((part == SELECT) | (part == CALIBRATE))
+    limit = limit_of(runtime_distances(serving, unseen.images))
 
     research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
     findings = tuple(
@@ -140,6 +144,7 @@ def train(
         input_size=order.side,
         calibration=calibration,
         thresholds=thresholds,
+        familiarity={"limit": limit, "share_beyond": WITHHELD_SHARE, "images": len(unseen)},
         agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
         provenance={
             "data": order.data_statement,
@@ -256,41 +261,6 @@ def describe(data: dataset.Labelled, part: NDArray[np.int_]) -> dict[str, Any]:
         }
         for name, number in names.items()
     }
-
-
-def fit_frozen(network: Network, data: dataset.Labelled, order: TrainingOrder, *, report: Report) -> None:
-    """Give the network's head the best weights for frozen features of every picture as it is and in some hard
-    copies.
-    """
-    frozen = FrozenFeatures(side=order.side, threads=order.threads)
-    total = len(data) * (1 + _QUICK_COPIES)
-    done = 0
-
-    def on_images(count: int) -> None:
-        nonlocal done
-        done += count
-        report("Frozen features", done, total)
-
-    def prepared(copy: int) -> Callable[[int, int], Float]:
-        def batch(first: int, last: int) -> Float:
-            if copy == 0:
-                return network_input(data.images[first:last])
-            draws = [np.random.default_rng((order.seed, copy, index)) for index in range(first, last)]
-            pictures = [
-                training_picture(image, data.images, draw)
-                for image, draw in zip(data.images[first:last], draws, strict=True)
-            ]
-            return np.stack(pictures)[:, None]
-
-        return batch
-
-    features = np.concatenate(
-        [frozen.of(prepared(copy), len(data), on_images=on_images) for copy in range(1 + _QUICK_COPIES)]
-    )
-    weight, bias = fit_head(features, np.tile(data.labels, (1 + _QUICK_COPIES, 1)))
-    with torch.no_grad():
-        network.head.weight.copy_(torch.from_numpy(weight))
-        network.head.bias.copy_(torch.from_numpy(bias))
 
 
 def finding_code(name: str, *, research: bool, bias: float) -> FindingCode:

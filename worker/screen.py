@@ -16,7 +16,7 @@ import structlog
 
 from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
-from app.dicom.gate import GateVerdict, header_gate
+from app.dicom.gate import AGE_UNKNOWN, GateVerdict, header_gate
 from app.dicom.header import ImageHeader
 from app.domain.intended_use import IntendedUse
 from app.domain.states import Outcome
@@ -25,6 +25,8 @@ from models.bundle import Bundle, FindingResult, ImageScreening
 
 MOST_IMAGES = 16
 """Images of one batch: what the runtimes take in one pass."""
+UNLIKE_TRAINING = "unlike the training images"
+"""Notice of a screened image whose header is within the intended use and whose picture is unusual."""
 MOST_PIXELS = 128 * 2**20
 """Pixels of one batch, a byte each once decoded; two batches are in memory at a time."""
 
@@ -187,11 +189,15 @@ def _result(
 ) -> ImageScreened:
     if isinstance(answer, ImageScreened):
         return answer
+    notices = tuple(dict.fromkeys((*verdict.notices, *presentation.notices)))
+    if answer.unlike is not None and AGE_UNKNOWN in verdict.notices:
+        # Nothing but the picture tells whom it shows, and the picture speaks against the intended use.
+        return ImageScreened(outcome=Outcome.WITHHELD, reason=answer.unlike, notices=notices)
     screened = answer.outcome == "screened"
     return ImageScreened(
         outcome=Outcome(answer.outcome),
         reason=answer.reason,
         findings=answer.findings,
         urgency=answer.urgency if screened else None,
-        notices=tuple(dict.fromkeys((*verdict.notices, *presentation.notices))),
+        notices=notices if answer.unlike is None else (*notices, UNLIKE_TRAINING),
     )

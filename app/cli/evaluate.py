@@ -97,7 +97,10 @@ def _tell(outcome: dict[str, Any]) -> None:
             f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} "
             f"images (the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
         )
+    print(f"  unlike the training images           {outcome['unlike']:.3f}  of the images")
     if "stress" in outcome:
+        frame = outcome["worst_frame"]
+        print(f"  every image in its worst frame       {frame['auc']:.3f}  AUC")
         worst = outcome["stress"]["worst"]
         print(
             f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}, worst {worst['auc']:.3f} "

@@ -11,15 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
+from safetensors.torch import load, save
 
 from models import bundle_file
 from models.bundle import Bundle, BundleRefused, default_bundle_path
-from models.bundle_file import MANIFEST, MEMBERS, seal, unseal
+from models.bundle_file import IR_BIN, IR_XML, MANIFEST, MEMBERS, WEIGHTS, seal, unseal
+from models.export import openvino_model
 from models.manifest import Manifest, from_json, to_json
+from models.network import Network
 from models.phantom import phantom
 from models.preprocess import Float
-from models.runtime import AGREEMENT_TOLERANCE, OpenVinoRuntime, agreement_batch, disagreement
+from models.runtime import AGREEMENT_TOLERANCE, Look, OpenVinoRuntime, agreement_batch, disagreement
 from models.torch_runtime import TorchRuntime, gpu_available
 from tests.models.conftest import Trained
 
@@ -106,10 +110,10 @@ class Broken:
 
     name = "broken"
 
-    def maps(self, batch: Float) -> Float:
+    def look(self, batch: Float) -> Look:
         maps = np.ones((len(batch), 1, 3, 3), np.float32)
         maps[1, 0, 1, 1], maps[2, 0, 0, 0] = np.nan, np.inf
-        return maps
+        return Look(maps, np.zeros(len(batch), np.float32))
 
 
 def test_a_nan_never_leaves(trained: Trained) -> None:
@@ -207,10 +211,42 @@ def test_openvino_and_torch_give_the_same_answers_from_the_same_bundle() -> None
     torch_runtime = TorchRuntime(members, findings=len(manifest.findings), device="cpu")
     batch = agreement_batch(77, 5, side=manifest.input_size)
     # Both hold half-precision weights; OpenVINO folds the batch norms into them before rounding.
-    logits = [runtime.maps(batch).sum(axis=(2, 3)) for runtime in (processor, torch_runtime)]
+    logits = [runtime.look(batch).maps.sum(axis=(2, 3)) for runtime in (processor, torch_runtime)]
     assert np.abs(logits[0] - logits[1]).max() < 0.1
     for runtime in (processor, torch_runtime):
         assert disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE
+
+
+def test_a_bundle_of_format_1_still_screens_and_calls_nothing_unlike(tmp_path: Path) -> None:
+    members, _ = unseal(default_bundle_path())
+    document = json.loads(members[MANIFEST])
+    del document["familiarity"]
+    weights = {
+        name.removeprefix("network."): tensor
+        for name, tensor in load(members[WEIGHTS]).items()
+        if name.startswith("network.")
+    }
+    network = Network(len(document["findings"])).eval()
+    network.load_state_dict(weights)
+    openvino.save_model(openvino_model(network, side=document["input_size"]), tmp_path / IR_XML)
+    older = {
+        MANIFEST: json.dumps(document | {"format_version": 1}).encode(),
+        IR_XML: (tmp_path / IR_XML).read_bytes(),
+        IR_BIN: (tmp_path / IR_BIN).read_bytes(),
+        WEIGHTS: save(weights),
+    }
+    seal(tmp_path / "older.bundle", older)
+    images = [phantom(seed) for seed in range(3)]
+    said, expected = (
+        Bundle.load(path, device="cpu").screen(images)
+        for path in (tmp_path / "older.bundle", default_bundle_path())
+    )
+    assert [one.unlike for one in said] == [None] * 3
+    for one, other in zip(said, expected, strict=True):
+        assert one.urgency == pytest.approx(other.urgency, abs=0.03)
+    through_torch = TorchRuntime(older, findings=len(document["findings"]), device="cpu")
+    batch = agreement_batch(77, 2, side=document["input_size"])
+    assert not through_torch.look(batch).distances.any()
 
 
 def test_cuda_is_refused_in_words_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

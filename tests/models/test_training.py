@@ -8,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
 
 from models.bundle import Bundle
 from models.bundle_file import WEIGHTS, unseal
 from models.dataset import Labelled, load
+from models.epoch import Drawing, epoch_order, lending, training_batch
 from models.evaluate import evaluate, write_report
 from models.examples import DatasetRefused, list_examples
-from models.finetune import FinetuneSettings, Paused, epoch_order, training_batch
+from models.finetune import FinetuneSettings, Paused, harder
+from models.framing import FRAMES, framed, worst_of_frames
+from models.network import imagenet_network
 from models.phantom import phantom
 from models.plots import draw_training
 from models.stress import MIXED, conditions, shifted
@@ -137,11 +143,64 @@ def test_a_batch_depends_on_its_key_alone_and_its_targets_stay_between_the_class
     labelled: Labelled,
 ) -> None:
     chosen = np.arange(8)
-    one, other = (training_batch(labelled, chosen, TINY, (7, 0, step)) for step in (0, 1))
-    again = training_batch(labelled, chosen, TINY, (7, 0, 0))
-    assert np.array_equal(one[0].numpy(), again[0].numpy())
-    assert not np.array_equal(one[0].numpy(), other[0].numpy())
-    assert 0 < float(one[1].min()) < float(one[1].max()) < 1
+    drawing = Drawing(batch=8, rivals=0.5, mixup=1.0, label_smoothing=0.04)
+    one, other = (training_batch(labelled, chosen, drawing, (7, 0, step)) for step in (0, 1))
+    again = training_batch(labelled, chosen, drawing, (7, 0, 0))
+    assert np.array_equal(one.pictures.numpy(), again.pictures.numpy())
+    assert np.array_equal(one.rivals.numpy(), again.rivals.numpy())
+    assert not np.array_equal(one.pictures.numpy(), other.pictures.numpy())
+    assert one.rivals.shape == (4, 1, 96, 96)
+    assert not np.array_equal(one.rivals.numpy(), one.pictures[:4].numpy())
+    pictures, targets = one.mixed(one.pictures)
+    assert pictures.shape == one.pictures.shape
+    assert 0 < float(targets.min()) < float(targets.max()) < 1
+
+
+def test_of_two_drawings_the_network_learns_from_the_one_it_does_worse_on(labelled: Labelled) -> None:
+    drawing = Drawing(batch=8, rivals=0.5, mixup=0.0, label_smoothing=0.0)
+    batch = training_batch(labelled, np.arange(8), drawing, (7, 0, 0))
+    network = imagenet_network(1).eval()
+    with torch.no_grad():
+        network.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        kept = harder(network, batch)
+        losses = [
+            functional.binary_cross_entropy_with_logits(
+                network.logits(pictures)[:, 0], batch.targets[:4, 0], reduction="none"
+            )
+            for pictures in (batch.pictures[:4], batch.rivals, kept[:4])
+        ]
+    assert torch.allclose(losses[2], torch.maximum(losses[0], losses[1]), rtol=0.1)
+    assert not torch.equal(kept[:4], batch.pictures[:4])
+    assert torch.equal(kept[4:], batch.pictures[4:])
+
+
+def test_pictures_shown_twice_as_often_are() -> None:
+    truth = np.array([1.0] * 20 + [0.0] * 20, np.float32)
+    twice = np.arange(40) % 20 < 5
+    shown = np.concatenate([epoch_order(truth, 50, seed=1, epoch=epoch, twice=twice) for epoch in range(4)])
+    counts = np.bincount(shown, minlength=40)
+    assert set(counts[twice]) == {8}
+    assert set(counts[~twice]) == {4}
+
+
+def test_what_is_borrowed_comes_from_both_classes_alike() -> None:
+    truth = np.array([1.0] * 90 + [0.0] * 10, np.float32)
+    assert truth[lending(truth, np.random.default_rng(0))].mean() == 0.5
+
+
+def test_the_worst_frame_speaks_against_the_label_and_a_score_blind_to_frames_has_none() -> None:
+    images = np.stack([phantom(seed, rows=96, columns=96) for seed in range(6)]).astype(np.uint8)
+    truth = np.array([1, 0, 1, 0, 1, 0])
+
+    def dark(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return -pictures.mean(axis=(1, 2), dtype=np.float64)
+
+    worst, plain = worst_of_frames(dark, images, truth), dark(images)
+    assert (worst[truth == 1] < plain[truth == 1]).all()
+    assert (worst[truth == 0] > plain[truth == 0]).all()
+    assert all(framed(images, name).shape == images.shape for name in FRAMES)
+    blind = worst_of_frames(lambda pictures: np.arange(6, dtype=np.float64), images, truth)
+    assert np.array_equal(blind, np.arange(6))
 
 
 @pytest.mark.parametrize(("change", "grade"), [*conditions(grades=(1.0,))][1:])
@@ -185,6 +244,7 @@ def test_an_evaluation_under_stress_names_the_worst_change(trained: Trained, lab
     outcome = evaluate(
         Bundle.load(trained.path, device="cpu"), labelled.take(np.arange(10)), stress=True, rounds=10
     )
+    assert 0 <= outcome["worst_frame"]["auc"] <= outcome["plain"]["auc"]["value"]
     rows = outcome["stress"]["conditions"]
     assert len(rows) == len(list(conditions())) - 1
     assert outcome["stress"]["worst"]["auc"] == min(row["auc"] for row in rows if row["change"] != MIXED)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,11 @@ def pool() -> Iterator[DecoderPool]:
 def bundle() -> Bundle:
     """The shipped bundle, loaded."""
     return Bundle.load(default_bundle_path(), device="cpu")
+
+
+def anyone_known(bundle: Bundle) -> Bundle:
+    """The bundle without its distance: drawn chests are strangers to the shipped one, as they should be."""
+    return Bundle(replace(bundle.manifest, familiarity={}), bundle._runtime, research=False)
 
 
 @pytest.fixture

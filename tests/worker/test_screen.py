@@ -13,7 +13,7 @@ from app.dicom.header import read_header
 from app.domain.states import Outcome
 from models.bundle import Bundle, ImageScreening
 from tests.builders import a_dicom, a_png
-from tests.worker.conftest import a_broken_dicom
+from tests.worker.conftest import a_broken_dicom, anyone_known
 from worker.network import intended_use_of
 from worker.screen import MOST_PIXELS, Batch, ImageFile, NetworkBroke, batches
 
@@ -75,10 +75,26 @@ def test_the_age_is_only_unknown_where_the_door_or_the_source_allows_it(
         a_file(tmp_path, unknown, door="file"),
         a_file(tmp_path, a_png(), door="file"),
     ]
-    results = screen(files, pool, bundle)
-    assert results[0].outcome is Outcome.WITHHELD
+    results = screen(files, pool, anyone_known(bundle))
+    assert [result.outcome for result in results] == [Outcome.WITHHELD, *[Outcome.SCREENED] * 3]
     assert "age is unknown" in results[0].reason
     assert all("age unknown" in result.notices for result in results[1:])
+
+
+def test_a_strange_picture_is_withheld_where_nothing_else_tells_whom_it_shows(
+    tmp_path: Path, pool: DecoderPool, bundle: Bundle
+) -> None:
+    files = [
+        a_file(tmp_path, a_dicom(patient_age="003Y")),
+        a_file(tmp_path, a_dicom(patient_age=None), door="file"),
+    ]
+    stated, unstated = screen(files, pool, bundle)
+    assert stated.outcome is Outcome.SCREENED
+    assert "unlike the training images" in stated.notices
+    assert unstated.outcome is Outcome.WITHHELD
+    assert "unlike the radiographs the network was trained on" in unstated.reason
+    assert unstated.findings == {}
+    assert "age unknown" in unstated.notices
 
 
 def test_a_withheld_image_is_decoded_where_previews_are_wanted(

@@ -23,7 +23,7 @@ from app.embedded.valkey import EmbeddedValkey
 from app.records import Reading, Study
 from app.records.engine import transaction
 from app.settings import settings
-from tests.builders import a_dicom, a_png, admit, an_admitted_study
+from tests.builders import a_dicom, admit, an_admitted_study
 from tests.worker.conftest import StartWorker, children_of, until
 from worker.sweep import Sweeper
 
@@ -47,7 +47,7 @@ def readings_by_study() -> dict[UUID, int]:
 
 def admit_pictures(blobs: Blobs, count: int) -> list[str]:
     with transaction() as session:
-        return [str(admit(session, blobs, a_png()).study_id) for _ in range(count)]
+        return [str(admit(session, blobs, a_dicom(rows=256, columns=224)).study_id) for _ in range(count)]
 
 
 def test_a_worker_screens_what_is_rung_for_and_what_is_not_and_ends_in_order(

@@ -1,0 +1,114 @@
+"""What one epoch shows the network: which pictures in which order, drawn hard, some of them twice so that the
+harder of the two can be kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.augment import training_picture
+from models.dataset import Labelled
+
+BORROWED = 64
+"""Pictures a batch may borrow surroundings and tone from: half with the finding and half without, so that
+what is borrowed tells nothing of the label."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the pictures of an epoch are drawn."""
+
+    batch: int
+    rivals: float
+    """Share of the pictures that are drawn twice."""
+    mixup: float
+    """Share of batches whose pictures are mixed in pairs."""
+    label_smoothing: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures, float32 (n, 1, side, side), with soft targets, float32 (n, findings)."""
+
+    pictures: Tensor
+    targets: Tensor
+    rivals: Tensor
+    """Other drawings, (m, 1, side, side), of the first m pictures."""
+    mix_share: float
+    """Weight of a picture in its mixture with its partner; 1 leaves it alone."""
+    partner: NDArray[np.intp]
+
+    def mixed(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The pictures and their targets, mixed in pairs where this batch is."""
+        share = self.mix_share
+        if share == 1:
+            return pictures, self.targets
+        return (
+            share * pictures + (1 - share) * pictures[self.partner],
+            share * self.targets + (1 - share) * self.targets[self.partner],
+        )
+
+
+def epoch_order(
+    truth: NDArray[np.float32],
+    count: int,
+    *,
+    seed: int,
+    epoch: int,
+    twice: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Which pictures an epoch shows, in order: half with the finding and half without, each list gone through
+    before it repeats; those in ``twice`` stand in their list twice.
+    """
+    chosen = []
+    for label in (0, 1):
+        members = np.flatnonzero((truth > 0.5) == bool(label))
+        if twice is not None:
+            members = np.repeat(members, 1 + twice[members].astype(int))
+        wanted, start = count // 2, epoch * (count // 2)
+        rounds = range(start // len(members), (start + wanted - 1) // len(members) + 1)
+        stream = np.concatenate(
+            [np.random.default_rng((seed, label, turn)).permutation(members) for turn in rounds]
+        )
+        offset = start - rounds.start * len(members)
+        chosen.append(stream[offset : offset + wanted])
+    return np.random.default_rng((seed, epoch)).permutation(np.concatenate(chosen))
+
+
+def training_batch(
+    data: Labelled, chosen: NDArray[np.intp], drawing: Drawing, key: tuple[int, int, int]
+) -> Batch:
+    """The chosen pictures drawn hard; what comes out depends on the key alone."""
+    draw = np.random.default_rng(key)
+    lenders = data.images[lending(data.labels[:, 0], draw)]
+
+    def drawn(count: int, turn: int) -> Tensor:
+        pictures = [
+            training_picture(data.images[index], lenders, np.random.default_rng((*key, position, turn)))
+            for position, index in enumerate(chosen[:count])
+        ]
+        side = data.images.shape[1]
+        return torch.from_numpy(np.array(pictures, dtype=np.float32).reshape(count, 1, side, side))
+
+    smoothing = drawing.label_smoothing
+    targets = data.labels[chosen] * (1 - smoothing) + 0.5 * smoothing
+    share = float(draw.beta(0.4, 0.4)) if draw.random() < drawing.mixup else 1.0
+    return Batch(
+        pictures=drawn(len(chosen), 0),
+        targets=torch.from_numpy(targets.astype(np.float32)),
+        rivals=drawn(round(len(chosen) * drawing.rivals), 1),
+        mix_share=share,
+        partner=draw.permutation(len(chosen)),
+    )
+
+
+def lending(truth: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.intp]:
+    """Pictures to borrow from, as many with the finding as without."""
+    return np.concatenate(
+        [draw.choice(np.flatnonzero((truth > 0.5) == present), BORROWED // 2) for present in (True, False)]
+    )
