@@ -113,7 +113,7 @@ def _on_gpu(members: Mapping[str, bytes], manifest: Manifest, *, required: bool)
         # Only here: a screening worker on a processor must not carry torch.
         from models.torch_runtime import TorchRuntime, gpu_available  # noqa: PLC0415
     except ImportError:
-        pass
+        pass  # without torch there is no GPU path: as without a GPU, said below where one was required
     else:
         if gpu_available():
             runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda")
