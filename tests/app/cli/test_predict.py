@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,13 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(home: Path, tmp_path: 
         (folder / f"{number:03d}.dcm").write_bytes(data)
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "app.cli", "predict", str(folder), "--out", str(out), "--device", "cpu"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        # A shell that runs the tests in its background has them ignore what a terminal's Ctrl-C sends.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509, no lock is held
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out.jsonl.*")):
         assert time.monotonic() < deadline
