@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from models.bundle_file import MANIFEST, unseal
 from models.manifest import BundleRefused, Manifest, from_json
 from models.pixel_gate import refuse_pixels, refuse_shape
-from models.preprocess import PREPROCESSING_VERSION, Float, squash, standardise
+from models.preprocess import PREPROCESSING_VERSION, Float, reading_side, squash, standardise
 from models.runtime import LARGEST_BATCH, Runtime, start
 
 __all__ = ["Bundle", "BundleRefused", "FindingResult", "ImageScreening", "Manifest", "default_bundle_path"]
@@ -98,10 +98,16 @@ class Bundle:
             )
         return cls(manifest, start(members, manifest, device=device, threads=threads), research=research)
 
+    @property
+    def reading_side(self) -> int:
+        """As in `models.preprocess.reading_side`: images may come reduced so far."""
+        return reading_side(self.manifest.input_size)
+
     def screen(self, images: Sequence[Grey]) -> list[ImageScreening]:
         """One answer per image, in order.
 
-        Images are uint8 or uint16 (rows, columns), full resolution, MONOCHROME2 (bone bright). Nothing about
+        Images are uint8 or uint16 (rows, columns), MONOCHROME2 (bone bright), of full resolution or averaged
+        in whole boxes down to a shorter side of at least `reading_side`. Nothing about
         an image raises: what cannot be a radiograph is withheld with a sentence.
         """
         answers: list[ImageScreening | None] = [None] * len(images)

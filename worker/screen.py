@@ -75,17 +75,24 @@ class Batch:
         files: Sequence[ImageFile],
         *,
         pool: DecoderPool,
+        bundle: Bundle,
         intended_use: IntendedUse,
         preview_side: int = 0,
     ) -> None:
         """Starts the decoding; where previews are wanted, that of withheld images too."""
         self.files = tuple(files)
+        self._bundle = bundle
         self._verdicts = [
             header_gate(file.header, intended_use, paediatric_source=file.paediatric_source, door=file.door)
             for file in self.files
         ]
         self.decodings: list[Future[Presentation] | None] = [
-            pool.presentation(file.path, file.header.media_type, preview_side=preview_side)
+            pool.presentation(
+                file.path,
+                file.header.media_type,
+                preview_side=preview_side,
+                reading_side=bundle.reading_side,
+            )
             if preview_side or verdict.withheld is None
             else None
             for file, verdict in zip(self.files, self._verdicts, strict=True)
@@ -101,7 +108,7 @@ class Batch:
             if future is not None:
                 future.cancel()
 
-    def screen(self, bundle: Bundle) -> list[ImageScreened]:
+    def screen(self) -> list[ImageScreened]:
         """One result per file, in order; waits for the decoding.
 
         Raises NetworkBroke where the network answers for no image at all.
@@ -120,7 +127,7 @@ class Batch:
                 results[index] = presentation
             else:
                 decoded[index] = presentation
-        answers = _answers(bundle, list(decoded.values()))
+        answers = _answers(self._bundle, list(decoded.values()))
         for (index, presentation), answer in zip(decoded.items(), answers, strict=True):
             results[index] = _result(answer, verdict=self._verdicts[index], presentation=presentation)
         return [results[index] for index in range(len(self.files))]

@@ -192,7 +192,13 @@ class Screener:
         )
 
     def _batch(self, files: list[ImageFile], loaded: Loaded) -> Batch:
-        return Batch(files, pool=self._pool, intended_use=loaded.intended_use, preview_side=PREVIEW_SIDE)
+        return Batch(
+            files,
+            pool=self._pool,
+            bundle=loaded.bundle,
+            intended_use=loaded.intended_use,
+            preview_side=PREVIEW_SIDE,
+        )
 
     def _read(self, begun: _Begun) -> _Screened | None:
         """What the network says of the batch; None where it broke and the studies are tried again later."""
@@ -249,7 +255,7 @@ class Screener:
                     following.cancel()
                 raise
             previews = [self._keep_preview(decoding) for decoding in batch.decodings]
-            results = batch.screen(begun.loaded.bundle)
+            results = batch.screen()
             stored = [None if preview is None else preview.result() for preview in previews]
             screened += zip(results, stored, strict=True)
             batch = following

@@ -109,7 +109,7 @@ def _screen(files: list[Path], *, pool: DecoderPool, bundle: Bundle) -> Iterator
     with ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="headers") as readers:
         for opened in batches(_opened(files, readers), pixels=lambda one: one.pixels):
             readable = [one.file for one in opened if one.file is not None]
-            begun.append(_Begun(opened, Batch(readable, pool=pool, intended_use=intended_use)))
+            begun.append(_Begun(opened, Batch(readable, pool=pool, bundle=bundle, intended_use=intended_use)))
             if len(begun) > _BATCHES_AHEAD:
                 yield from _finish(begun.popleft(), bundle)
         while begun:
@@ -118,7 +118,7 @@ def _screen(files: list[Path], *, pool: DecoderPool, bundle: Bundle) -> Iterator
 
 def _finish(begun: _Begun, bundle: Bundle) -> Iterator[dict[str, Any]]:
     try:
-        screened = iter(begun.batch.screen(bundle))
+        screened = iter(begun.batch.screen())
     except NetworkBroke as error:
         broken = ImageScreened(outcome=Outcome.FAILED, reason=str(error))
         screened = iter([broken] * len(begun.batch.files))

@@ -16,8 +16,9 @@ __all__ = ["PixelValues", "Presentation", "VoiLut", "Window"]
 class Presentation:
     """The radiograph as a person should first see it: bone bright, windowed, padding black.
 
-    `grey` is uint8 (rows, columns) at full size; `preview_jpeg` a JPEG of it no larger than was asked for;
-    `notices` are short sentences on what the header left to this program to decide.
+    `grey` is uint8, (rows, columns) of the image or reduced as was asked for; `preview_jpeg` a JPEG of it no
+    larger than was asked for; `rows` and `columns` are the whole image's; `notices` are short sentences on
+    what the header left to this program to decide.
     """
 
     grey: NDArray[np.uint8]

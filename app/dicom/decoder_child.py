@@ -62,8 +62,13 @@ def _serve(job: dict[str, Any], result_fd: int) -> Answer:
 
 
 def _present(job: dict[str, Any]) -> tuple[Answer, Buffers]:
-    made = present(Path(job["path"]), job["media_type"], preview_side=job["preview_side"])
-    answer = {"rows": made.rows, "columns": made.columns, "notices": made.notices}
+    made = present(
+        Path(job["path"]),
+        job["media_type"],
+        preview_side=job["preview_side"],
+        reading_side=job["reading_side"],
+    )
+    answer = {"rows": made.rows, "columns": made.columns, "shape": made.grey.shape, "notices": made.notices}
     return answer, [made.grey.reshape(-1), made.preview_jpeg]
 
 

@@ -26,7 +26,8 @@ def a_file(folder: Path, data: bytes, *, door: Any = "dicom", paediatric_source:
 
 def screen(files: Sequence[ImageFile], pool: DecoderPool, bundle: Any, *, preview_side: int = 0) -> list[Any]:
     intended_use = intended_use_of(bundle.manifest)
-    return Batch(files, pool=pool, intended_use=intended_use, preview_side=preview_side).screen(bundle)
+    batch = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use, preview_side=preview_side)
+    return batch.screen()
 
 
 class BreaksOn:
@@ -34,6 +35,7 @@ class BreaksOn:
 
     def __init__(self, bundle: Bundle, *widths: int) -> None:
         self.manifest = bundle.manifest
+        self.reading_side = bundle.reading_side
         self._bundle = bundle
         self._widths = widths
 
@@ -97,15 +99,30 @@ def test_a_strange_picture_is_withheld_where_nothing_else_tells_whom_it_shows(
     assert "age unknown" in unstated.notices
 
 
+def test_a_large_image_is_handed_over_small_and_read_alike(
+    tmp_path: Path, pool: DecoderPool, bundle: Bundle
+) -> None:
+    file = a_file(tmp_path, a_dicom(rows=1500, columns=1300))
+    batch = Batch([file], pool=pool, bundle=bundle, intended_use=intended_use_of(bundle.manifest))
+    assert batch.decodings[0] is not None
+    handed_over = batch.decodings[0].result()
+    assert (handed_over.rows, handed_over.columns) == (1500, 1300)
+    assert bundle.reading_side <= min(handed_over.grey.shape) < 2 * bundle.reading_side
+    whole = pool.presentation(file.path, file.header.media_type, preview_side=0).result().grey
+    assert whole.shape == (1500, 1300)
+    (answer,) = batch.screen()
+    assert answer.findings == bundle.screen([whole])[0].findings
+
+
 def test_a_withheld_image_is_decoded_where_previews_are_wanted(
     tmp_path: Path, pool: DecoderPool, bundle: Bundle
 ) -> None:
     intended_use = intended_use_of(bundle.manifest)
     files = [a_file(tmp_path, a_dicom(patient_age="044Y"))]
-    without = Batch(files, pool=pool, intended_use=intended_use)
+    without = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use)
     assert without.decodings == [None]
-    batch = Batch(files, pool=pool, intended_use=intended_use, preview_side=64)
-    assert batch.screen(bundle)[0].outcome is Outcome.WITHHELD
+    batch = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use, preview_side=64)
+    assert batch.screen()[0].outcome is Outcome.WITHHELD
     assert batch.decodings[0] is not None
     assert batch.decodings[0].result().preview_jpeg.startswith(b"\xff\xd8")
 

@@ -85,6 +85,17 @@ def test_a_child_gives_what_decoding_here_would_give(pool: DecoderPool, phantom:
     assert pool.values(phantom, DICOM).result() == read_values(phantom, DICOM)
 
 
+def test_a_reader_gets_averages_of_whole_boxes(pool: DecoderPool, phantom: Path) -> None:
+    whole = present(phantom, DICOM, preview_side=0).grey
+    made = pool.presentation(phantom, DICOM, preview_side=200, reading_side=110).result()
+    assert (made.rows, made.columns, made.grey.shape) == (400, 340, (134, 114))
+    boxes = whole[:399, :339].reshape(133, 3, 113, 3).mean(axis=(1, 3))
+    assert np.abs(made.grey[:133, :113] - boxes).max() < 0.6  # Pillow rounds in fixed point
+    assert max(cv2.imdecode(np.frombuffer(made.preview_jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).shape) == 200
+    unreduced = pool.presentation(phantom, DICOM, reading_side=171).result().grey
+    np.testing.assert_array_equal(unreduced, whole)
+
+
 def test_a_voi_lut_crosses_from_the_child_whole(pool: DecoderPool, tmp_path: Path, ramp: Ramp) -> None:
     path = tmp_path / "lut.dcm"
     path.write_bytes(wrap(ramp, bits_stored=12, tags={"VOILUTSequence": [lut(5, list(range(4096)), 12)]}))
