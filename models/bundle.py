@@ -59,6 +59,10 @@ class ImageScreening:
     """A sentence where the image is farther from those of the training than all but one in a hundred of
     their kind; whoever knows nothing else of the patient should then withhold it.
     """
+    embedding: tuple[float, ...] | None = None
+    """Of length 1: the cosine of two images of one bundle (the sum of products) says how alike the network
+    finds them. None where withheld, and where the bundle carries none.
+    """
 
 
 def default_bundle_path() -> Path:
@@ -125,8 +129,8 @@ class Bundle:
                         answers[index] = _withheld(refused)
                 if passing:
                     look = self._runtime.look(np.stack(list(passing.values()))[:, None])
-                    for index, maps, distance in zip(passing, *look, strict=True):
-                        answers[index] = self._answer(maps, float(distance))
+                    for index, maps, distance, embedding in zip(passing, *look, strict=True):
+                        answers[index] = self._answer(maps, float(distance), embedding)
         return [answer for answer in answers if answer is not None]
 
     def _prepare(self, image: Grey) -> Float | str:
@@ -139,9 +143,9 @@ class Bundle:
         square = squash(image, side=self.manifest.input_size)
         return refuse_pixels(square) or standardise(square)
 
-    def _answer(self, maps: Float, distance: float) -> ImageScreening:
-        """Maps (findings, h, w) and distance of one image to its findings."""
-        if not (np.isfinite(maps).all() and math.isfinite(distance)):
+    def _answer(self, maps: Float, distance: float, embedding: Float) -> ImageScreening:
+        """Maps (findings, h, w), distance and embedding (128 or 0,) of one image to its findings."""
+        if not (np.isfinite(maps).all() and math.isfinite(distance) and np.isfinite(embedding).all()):
             return _withheld("The network gave no finite answer for this image; it must be read without.")
         findings = {
             finding.name: self._finding(
@@ -150,7 +154,14 @@ class Bundle:
             for index, finding in self._spoken
         }
         spoken = [findings[finding.name].probability for _, finding in self._spoken if not finding.research]
-        return ImageScreening("screened", None, findings, max(spoken, default=0.0), self._unlike(distance))
+        return ImageScreening(
+            "screened",
+            None,
+            findings,
+            max(spoken, default=0.0),
+            unlike=self._unlike(distance),
+            embedding=tuple(float(value) for value in embedding) or None,
+        )
 
     def _unlike(self, distance: float) -> str | None:
         limit = self.manifest.familiarity.get("limit")

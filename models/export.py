@@ -15,18 +15,20 @@ from safetensors.torch import save
 from torch import nn
 
 from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
-from models.familiarity import Familiarity, Served
 from models.network import Network
 from models.runtime import agreement_batch
+from models.served import Embedding, Familiarity, Served
 
-OUTPUTS = ("activation_map", "distance")
+OUTPUTS = ("activation_map", "distance", "embedding")
 AGREEMENT_PHANTOMS = 6
 AGREEMENT_SEED = 20_260
 
 
-def network_members(network: Network, familiarity: Familiarity, *, side: int) -> dict[str, bytes]:
+def network_members(
+    network: Network, familiarity: Familiarity, embedding: Embedding, *, side: int
+) -> dict[str, bytes]:
     """network.xml, network.bin and weights.safetensors; the batch is left open, the side is fixed."""
-    served = Served(copy.deepcopy(network).float(), copy.deepcopy(familiarity).float()).eval()
+    served = copy.deepcopy(Served(network, familiarity, embedding)).float().eval()
     model = openvino_model(served.to(memory_format=torch.contiguous_format), side=side)
     for output, name in zip(model.outputs, OUTPUTS, strict=True):
         output.get_tensor().set_names({name})
@@ -38,7 +40,7 @@ def network_members(network: Network, familiarity: Familiarity, *, side: int) ->
     # their range in fp32.
     state = {
         name: tensor.half().contiguous()
-        if name.endswith("weight") and tensor.ndim > 1
+        if tensor.ndim > 1 and name.endswith(("weight", "projection"))
         else tensor.contiguous()
         for name, tensor in served.state_dict().items()
         if not name.endswith("num_batches_tracked")

@@ -10,68 +10,22 @@ the label.
 from __future__ import annotations
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.dataset import Labelled
-from models.network import Network, imagenet_network
-from models.preprocess import Float
-from models.stress import MIXED, network_input, shifted
+from models.measured import Measured
+from models.network import imagenet_network
+from models.served import BLOCKS, Familiarity
+from models.stress import MIXED, shifted
 
-BLOCKS = 11
-"""Of the sixteen blocks; measured with 8, 10, 12 and pairs of them."""
-_CHANNELS = 112
-SURVEY = 2 * _CHANNELS
 WITHHELD_SHARE = 0.01
 """Of images like those of the training that the limit withholds."""
 LEAST_IMAGES = 100
 """Below this many held-out images a share of one in a hundred cannot be told."""
 _SHIFTS = (0.33, 0.66)
 _SHRINKAGE = 0.02
-_BATCH = 32
-
-
-class Familiarity(nn.Module):
-    """Prepared images, float32 (n, 1, side, side), to their distances, float32 (n,): about 1 for images of
-    training, more for others.
-    """
-
-    centre: Tensor
-    whitening: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        network = Network(1)
-        self.stem, self.blocks = network.stem, network.blocks[:BLOCKS]
-        self.register_buffer("centre", torch.zeros(SURVEY))
-        self.register_buffer("whitening", torch.zeros(SURVEY, SURVEY))
-
-    def survey(self, x: Tensor) -> Tensor:
-        """Mean and spread of every channel, (n, 224). Half the side does: build and posture are coarse, and
-        it is a quarter of the work."""
-        y: Tensor = self.blocks(self.stem(functional.avg_pool2d(x, 2)))
-        mean = y.mean(dim=(2, 3))
-        spread = ((y - mean[:, :, None, None]) ** 2).mean(dim=(2, 3)).add(1e-6).sqrt()
-        return torch.cat([mean, spread], dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (((self.survey(x) - self.centre) @ self.whitening) ** 2).mean(dim=1)
-
-
-class Served(nn.Module):
-    """What a bundle carries: prepared images to class activation maps, as `Network` gives them, and
-    distances, as `Familiarity` does.
-    """
-
-    def __init__(self, network: Network, familiarity: Familiarity) -> None:
-        super().__init__()
-        self.network, self.familiarity = network, familiarity
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(x), self.familiarity(x)
 
 
 class _Survey(nn.Module):
@@ -87,31 +41,13 @@ def fit_familiarity(data: Labelled, *, seed: int, threads: int) -> Familiarity:
     """The distance from these images, each as it is and under two grades of mixed acquisition changes, so
     that another room alone makes no stranger of a child.
     """
-    # Only training needs the conversion, and a GPU worker that loads this module does not.
-    from models.export import openvino_model  # noqa: PLC0415
-
     familiarity = Familiarity()
     published = imagenet_network(1)
     familiarity.stem.load_state_dict(published.stem.state_dict())
     familiarity.blocks.load_state_dict(published.blocks[:BLOCKS].state_dict())
-    familiarity.eval()
-    model = openvino_model(_Survey(familiarity).eval(), side=data.images.shape[1])
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-
-    def surveyed(images: NDArray[np.uint8]) -> Float:
-        said = []
-        for first in range(0, len(images), _BATCH):
-            request.infer([network_input(images[first : first + _BATCH])])
-            said.append(np.array(request.get_output_tensor(0).data, dtype=np.float32))
-        return np.concatenate(said)
-
+    survey = Measured(_Survey(familiarity), side=data.images.shape[1], threads=threads)
     copies = [shifted(data.images, change=MIXED, strength=grade, seed=seed) for grade in _SHIFTS]
-    surveys = np.concatenate([surveyed(images) for images in (data.images, *copies)]).astype(np.float64)
+    surveys = np.concatenate([survey.of(images) for images in (data.images, *copies)]).astype(np.float64)
     mean, spread = surveys.mean(axis=0), surveys.std(axis=0)
     # A channel that hardly stirs in training must not decide, nor its weight overflow half precision.
     spread = np.maximum(spread, 0.01 * np.median(spread) + 1e-6)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-FORMAT_VERSION = 2
-READ_VERSIONS = (1, 2)
-"""Format 1 knew no distance from the training images."""
+FORMAT_VERSION = 3
+READ_VERSIONS = (1, 2, 3)
+"""Format 1 knew no distance from the training images, format 2 no description by which like images are found.
+"""
 
 
 class BundleRefused(Exception):
@@ -104,7 +105,7 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
     stated = document.get("format_version") if isinstance(document, dict) else None
     if stated not in READ_VERSIONS:
         raise BundleRefused(
-            f"The bundle has format {stated!r} and this program reads formats 1 and 2; "
+            f"The bundle has format {stated!r} and this program reads formats 1 to 3; "
             "use a bundle made by this version's `firstread train`."
         )
     try:

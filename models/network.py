@@ -142,7 +142,10 @@ class Network(nn.Module):
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.features(x)
+        return self.maps(self.features(x))
+
+    def maps(self, features: Tensor) -> Tensor:
+        """Class activation maps of spatial features."""
         cells = features.shape[-2] * features.shape[-1]
         return functional.conv2d(features, self.head.weight[:, :, None, None]) / cells
 

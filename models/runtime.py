@@ -5,7 +5,7 @@ batch.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -30,6 +30,17 @@ class Look(NamedTuple):
     """Class activation maps, float32 (n, findings, h, w)."""
     distances: Float
     """How far each image is from those of the training, float32 (n,); zeros where the bundle cannot tell."""
+    embeddings: Float
+    """Descriptions of length 1 by which like images are found, float32 (n, 128); (n, 0) where the bundle
+    carries none.
+    """
+
+
+def look_of(seen: Sequence[Float]) -> Look:
+    """The look from a pass's outputs in their order, of which bundles of older formats lack the last."""
+    count = len(seen[0])
+    absent = (np.zeros(count, np.float32), np.zeros((count, 0), np.float32))
+    return Look(seen[0], *seen[1:], *absent[len(seen) - 1 :])
 
 
 class Runtime(Protocol):
@@ -62,7 +73,7 @@ class OpenVinoRuntime:
         seen = [
             np.array(self._request.get_tensor(one).data, dtype=np.float32) for one in self._compiled.outputs
         ]
-        return Look(seen[0], seen[1] if len(seen) > 1 else np.zeros(len(batch), np.float32))
+        return look_of(seen)
 
 
 def start(

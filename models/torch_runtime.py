@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 
 from models.bundle_file import WEIGHTS
-from models.familiarity import Familiarity, Served
 from models.network import Network
 from models.preprocess import Float
-from models.runtime import Look
+from models.runtime import Look, look_of
+from models.served import Embedding, Familiarity, Served
 
 
 def gpu_available() -> bool:
@@ -28,13 +28,20 @@ class TorchRuntime:
 
     def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
         self._device = torch.device(device)
-        served = Served(Network(findings), Familiarity())
+        served = Served(Network(findings), Familiarity(), Embedding())
         weights = load(members[WEIGHTS])
-        if not any(name.startswith("familiarity.") for name in weights):
-            # Format 1 knew no distance: nothing is strange to it.
+        if not any(name.startswith("network.") for name in weights):  # format 1 held the network alone
             weights = {f"network.{name}": tensor for name, tensor in weights.items()}
-            weights = {**served.state_dict(), **weights}
-        served.load_state_dict(weights, strict=True)
+        # Older formats lack the last parts: those are left empty, and what they say is not handed on.
+        self._outputs = 1 + sum(
+            any(name.startswith(part) for name in weights) for part in ("familiarity.", "embedding.")
+        )
+        absent = {
+            name: tensor
+            for name, tensor in served.state_dict().items()
+            if name.startswith(("familiarity.", "embedding.")[self._outputs - 1 :])
+        }
+        served.load_state_dict(absent | weights, strict=True)
         self._network = served.eval().to(self._device).to(memory_format=torch.channels_last)
         self._half = self._device.type == "cuda"
         self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
@@ -47,6 +54,6 @@ class TorchRuntime:
             torch.inference_mode(),
             torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half),
         ):
-            maps, distances = self._network(images)
-        seen: list[NDArray[np.float32]] = [tensor.float().cpu().numpy() for tensor in (maps, distances)]
-        return Look(*seen)
+            said = self._network(images)[: self._outputs]
+        seen: list[NDArray[np.float32]] = [tensor.float().cpu().numpy() for tensor in said]
+        return look_of(seen)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models import dataset, examples
 from models.bundle_file import MANIFEST, seal
+from models.embedding import fit_embedding
 from models.examples import DatasetRefused
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
@@ -121,7 +122,8 @@ def train(
         )
     familiarity = fit_familiarity(data.take(part == TRAIN), seed=order.seed, threads=order.threads)
     biases = network.head.bias.detach().double().tolist()
-    members = network_members(network, familiarity, side=order.side)
+    embedding = fit_embedding(network, data.take(part == TRAIN), threads=order.threads)
+    members = network_members(network, familiarity, embedding, side=order.side)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
         serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report

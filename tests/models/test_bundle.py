@@ -23,7 +23,14 @@ from models.manifest import Manifest, from_json, to_json
 from models.network import Network
 from models.phantom import phantom
 from models.preprocess import Float
-from models.runtime import AGREEMENT_TOLERANCE, Look, OpenVinoRuntime, agreement_batch, disagreement
+from models.runtime import (
+    AGREEMENT_TOLERANCE,
+    Look,
+    OpenVinoRuntime,
+    agreement_batch,
+    disagreement,
+    look_of,
+)
 from models.torch_runtime import TorchRuntime, gpu_available
 from tests.models.conftest import Trained
 
@@ -113,7 +120,7 @@ class Broken:
     def look(self, batch: Float) -> Look:
         maps = np.ones((len(batch), 1, 3, 3), np.float32)
         maps[1, 0, 1, 1], maps[2, 0, 0, 0] = np.nan, np.inf
-        return Look(maps, np.zeros(len(batch), np.float32))
+        return look_of([maps])
 
 
 def test_a_nan_never_leaves(trained: Trained) -> None:
@@ -247,6 +254,8 @@ def test_a_bundle_of_format_1_still_screens_and_calls_nothing_unlike(tmp_path: P
     through_torch = TorchRuntime(older, findings=len(document["findings"]), device="cpu")
     batch = agreement_batch(77, 2, side=document["input_size"])
     assert not through_torch.look(batch).distances.any()
+    assert [one.embedding for one in said] == [None] * 3
+    assert through_torch.look(batch).embeddings.shape == (2, 0)
 
 
 def test_cuda_is_refused_in_words_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

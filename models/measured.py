@@ -1,0 +1,37 @@
+"""What a module says of many images, through OpenVINO: several times as fast as torch on a processor."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+from torch import nn
+
+from models.export import openvino_model
+from models.preprocess import Float
+from models.stress import network_input
+
+_BATCH = 32
+
+
+class Measured:
+    """A module of one output, float32 (n, features), run in fp32: what is fitted on it must not depend on the
+    machine's units.
+    """
+
+    def __init__(self, module: nn.Module, *, side: int, threads: int) -> None:
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        model = openvino_model(module.eval(), side=side)
+        self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+
+    def of(self, images: NDArray[np.uint8]) -> Float:
+        """Float32 (n, features) for squashed images (n, side, side)."""
+        said = []
+        for first in range(0, len(images), _BATCH):
+            self._request.infer([network_input(images[first : first + _BATCH])])
+            said.append(np.array(self._request.get_output_tensor(0).data, dtype=np.float32))
+        return np.concatenate(said)
