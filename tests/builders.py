@@ -110,6 +110,7 @@ def image_read(
     reason: str | None = None,
     preview_sha256: str | None = None,
     notices: tuple[str, ...] = (),
+    embedding: tuple[float, ...] | None = None,
 ) -> ImageRead:
     """What a worker records of one image."""
     screened = outcome is Outcome.SCREENED
@@ -125,6 +126,7 @@ def image_read(
         notices=notices,
         preview_sha256=preview_sha256,
         urgency=probability if screened else None,
+        embedding=embedding,
     )
 
 
@@ -141,7 +143,12 @@ def record(session: Session, study: StudyToScreen, *images: ImageRead) -> None:
 
 
 def a_screened_study(
-    blobs: Blobs, *, lane: Lane = Lane.RULE_IN, probability: float = 0.9, **dicom: Any
+    blobs: Blobs,
+    *,
+    lane: Lane = Lane.RULE_IN,
+    probability: float = 0.9,
+    embedding: tuple[float, ...] | None = None,
+    **dicom: Any,
 ) -> Admission:
     """A study that was admitted and read by the test bundle, committed."""
     admission = an_admitted_study(blobs, **dicom)
@@ -151,6 +158,15 @@ def a_screened_study(
         record(
             session,
             study,
-            *(image_read(image.image_id, lane=lane, probability=probability) for image in study.images),
+            *(
+                image_read(image.image_id, lane=lane, probability=probability, embedding=embedding)
+                for image in study.images
+            ),
         )
     return admission
+
+
+def towards(angle: float) -> tuple[float, ...]:
+    """An embedding of length 1 in the plane of the first two axes, so many degrees from the first."""
+    turn = np.deg2rad(angle)
+    return (float(np.cos(turn)), float(np.sin(turn)), *([0.0] * 126))

@@ -151,6 +151,7 @@ def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str 
         notices=result.notices,
         preview_sha256=preview_sha256,
         urgency=result.urgency,
+        embedding=result.embedding,
     )
 
 

@@ -21,7 +21,7 @@ from app.dicom.header import ImageHeader
 from app.domain.intended_use import IntendedUse
 from app.domain.states import Outcome
 from app.errors import DecodeFailed
-from models.bundle import Bundle, FindingResult, ImageScreening
+from models.bundle import Bundle, FindingResult, ImageScreening, Manifest
 
 MOST_IMAGES = 16
 """Images of one batch: what the runtimes take in one pass."""
@@ -63,6 +63,8 @@ class ImageScreened:
     findings: Mapping[str, FindingResult] = field(default_factory=dict)
     urgency: float | None = None
     notices: tuple[str, ...] = ()
+    embedding: tuple[float, ...] | None = None
+    """Features to find similar cases by; None unless it was screened by a bundle that gives them."""
     retry_helps: bool = False
     """True where the failure lies with this machine and not with the image."""
 
@@ -76,12 +78,12 @@ class Batch:
         *,
         pool: DecoderPool,
         bundle: Bundle,
-        intended_use: IntendedUse,
         preview_side: int = 0,
     ) -> None:
         """Starts the decoding; where previews are wanted, that of withheld images too."""
         self.files = tuple(files)
         self._bundle = bundle
+        intended_use = _intended_use_of(bundle.manifest)
         self._verdicts = [
             header_gate(file.header, intended_use, paediatric_source=file.paediatric_source, door=file.door)
             for file in self.files
@@ -150,6 +152,18 @@ def batches(
         yield batch
 
 
+def _intended_use_of(manifest: Manifest) -> IntendedUse:
+    """What the header gate holds images against."""
+    stated = manifest.intended_use
+    return IntendedUse(
+        min_age_years=float(stated["min_age_years"]),
+        max_age_years=float(stated["max_age_years"]),
+        modalities=tuple(stated["modalities"]),
+        body_parts=tuple(stated["body_parts"]),
+        views=tuple(stated["views"]),
+    )
+
+
 def _decoded(future: Future[Presentation]) -> Presentation | ImageScreened:
     try:
         return future.result()
@@ -206,5 +220,6 @@ def _result(
         reason=answer.reason,
         findings=answer.findings,
         urgency=answer.urgency if screened else None,
+        embedding=answer.embedding if screened else None,
         notices=notices if answer.unlike is None else (*notices, UNLIKE_TRAINING),
     )

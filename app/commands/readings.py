@@ -37,4 +37,5 @@ def image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:
             for name, finding in image.findings.items()
         },
         notices=list(image.notices),
+        embedding=image.embedding,
     )

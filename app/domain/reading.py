@@ -43,6 +43,8 @@ class ImageRead:
     notices: tuple[str, ...] = ()
     preview_sha256: str | None = None
     urgency: float | None = None
+    embedding: tuple[float, ...] | None = None
+    """The network's features, to find similar cases by; of length 1, or None where the bundle gives none."""
 
 
 def outcome_of(images: list[ImageRead]) -> tuple[Outcome, str | None]:

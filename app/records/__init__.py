@@ -2,6 +2,7 @@
 
 from app.records.audit import AuditEvent
 from app.records.base import Base
+from app.records.case import ConfirmedCase
 from app.records.delivery import Delivery, Destination
 from app.records.image import Image
 from app.records.network import Bundle, Promotion
@@ -15,6 +16,7 @@ __all__ = [
     "AuditEvent",
     "Base",
     "Bundle",
+    "ConfirmedCase",
     "Delivery",
     "Destination",
     "IdentityConflict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
+from app.records.vector import HalfVector
+
+EMBEDDING_SIZE = 128
+"""Numbers of an embedding: what bundles give, and the type of the column (migration 0005)."""
 
 
 class Reading(HasId, Base):
@@ -55,5 +60,7 @@ class ImageReading(HasId, Base):
     findings: Mapped[dict[str, Any]]
     """As the study's, with `logit` and `activation_map` (rows of logit contributions) besides."""
     notices: Mapped[list[str]] = mapped_column(JSONB)
+    embedding: Mapped[Sequence[float] | None] = mapped_column(HalfVector(EMBEDDING_SIZE))
+    """Of length 1; comparable within the reading's bundle. None where the bundle gives none."""
 
     __table_args__ = (CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),)

@@ -1,0 +1,42 @@
+"""Confirmed cases: the signed studies that others are compared with, a row each, and the index over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.records.base import Base, now
+from app.records.reading import EMBEDDING_SIZE
+from app.records.vector import HalfVector
+
+
+class ConfirmedCase(Base):
+    """What the network that was confirmed or corrected made of the study's most telling image.
+
+    The row says what to compare, never whether the case may be shown: that say the study's state and its
+    last review at the moment somebody asks. Written with the signature, so that recording pays no index.
+    """
+
+    __tablename__ = "confirmed_cases"
+
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    image_id: Mapped[UUID] = mapped_column(ForeignKey("images.id"))
+    reading_id: Mapped[UUID] = mapped_column(ForeignKey("readings.id"))
+    bundle_sha256: Mapped[str] = mapped_column(ForeignKey("bundles.sha256"))
+    """Features of different bundles say nothing of each other."""
+    embedding: Mapped[Sequence[float]] = mapped_column(HalfVector(EMBEDDING_SIZE))
+    kept_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        Index("ix_confirmed_cases_bundle_sha256", "bundle_sha256"),
+        Index(
+            "ix_confirmed_cases_embedding",
+            "embedding",
+            postgresql_using="hnsw",
+            postgresql_ops={"embedding": "halfvec_ip_ops"},
+        ),
+    )
