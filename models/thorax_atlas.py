@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.dataset import Labelled
 from models.preprocess import Float
@@ -21,7 +22,7 @@ def atlas_images(data: Labelled, *, seed: int = 0) -> Picture:
     chosen = [
         draw.choice(np.flatnonzero(truth == present), EACH_CLASS, replace=False) for present in (True, False)
     ]
-    return data.images[np.concatenate(chosen)]
+    return np.asarray(data.images[np.concatenate(chosen)], dtype=np.uint8)
 
 
 def fit_atlas(images: Picture) -> Picture:
@@ -31,7 +32,7 @@ def fit_atlas(images: Picture) -> Picture:
     After every round the mean placement is taken out again, so that the chest neither wanders nor shrinks.
     """
     pictures = [comparable(image) for image in images]
-    mean: Float = np.mean(pictures, axis=0, dtype=np.float32)
+    mean: Float = np.asarray(np.mean(pictures, axis=0), dtype=np.float32)
     for _ in range(_ROUNDS):
         placed = [
             (picture, np.vstack([matrix, [0, 0, 1]]))
@@ -39,14 +40,13 @@ def fit_atlas(images: Picture) -> Picture:
             if matrix is not None
         ]
         back = np.linalg.inv(np.mean([matrix for _, matrix in placed], axis=0))
-        mean = np.mean(
-            [_moved(picture, matrix @ back) for picture, matrix in placed], axis=0, dtype=np.float32
-        )
+        moved = [_moved(picture, matrix @ back) for picture, matrix in placed]
+        mean = np.asarray(np.mean(moved, axis=0), dtype=np.float32)
     low, high = float(mean.min()), float(mean.max())
     return np.asarray(np.round((mean - low) * (255 / (high - low))), dtype=np.uint8)
 
 
-def _moved(picture: Float, matrix: Float) -> Float:
+def _moved(picture: Float, matrix: NDArray[np.float64]) -> Float:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(picture, matrix[:2], (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.float32)
