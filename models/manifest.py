@@ -9,7 +9,8 @@ from typing import Any
 
 FORMAT_VERSION = 3
 READ_VERSIONS = (1, 2, 3)
-"""Format 1 knew no distance from the training images, format 2 no description by which like images are found.
+"""Format 1 knew no distance from the training images, format 2 no description by which like images are found
+and no test of the activation map.
 """
 
 
@@ -84,6 +85,10 @@ class Manifest:
     familiarity: Mapping[str, Any] = field(default_factory=dict)
     """``limit``: the distance beyond which an image is unlike those of the training; the share of held-out
     images beyond it and how many they were. Without a limit nothing is called unlike.
+    """
+    explanations: Mapping[str, Any] = field(default_factory=dict)
+    """What `models.explain` found of the class activation map on held-out patients: ``passes``, the sentences
+    of what ``failed``, limits and figures. Empty in bundles whose map was never tested.
     """
     format_version: int = FORMAT_VERSION
     sha256: str = ""
