@@ -4,7 +4,9 @@ batch.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +20,7 @@ from models.phantom import phantom
 from models.preprocess import Float, prepare
 
 LARGEST_BATCH = 16
+_MOST_STREAMS = 4
 AGREEMENT_TOLERANCE = 0.02
 """Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms.
 """
@@ -52,28 +55,52 @@ class Runtime(Protocol):
 
 
 class OpenVinoRuntime:
-    """The network on a processor, in one precision."""
+    """The network on a processor, in one precision.
+
+    A batch is shared out among independent streams. One stream of several threads, which wait for each other
+    in every layer, takes a fifth more processor time for the same images, and more where cores are busy.
+    """
 
     def __init__(self, members: Mapping[str, bytes], *, precision: str, threads: int | None = None) -> None:
         core = openvino.Core()
         weights = np.frombuffer(members[IR_BIN], dtype=np.uint8)
         model = core.read_model(model=io.BytesIO(members[IR_XML]), weights=io.BytesIO(weights.tobytes()))
+        threads = threads or _cores()
+        streams = min(threads, _MOST_STREAMS)
         settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
         }
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled = core.compile_model(model, "CPU", settings)
-        self._request = self._compiled.create_infer_request()
+        self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self.name = f"openvino/CPU {precision}"
 
     def look(self, batch: Float) -> Look:
-        self._request.infer([np.ascontiguousarray(batch)])
-        seen = [
-            np.array(self._request.get_tensor(one).data, dtype=np.float32) for one in self._compiled.outputs
-        ]
-        return look_of(seen)
+        shares = np.array_split(np.ascontiguousarray(batch), min(len(batch), len(self._requests)))
+        busy = list(zip(self._requests, shares, strict=False))
+        try:
+            for request, share in busy:
+                request.start_async([share])
+            for request, _ in busy:
+                request.wait()
+        except RuntimeError:
+            for request, _ in busy:  # what still runs would refuse the next batch
+                with contextlib.suppress(RuntimeError):
+                    request.wait()
+            raise
+        return look_of(
+            [
+                np.concatenate([request.get_tensor(one).data for request, _ in busy], dtype=np.float32)
+                for one in self._compiled.outputs
+            ]
+        )
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start(

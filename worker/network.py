@@ -12,11 +12,10 @@ import structlog
 
 from app.blobs import Blobs
 from app.commands import registry
-from app.domain.intended_use import IntendedUse
 from app.domain.roles import SYSTEM
 from app.errors import NotFound
 from app.records.engine import transaction
-from models.bundle import Bundle, BundleRefused, Manifest, default_bundle_path
+from models.bundle import Bundle, BundleRefused, default_bundle_path
 from models.manifest import to_json
 
 _PAUSE_AFTER_REFUSAL = 2.0
@@ -35,7 +34,6 @@ class Loaded:
 
     sha256: str
     bundle: Bundle
-    intended_use: IntendedUse
 
 
 class Network:
@@ -102,7 +100,7 @@ class Network:
             runtime=bundle.runtime,
             seconds=round(time.monotonic() - started, 2),
         )
-        return Loaded(sha256, bundle, intended_use_of(bundle.manifest))
+        return Loaded(sha256, bundle)
 
     def _offer(self) -> None:
         """Registers the configured or shipped bundle; promotes it unless the site has decided otherwise.
@@ -137,15 +135,3 @@ def _sha256(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-def intended_use_of(manifest: Manifest) -> IntendedUse:
-    """What the header gate holds images against."""
-    stated = manifest.intended_use
-    return IntendedUse(
-        min_age_years=float(stated["min_age_years"]),
-        max_age_years=float(stated["max_age_years"]),
-        modalities=tuple(stated["modalities"]),
-        body_parts=tuple(stated["body_parts"]),
-        views=tuple(stated["views"]),
-    )

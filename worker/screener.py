@@ -192,13 +192,7 @@ class Screener:
         )
 
     def _batch(self, files: list[ImageFile], loaded: Loaded) -> Batch:
-        return Batch(
-            files,
-            pool=self._pool,
-            bundle=loaded.bundle,
-            intended_use=loaded.intended_use,
-            preview_side=PREVIEW_SIDE,
-        )
+        return Batch(files, pool=self._pool, bundle=loaded.bundle, preview_side=PREVIEW_SIDE)
 
     def _read(self, begun: _Begun) -> _Screened | None:
         """What the network says of the batch; None where it broke and the studies are tried again later."""

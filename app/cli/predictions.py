@@ -25,7 +25,6 @@ from app.domain.states import Outcome
 from app.errors import Problem
 from app.settings import settings
 from models.bundle import Bundle, BundleRefused, default_bundle_path
-from worker.network import intended_use_of
 from worker.screen import Batch, ImageFile, ImageScreened, NetworkBroke, batches
 
 _READ_AHEAD = 48
@@ -68,17 +67,18 @@ def run(*, paths: list[Path], out: str, bundle: Path | None, device: str) -> int
     files = files_of(paths, besides=target)
     if not files:
         return _complain("There is no file in the folders given.")
-    try:
-        network = Bundle.load(bundle or default_bundle_path(), device=device)
-    except BundleRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
-    started = time.monotonic()
     counts: Counter[str] = Counter()
-    with _destination(target) as stream, _pool() as pool:
-        for line in _with_progress(_screen(files, pool=pool, bundle=network), total=len(files)):
-            counts[line["outcome"]] += 1
-            stream.write(json.dumps(line) + "\n")
+    with _pool() as pool:  # its children start while the network is loaded
+        try:
+            network = Bundle.load(bundle or default_bundle_path(), device=device)
+        except BundleRefused as refusal:
+            print(refusal, file=sys.stderr)
+            return 1
+        started = time.monotonic()
+        with _destination(target) as stream:
+            for line in _with_progress(_screen(files, pool=pool, bundle=network), total=len(files)):
+                counts[line["outcome"]] += 1
+                stream.write(json.dumps(line) + "\n")
     seconds = time.monotonic() - started
     told = ", ".join(f"{counts[outcome.value]} {outcome.value}" for outcome in Outcome)
     print(
@@ -104,12 +104,11 @@ def _pool() -> DecoderPool:
 
 def _screen(files: list[Path], *, pool: DecoderPool, bundle: Bundle) -> Iterator[dict[str, Any]]:
     """A line for each file, in order: headers are read and pixels decoded while the network reads."""
-    intended_use = intended_use_of(bundle.manifest)
     begun: deque[_Begun] = deque()
     with ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="headers") as readers:
         for opened in batches(_opened(files, readers), pixels=lambda one: one.pixels):
             readable = [one.file for one in opened if one.file is not None]
-            begun.append(_Begun(opened, Batch(readable, pool=pool, bundle=bundle, intended_use=intended_use)))
+            begun.append(_Begun(opened, Batch(readable, pool=pool, bundle=bundle)))
             if len(begun) > _BATCHES_AHEAD:
                 yield from _finish(begun.popleft(), bundle)
         while begun:

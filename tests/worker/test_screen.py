@@ -14,7 +14,6 @@ from app.domain.states import Outcome
 from models.bundle import Bundle, ImageScreening
 from tests.builders import a_dicom, a_png
 from tests.worker.conftest import a_broken_dicom, anyone_known
-from worker.network import intended_use_of
 from worker.screen import MOST_PIXELS, Batch, ImageFile, NetworkBroke, batches
 
 
@@ -25,8 +24,7 @@ def a_file(folder: Path, data: bytes, *, door: Any = "dicom", paediatric_source:
 
 
 def screen(files: Sequence[ImageFile], pool: DecoderPool, bundle: Any, *, preview_side: int = 0) -> list[Any]:
-    intended_use = intended_use_of(bundle.manifest)
-    batch = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use, preview_side=preview_side)
+    batch = Batch(files, pool=pool, bundle=bundle, preview_side=preview_side)
     return batch.screen()
 
 
@@ -103,7 +101,7 @@ def test_a_large_image_is_handed_over_small_and_read_alike(
     tmp_path: Path, pool: DecoderPool, bundle: Bundle
 ) -> None:
     file = a_file(tmp_path, a_dicom(rows=1500, columns=1300))
-    batch = Batch([file], pool=pool, bundle=bundle, intended_use=intended_use_of(bundle.manifest))
+    batch = Batch([file], pool=pool, bundle=bundle)
     assert batch.decodings[0] is not None
     handed_over = batch.decodings[0].result()
     assert (handed_over.rows, handed_over.columns) == (1500, 1300)
@@ -117,11 +115,10 @@ def test_a_large_image_is_handed_over_small_and_read_alike(
 def test_a_withheld_image_is_decoded_where_previews_are_wanted(
     tmp_path: Path, pool: DecoderPool, bundle: Bundle
 ) -> None:
-    intended_use = intended_use_of(bundle.manifest)
     files = [a_file(tmp_path, a_dicom(patient_age="044Y"))]
-    without = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use)
+    without = Batch(files, pool=pool, bundle=bundle)
     assert without.decodings == [None]
-    batch = Batch(files, pool=pool, bundle=bundle, intended_use=intended_use, preview_side=64)
+    batch = Batch(files, pool=pool, bundle=bundle, preview_side=64)
     assert batch.screen()[0].outcome is Outcome.WITHHELD
     assert batch.decodings[0] is not None
     assert batch.decodings[0].result().preview_jpeg.startswith(b"\xff\xd8")
