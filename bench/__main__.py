@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("decoding", "inference", "predict", "reading_latency", "stow", "throughput", "memory")
+NAMES = ("decoding", "inference", "predict", "reading_latency", "stow", "throughput", "memory", "similar")
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """Similar confirmed cases: the signed studies that the same network found most alike, with their verdicts.
 
-The nearest rows come from an HNSW index (pgvector) that holds signed studies alone. What it cannot know is
-asked of each candidate: the bundle, the study's state of the moment, whose study it is. Where that leaves too
-few, the scan goes on in the index until enough are found (`hnsw.iterative_scan`).
+The nearest rows come from an HNSW index (pgvector) that holds signed studies alone. It knows nothing of
+bundles: where the rows of one are rare in it, the scan goes on until enough are found
+(`hnsw.iterative_scan`), or PostgreSQL sees that sorting them all is cheaper. What may be shown is asked of
+the candidates: the study's state of the moment, whose study it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, and_, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Double, Select, and_, false, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,10 @@ from app.records import ConfirmedCase, Image, ImageReading, Reading, Review, Stu
 SETTLED_AFTER = timedelta(seconds=10)
 """A signature counts once it has stood so long: until then its reader may still think better of it."""
 _SEARCH = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "100", "hnsw.max_scan_tuples": "40000"}
+_CANDIDATES = (100, 3200)
+"""So many of the nearest are looked at more closely; the second number where the first left too few, as for a
+patient with a hundred studies of their own.
+"""
 
 NOT_READ = "The network has not read this study, so there is nothing to compare it by."
 NO_FEATURES = (
@@ -114,39 +119,50 @@ def nearest(
     session: Session, embedding: Sequence[float], *, bundle_sha256: str, study: Study, size: int
 ) -> Sequence[Any]:
     """Rows of study, image, likeness and last review, the most alike first."""
-    for name, value in _SEARCH.items():
-        session.execute(select(func.set_config(name, value, True)))
+    session.execute(select(*(func.set_config(name, value, True) for name, value in _SEARCH.items())))
+    rows: Sequence[Any] = ()
+    for among in _CANDIDATES:
+        rows = session.execute(_shown_among(among, embedding, bundle_sha256, study, size)).all()
+        if len(rows) == size:
+            break
+    return rows
+
+
+def _shown_among(
+    among: int, embedding: Sequence[float], bundle_sha256: str, study: Study, size: int
+) -> Select[Any]:
+    """Of the nearest `among` rows those that may be shown now, with what their last signature says."""
     distance: ColumnElement[float] = ConfirmedCase.embedding.op("<#>", return_type=Double())(
         literal(embedding, ConfirmedCase.embedding.type)
     )
-    own_pixels = select(Image.pixel_sha256).where(Image.study_id == study.id)
-    found = (
-        select(
-            ConfirmedCase.study_id,
-            ConfirmedCase.image_id,
-            (-distance).label("likeness"),
-            Study.age_years,
-            Study.state,
-        )
-        .join(Study, Study.id == ConfirmedCase.study_id)
-        .join(Image, Image.id == ConfirmedCase.image_id)
+    near = (
+        select(ConfirmedCase.study_id, ConfirmedCase.image_id, distance.label("distance"))
+        .where(ConfirmedCase.bundle_sha256 == bundle_sha256)
+        .order_by(distance)
+        .limit(among)
+        .cte("near")
+        .prefix_with("MATERIALIZED")
+    )
+    shown = (
+        select(near, Study.age_years, Study.state)
+        .join(Study, Study.id == near.c.study_id)
+        .join(Image, Image.id == near.c.image_id)
         .where(
-            ConfirmedCase.bundle_sha256 == bundle_sha256,
             Study.id != study.id,
             Study.state.in_([state.value for state in DONE]),
             Study.purpose == "current",
             Study.is_sample == study.is_sample,
             Study.signed_at <= func.now() - SETTLED_AFTER,
             ~_same_patient(study),
-            Image.pixel_sha256.not_in(own_pixels),
+            Image.pixel_sha256.not_in(select(Image.pixel_sha256).where(Image.study_id == study.id)),
         )
-        .order_by(distance)
+        .order_by(near.c.distance)
         .limit(size)
-        .cte("found")
+        .cte("shown")
     )
     standing = (
         select(Review.verdict, Review.findings, Review.network_findings, Review.signed_at)
-        .where(Review.study_id == found.c.study_id)
+        .where(Review.study_id == shown.c.study_id)
         .order_by(Review.sequence.desc())
         .limit(1)
         .lateral("standing")
@@ -155,16 +171,16 @@ def nearest(
         select(
             func.array_agg(aggregate_order_by(Review.reviewer_name, Review.sequence)).label("reviewer_names")
         )
-        .where(Review.study_id == found.c.study_id)
+        .where(Review.study_id == shown.c.study_id)
         .lateral("signed")
     )
-    return session.execute(
-        select(found, standing, signed)
-        .select_from(found)
+    return (
+        select(shown, standing, signed)
+        .select_from(shown)
         .join(standing, literal(True))
         .join(signed, literal(True))
-        .order_by(found.c.likeness.desc())
-    ).all()
+        .order_by(shown.c.distance)
+    )
 
 
 def _sought(session: Session, study: Study) -> _Sought | str:
@@ -201,7 +217,7 @@ def _case(row: Any) -> SimilarCase:
     return SimilarCase(
         study_id=row.study_id,
         image_id=row.image_id,
-        likeness=min(row.likeness, 1.0),  # half precision rounds past it
+        likeness=min(-row.distance, 1.0),  # half precision rounds past it
         age_years=row.age_years,
         signed_at=row.signed_at,
         amended=row.state == State.AMENDED.value,
