@@ -33,7 +33,8 @@ def known_study(session: Session, header: ImageHeader) -> Study | None:
             Study.issuer_of_patient_id == (header.issuer_of_patient_id or ""),
             Study.unidentified_as == _unidentified_as(header),
         )
-        .with_for_update(),
+        .with_for_update()
+        .execution_options(populate_existing=True),
     )
 
 

@@ -16,7 +16,12 @@ from app.commands.ranking import EVENTS_CHANNEL
 from app.records import AuditEvent, Base, Image, Study
 from app.records.engine import driver_of
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_LOCKS = """
+    SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), pg_advisory_xact_lock(hashtextextended(%s, 1))
+"""
+"""Of the study and then of the instance: in this order, two senders of one study never hold what the other
+waits for.
+"""
 _EVENT = ", ".join(
     column.name for column in cast(Table, AuditEvent.__table__).columns if column.identity is None
 )
@@ -39,18 +44,18 @@ _ADMIT = f"""
     SELECT of_it, image.id, CASE WHEN image.id IS NOT NULL THEN pg_notify(%(channel)s, %(news)s)::text END
     FROM heard LEFT JOIN image ON true
 """  # noqa: S608, names of ours only
-"""Its snapshot is taken while the lock is held, so it sees what the sender before this one has committed."""
+"""Its snapshot is taken while the locks are held, so it sees what senders before this one have committed."""
 
 
 def admit_news(session: Session, *, study: Study, image: Image, event: AuditEvent) -> bool:
     """True where the rows were written and will be announced; False where something of them was known before.
 
-    False leaves nothing written. Either way the senders of one study take turns from here to the commit. The
-    objects themselves stay outside the session.
+    False leaves nothing written. Either way the senders of one study, and of one SOPInstanceUID whatever its
+    study, take turns from here to the commit. The objects themselves stay outside the session.
     """
     session.flush()
     driver = driver_of(session)
-    driver.execute(_LOCK, (study.study_instance_uid,))
+    driver.execute(_LOCKS, (study.study_instance_uid, image.sop_instance_uid))
     row = driver.execute(
         _ADMIT,
         {
