@@ -197,7 +197,8 @@ def _known(
     if row is None:
         return None
     image, study = row
-    if given.patient_id and study.patient_id and given.patient_id != study.patient_id:
+    is_dicom = image.media_type == DICOM  # then the header speaks for itself, now as at first
+    if not is_dicom and given.patient_id and study.patient_id and given.patient_id != study.patient_id:
         raise Conflict(
             "These very bytes were admitted before for another patient. If that was a mistake, an "
             "administrator must correct it; a second radiograph never has the same bytes.",
@@ -205,7 +206,7 @@ def _known(
         )
     identity.asked_again(session, study, asked=given.priority, purpose=given.purpose, by=by, credits=credits)
     warnings = _not_taken_over(image, study, given)
-    if image.media_type == DICOM and revisions.restore(
+    if is_dicom and revisions.restore(
         session,
         image=image,
         study=study,

@@ -261,6 +261,14 @@ def test_bytes_known_under_another_patient_are_refused(session: Session, blobs: 
         admit(session, blobs, data, given=GivenMetadata(patient_id="Berta"))
 
 
+def test_a_dicom_file_sent_again_speaks_for_itself_as_it_did_at_first(session: Session, blobs: Blobs) -> None:
+    data = a_dicom(patient_id="0007")
+    given = GivenMetadata(patient_id="7")
+    first = admit(session, blobs, data, given=given)
+    again = admit(session, blobs, data, given=given)
+    assert (again.created, again.image_id) == (False, first.image_id)
+
+
 def test_a_web_page_is_no_image_and_leaves_nothing(session: Session, blobs: Blobs, home: object) -> None:
     with blobs.stage(max_bytes=MAX_BYTES) as staged:
         staged.write(b"<!DOCTYPE html><html><body>403</body></html>")
