@@ -46,8 +46,9 @@ class Recorder:
         """The next studies that are due, leased. Raises Unavailable without a database."""
         with transaction() as session:
             studies = screening.claim_batch(session, size=self._settings.batch_size, lease=self._lease)
+        if not self._held:  # else the leases held for longer than these come first
+            self._prolonged = time.monotonic()
         self._held.update({study.study_id: study for study in studies})
-        self._prolonged = time.monotonic()
         return studies
 
     def prolong(self) -> None:
@@ -99,6 +100,7 @@ class Recorder:
         def write() -> list[UUID]:
             # without autoflush, or each study's first query would write the one before it in several trips
             with transaction() as session, session.no_autoflush:
+                leases.lock_in_turn(session, [study.study_id for study, _ in read])
                 return [
                     delivery
                     for study, images in read

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import collate, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
@@ -20,11 +20,32 @@ from app.records import Study
 from app.records.base import now
 
 
+def lock_in_turn(session: Session, ids: Collection[UUID]) -> None:
+    """The studies are locked until the commit, in the order of their UIDs, in which intake locks them too.
+
+    So a worker that records several studies and a sender of their late images never wait in a circle.
+    """
+    session.execute(
+        select(Study.id)
+        .where(Study.id.in_(ids))
+        .order_by(collate(Study.study_instance_uid, "C"), Study.id)
+        .with_for_update()
+    )
+
+
 def prolong(session: Session, *, held: Mapping[UUID, UUID], lease: timedelta) -> int:
-    """Those of the leases that still stand last `lease` from now; returns how many."""
+    """Those of the leases that still stand last `lease` from now; returns how many.
+
+    A study that somebody changes at this moment is left out: it may just be recorded.
+    """
+    standing = (
+        select(Study.id)
+        .where(Study.id.in_(held), Study.screening_lease.in_(held.values()))
+        .with_for_update(skip_locked=True)
+    )
     prolonged = session.scalars(
         update(Study)
-        .where(Study.id.in_(held), Study.screening_lease.in_(held.values()))
+        .where(Study.id.in_(standing))
         .values(screening_lease_expires_at=now() + lease)
         .returning(Study.id),
     ).all()
@@ -33,11 +54,9 @@ def prolong(session: Session, *, held: Mapping[UUID, UUID], lease: timedelta) ->
 
 def give_back(session: Session, *, held: Mapping[UUID, UUID]) -> int:
     """Those of the leases that still stand are over, and their attempts do not count; returns how many."""
+    lock_in_turn(session, held)
     rows = session.scalars(
-        select(Study)
-        .where(Study.id.in_(held), Study.screening_lease.in_(held.values()))
-        .order_by(Study.id)
-        .with_for_update(),
+        select(Study).where(Study.id.in_(held), Study.screening_lease.in_(held.values())),
     ).all()
     for row in rows:
         free(row)
