@@ -9,12 +9,13 @@ from uuid import UUID
 
 import cv2
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import intake, keys, people, registry, screening
+from app.commands import intake, keys, people, registry, review, screening
 from app.commands.intake import Admission, GivenMetadata
+from app.commands.review import Statement
 from app.commands.screening import StudyToScreen
 from app.dicom.write import write_phantom
 from app.domain.order import Credits, Lane
@@ -164,6 +165,41 @@ def a_screened_study(
             ),
         )
     return admission
+
+
+def a_signed_study(
+    blobs: Blobs,
+    *,
+    by: str = "dr.lee",
+    say: Statement | None = None,
+    ago: timedelta = timedelta(hours=1),
+    **study: Any,
+) -> UUID:
+    """A screened study that was signed so long ago: confirmed, or corrected to `say`."""
+    return sign(a_screened_study(blobs, **study).study_id, by=by, say=say, ago=ago)
+
+
+def sign(
+    study_id: UUID, *, by: str = "dr.lee", say: Statement | None = None, ago: timedelta = timedelta(hours=1)
+) -> UUID:
+    """Signed so long ago by a radiologist of that name: confirmed, or corrected to `say`."""
+    with transaction() as session:
+        known = session.scalars(select(User).where(User.username == by)).one_or_none()
+        reader = (
+            a_user(session, by, Role.RADIOLOGIST)
+            if known is None
+            else Actor(kind="user", id=known.id, name=by, permissions=permissions_of([Role.RADIOLOGIST]))
+        )
+        review.sign(
+            session,
+            study_id=study_id,
+            by=reader,
+            revision=revision_of(study_id),
+            confirm=say is None,
+            findings={} if say is None else {"pneumonia": say},
+        )
+        session.execute(update(Study).where(Study.id == study_id).values(signed_at=Study.signed_at - ago))
+    return study_id
 
 
 def towards(angle: float) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,7 +20,7 @@ ONE_LOOK = timedelta(minutes=10)
 
 
 def view(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
-    """The view of a study is on record. `via` is page, api or dicomweb."""
+    """The view of a study is on record. `via` is page, api, dicomweb or similar."""
     audit.record(session, action=VIEWED, by=by, study_id=study_id, via=via)
 
 
@@ -38,3 +39,20 @@ def look(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
     )
     if not seen:
         view(session, study_id=study_id, by=by, via=via)
+
+
+def compare(
+    session: Session, *, study_id: UUID, cases: Iterable[UUID], bundle_sha256: str | None, by: Actor
+) -> None:
+    """On record: that somebody asked what is like the study, and that they saw each of these cases."""
+    shown = list(cases)
+    audit.record(
+        session,
+        action="study.similar-asked",
+        by=by,
+        study_id=study_id,
+        bundle=bundle_sha256[:12] if bundle_sha256 else None,
+        cases=len(shown),
+    )
+    for case in shown:
+        look(session, study_id=case, by=by, via="similar")

@@ -27,6 +27,7 @@ from app.web.ranged import RangedFile
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["images"])
 _Reader = Annotated[Caller, require(Permission.READ)]
 _PREVIEW_SIDE = 1024
+_THUMBNAIL_SIDE = 192
 
 
 class ShownWindow(BaseModel):
@@ -90,6 +91,28 @@ async def preview(request: Request, image_id: UUID, caller: _Reader) -> Response
         return parts.decoders().rendered(source, image.media_type, viewport=side, quality=85)
 
     picture = await parts.pictures.picture(image.sha256, "preview.jpeg", decode)
+    return RangedFile(picture, media_type="image/jpeg")
+
+
+@router.get(
+    "/images/{image_id}/thumbnail",
+    summary="A small JPEG to know the image by",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **problems_of(401, 403, 404, 416)},
+)
+async def thumbnail(request: Request, image_id: UUID, caller: _Reader) -> Response:
+    """At most 192 pixels a side; made of the preview where there is one."""
+    parts = parts_of(request)
+    image = await run_in_threadpool(_seen, image_id, caller.actor)
+    preview = image.preview_sha256 if image.preview_sha256 and parts.blobs.has(image.preview_sha256) else None
+    source = await run_in_threadpool(parts.blobs.path, preview or image.sha256)
+
+    def decode() -> Future[bytes]:
+        side = (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE)
+        kind = "image/jpeg" if preview else image.media_type
+        return parts.decoders().rendered(source, kind, viewport=side, quality=80)
+
+    picture = await parts.pictures.picture(image.sha256, "thumbnail.jpeg", decode)
     return RangedFile(picture, media_type="image/jpeg")
 
 

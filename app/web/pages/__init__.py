@@ -10,6 +10,7 @@ from app.web.pages import (
     destinations,
     network,
     people,
+    similar,
     status,
     study,
     trail,
@@ -21,5 +22,17 @@ from app.web.pages.render import problem_page
 __all__ = ["problem_page", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (account, worklist, study, upload, people, destinations, conflicts, trail, network, status):
+for _part in (
+    account,
+    worklist,
+    study,
+    similar,
+    upload,
+    people,
+    destinations,
+    conflicts,
+    trail,
+    network,
+    status,
+):
     router.include_router(_part.router)

@@ -11,54 +11,21 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import review
 from app.commands.review import Statement
 from app.domain.order import Lane
-from app.domain.roles import Actor, Role
 from app.errors import NotFound
 from app.queries import similar
 from app.queries.similar import SimilarCases
-from app.records import ConfirmedCase, Image, ImageReading, Study, User
+from app.records import ConfirmedCase, Image, ImageReading, Study
 from app.records.engine import transaction
 from tests import builders
-from tests.builders import a_screened_study, a_user, admit, image_read, revision_of, towards
+from tests.builders import a_screened_study, admit, image_read, sign, towards
 
 UNKNOWN = UUID("00000000-0000-4000-8000-000000000000")
 
 
-def a_reader(name: str = "dr.lee") -> Actor:
-    with transaction() as session:
-        if session.scalar(select(User.id).where(User.username == name)) is None:
-            return a_user(session, name, Role.RADIOLOGIST)
-        user = session.scalars(select(User).where(User.username == name)).one()
-        return Actor(
-            kind="user",
-            id=user.id,
-            name=name,
-            permissions=builders.permissions_of([Role.RADIOLOGIST]),
-        )
-
-
 def a_study(blobs: Blobs, angle: float, **values: Any) -> UUID:
     return a_screened_study(blobs, embedding=towards(angle), **values).study_id
-
-
-def signed(
-    study_id: UUID, *, by: str = "dr.lee", say: Statement | None = None, ago: timedelta = timedelta(hours=1)
-) -> UUID:
-    """Signed so long ago: confirmed, or corrected to `say`."""
-    reader = a_reader(by)
-    with transaction() as session:
-        review.sign(
-            session,
-            study_id=study_id,
-            by=reader,
-            revision=revision_of(study_id),
-            confirm=say is None,
-            findings={} if say is None else {"pneumonia": say},
-        )
-        session.execute(update(Study).where(Study.id == study_id).values(signed_at=Study.signed_at - ago))
-    return study_id
 
 
 def found(study_id: UUID, *, size: int = 8) -> SimilarCases:
@@ -77,7 +44,7 @@ def asked(database: str, blobs: Blobs) -> UUID:
 
 
 def test_the_most_alike_comes_first_and_no_more_than_asked_for(asked: UUID, blobs: Blobs) -> None:
-    far, near, middle = (signed(a_study(blobs, angle, patient_id=f"p{angle}")) for angle in (80, 10, 40))
+    far, near, middle = (sign(a_study(blobs, angle, patient_id=f"p{angle}")) for angle in (80, 10, 40))
     assert ids(asked) == [near, middle, far]
     assert ids(asked, size=2) == [near, middle]
     assert [round(case.likeness, 2) for case in found(asked).cases] == [0.98, 0.77, 0.17]
@@ -85,8 +52,8 @@ def test_the_most_alike_comes_first_and_no_more_than_asked_for(asked: UUID, blob
 
 def test_only_what_is_signed_now_is_found(asked: UUID, blobs: Blobs) -> None:
     unsigned = a_study(blobs, 1, patient_id="unsigned")
-    undoable = signed(a_study(blobs, 2, patient_id="undoable"), ago=timedelta(0))
-    reopened = signed(a_study(blobs, 3, patient_id="reopened"))
+    undoable = sign(a_study(blobs, 2, patient_id="undoable"), ago=timedelta(0))
+    reopened = sign(a_study(blobs, 3, patient_id="reopened"))
     with transaction() as session:
         study_uid = session.get_one(Study, reopened).study_instance_uid
         admit(
@@ -95,16 +62,16 @@ def test_only_what_is_signed_now_is_found(asked: UUID, blobs: Blobs) -> None:
             builders.a_dicom(patient_id="reopened", study_instance_uid=study_uid),
         )
         assert session.get_one(Study, reopened).state == "reopened"
-    stands = signed(a_study(blobs, 50, patient_id="stands"))
+    stands = sign(a_study(blobs, 50, patient_id="stands"))
     assert ids(asked) == [stands]
     assert unsigned and undoable
 
 
 def test_neither_the_same_patient_nor_the_same_picture_is_a_case(asked: UUID, blobs: Blobs) -> None:
-    signed(a_study(blobs, 1, patient_id="asked"))
-    stranger = signed(a_study(blobs, 2, patient_id="asked"))  # the same number, given out by somebody else
-    twin = signed(a_study(blobs, 3, patient_id="twin"))
-    other = signed(a_study(blobs, 4, patient_id="other"))
+    sign(a_study(blobs, 1, patient_id="asked"))
+    stranger = sign(a_study(blobs, 2, patient_id="asked"))  # the same number, given out by somebody else
+    twin = sign(a_study(blobs, 3, patient_id="twin"))
+    other = sign(a_study(blobs, 4, patient_id="other"))
     with transaction() as session:
         pixels = select(Image.pixel_sha256).where(Image.study_id == asked).scalar_subquery()
         session.execute(update(Image).where(Image.study_id == twin).values(pixel_sha256=pixels))
@@ -116,25 +83,25 @@ def test_neither_the_same_patient_nor_the_same_picture_is_a_case(asked: UUID, bl
 
 
 def test_features_of_another_bundle_are_never_compared(asked: UUID, blobs: Blobs, monkeypatch: Any) -> None:
-    here = signed(a_study(blobs, 60, patient_id="here"))
+    here = sign(a_study(blobs, 60, patient_id="here"))
     monkeypatch.setattr(builders, "BUNDLE", "c" * 64)
     monkeypatch.setattr(builders.a_bundle, "__defaults__", ("c" * 64,))
-    there = signed(a_study(blobs, 1, patient_id="there"))
+    there = sign(a_study(blobs, 1, patient_id="there"))
     assert ids(asked) == [here]
     again = a_study(blobs, 0, patient_id="again")
     assert ids(again) == [there]
 
 
 def test_samples_are_compared_with_samples_alone(asked: UUID, blobs: Blobs) -> None:
-    sample = signed(a_study(blobs, 1, patient_id="sample"))
-    real = signed(a_study(blobs, 2, patient_id="real"))
+    sample = sign(a_study(blobs, 1, patient_id="sample"))
+    real = sign(a_study(blobs, 2, patient_id="real"))
     with transaction() as session:
         session.execute(update(Study).where(Study.id == sample).values(is_sample=True))
     assert ids(asked) == [real]
 
 
 def test_the_verdict_is_the_one_that_was_amended_last(asked: UUID, blobs: Blobs) -> None:
-    study = signed(a_study(blobs, 5, patient_id="p", probability=0.9, lane=Lane.RULE_IN))
+    study = sign(a_study(blobs, 5, patient_id="p", probability=0.9, lane=Lane.RULE_IN))
     [case] = found(asked).cases
     [finding] = case.findings
     assert (case.verdict, case.amended, case.readers) == ("confirmed", False, 1)
@@ -144,7 +111,7 @@ def test_the_verdict_is_the_one_that_was_amended_last(asked: UUID, blobs: Blobs)
         "rule-in",
         0.9,
     )
-    signed(study, by="dr.wu", say=Statement.ABSENT)
+    sign(study, by="dr.wu", say=Statement.ABSENT)
     [case] = found(asked).cases
     assert (case.verdict, case.amended, case.readers) == ("corrected", True, 2)
     assert case.reader_names == ("dr.lee", "dr.wu")
@@ -176,7 +143,7 @@ def test_the_image_that_gave_the_finding_stands_for_its_study(
             second.image_id: image_read(second.image_id, probability=0.8, embedding=towards(30)),
         }
         builders.record(other, study, *(reads[image.image_id] for image in study.images))
-    signed(first.study_id)
+    sign(first.study_id)
     case = session.scalars(select(ConfirmedCase)).one()
     assert case.image_id == second.image_id
     assert case.embedding == pytest.approx(towards(30), abs=1e-3)
@@ -191,7 +158,7 @@ def test_recording_keeps_the_features_with_the_image_and_leaves_the_index_alone(
 
 
 def test_a_signature_over_no_reading_takes_the_old_features_away(asked: UUID, blobs: Blobs) -> None:
-    study = signed(a_study(blobs, 5, patient_id="p"))
+    study = sign(a_study(blobs, 5, patient_id="p"))
     assert ids(asked) == [study]
     with transaction() as session:
         session.execute(update(Study).where(Study.id == study).values(screening_due=True))
@@ -204,5 +171,5 @@ def test_a_signature_over_no_reading_takes_the_old_features_away(asked: UUID, bl
                 for image in again.images
             ),
         )
-    signed(study, say=Statement.PRESENT)
+    sign(study, say=Statement.PRESENT)
     assert ids(asked) == []
