@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import intake, keys, people, registry, review, screening
+from app.commands import intake, keys, people, recording, registry, review, screening
 from app.commands.intake import Admission, GivenMetadata
 from app.commands.review import Statement
 from app.commands.screening import StudyToScreen
@@ -28,6 +29,8 @@ from app.records.engine import transaction
 _seeds = count(1)
 PASSWORD = "a long enough password"
 BUNDLE = "b" * 64
+TESTED_MAP = {"passes": True, "failed": [], "finding": "pneumonia"}
+"""What a bundle says whose map may be shown."""
 MAX_BYTES = 64 * 1024**2
 
 
@@ -90,9 +93,14 @@ def revision_of(study_id: UUID) -> int:
         return session.scalar(select(Study.revision).where(Study.id == study_id)) or 0
 
 
-def a_bundle(session: Session, sha256: str = BUNDLE) -> str:
-    """A registered and promoted bundle, as far as the records go."""
-    registry.register(session, sha256=sha256, manifest={"name": "test network", "version": "1"}, by=SYSTEM)
+def a_bundle(
+    session: Session, sha256: str = BUNDLE, *, explanations: Mapping[str, Any] | None = TESTED_MAP
+) -> str:
+    """A registered and promoted bundle, as far as the records go; None for one whose map was never tested."""
+    manifest: dict[str, Any] = {"name": "test network", "version": "1"}
+    if explanations is not None:
+        manifest["explanations"] = dict(explanations)
+    registry.register(session, sha256=sha256, manifest=manifest, by=SYSTEM)
     registry.promote(session, sha256=sha256, by=SYSTEM, reason="test")
     return sha256
 
@@ -133,10 +141,9 @@ def image_read(
 
 def record(session: Session, study: StudyToScreen, *images: ImageRead) -> None:
     """The worker's record, with the test bundle."""
-    screening.record(
+    recording.record(
         session,
-        study=study,
-        images=list(images),
+        read=[(study, list(images))],
         bundle_sha256=BUNDLE,
         runtime="test",
         credits=Credits(),
@@ -149,12 +156,13 @@ def a_screened_study(
     lane: Lane = Lane.RULE_IN,
     probability: float = 0.9,
     embedding: tuple[float, ...] | None = None,
+    explanations: Mapping[str, Any] | None = TESTED_MAP,
     **dicom: Any,
 ) -> Admission:
     """A study that was admitted and read by the test bundle, committed."""
     admission = an_admitted_study(blobs, **dicom)
     with transaction() as session:
-        a_bundle(session)
+        a_bundle(session, explanations=explanations)
         [study] = [study for study in claimed(session, size=100) if study.study_id == admission.study_id]
         record(
             session,

@@ -11,10 +11,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.commands.review import can_claim, can_sign
+from app.domain.explanation import why_map_withheld, with_maps_allowed
 from app.domain.roles import Actor
 from app.errors import NotFound
 from app.queries.worklist import WorklistEntry, entry_of
-from app.records import IdentityConflict, Image, ImageReading, Reading, Review, Study
+from app.records import Bundle, IdentityConflict, Image, ImageReading, Reading, Review, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,9 @@ class ReadingShown:
     bundle_sha256: str | None
     runtime: str | None
     read_at: datetime
+    map_withheld: str | None
+    """Why the images' findings come without activation maps, in a sentence; None where they have them, or the
+    network read nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +119,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     reviews = session.scalars(
         select(Review).where(Review.study_id == study.id).order_by(Review.sequence.desc()),
     ).all()
+    tested = _explanations(session, reading)
     return StudyShown(
         entry=entry_of(
             study,
@@ -129,8 +134,8 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         source=study.source,
         received_via=study.received_via,
         purpose=study.purpose,
-        images=_images(session, study, reading),
-        reading=_reading(reading),
+        images=_images(session, study, reading, tested),
+        reading=_reading(reading, tested),
         reviews=tuple(_review(review) for review in reviews),
         priors=_priors(session, study),
         conflicts=_conflicts(session, study),
@@ -156,10 +161,21 @@ def image(session: Session, *, image_id: UUID) -> tuple[UUID, ImageShown]:
     row = session.get(Image, image_id)
     if row is None:
         raise NotFound("There is no such image.")
-    return row.study_id, _image(row, None)
+    return row.study_id, _image(row, None, None)
 
 
-def _images(session: Session, study: Study, reading: Reading | None) -> tuple[ImageShown, ...]:
+def _explanations(session: Session, reading: Reading | None) -> object:
+    """What the bundle that gave the reading says of its map; None where it says nothing."""
+    if reading is None or reading.bundle_sha256 is None:
+        return None
+    return session.scalar(
+        select(Bundle.manifest["explanations"]).where(Bundle.sha256 == reading.bundle_sha256)
+    )
+
+
+def _images(
+    session: Session, study: Study, reading: Reading | None, tested: object
+) -> tuple[ImageShown, ...]:
     images = session.scalars(
         select(Image)
         .where(Image.study_id == study.id)
@@ -169,10 +185,10 @@ def _images(session: Session, study: Study, reading: Reading | None) -> tuple[Im
     if reading is not None:
         rows = session.scalars(select(ImageReading).where(ImageReading.reading_id == reading.id))
         said = {row.image_id: row for row in rows}
-    return tuple(_image(image, said.get(image.id)) for image in images)
+    return tuple(_image(image, said.get(image.id), tested) for image in images)
 
 
-def _image(image: Image, said: ImageReading | None) -> ImageShown:
+def _image(image: Image, said: ImageReading | None, tested: object) -> ImageShown:
     return ImageShown(
         image_id=image.id,
         sha256=image.sha256,
@@ -189,12 +205,12 @@ def _image(image: Image, said: ImageReading | None) -> ImageShown:
         superseded=image.superseded_by is not None,
         outcome=said.outcome if said else None,
         reason=said.reason if said else None,
-        findings=said.findings if said else {},
+        findings=with_maps_allowed(said.findings, tested) if said else {},
         notices=tuple(said.notices) if said else (),
     )
 
 
-def _reading(reading: Reading | None) -> ReadingShown | None:
+def _reading(reading: Reading | None, tested: object) -> ReadingShown | None:
     if reading is None:
         return None
     return ReadingShown(
@@ -208,6 +224,7 @@ def _reading(reading: Reading | None) -> ReadingShown | None:
         bundle_sha256=reading.bundle_sha256,
         runtime=reading.runtime,
         read_at=reading.read_at,
+        map_withheld=why_map_withheld(tested) if reading.findings else None,
     )
 
 

@@ -79,6 +79,10 @@ class Reading(Answer):
     findings: dict[str, Any]
     notices: list[str]
     bundle: str | None = Field(description="sha256 of the bundle that read it")
+    map_withheld: str | None = Field(
+        description="Why the images' findings have no `activation_map`: the bundle's failed its test, or was "
+        "never tested. Null where they have it, or nothing was read."
+    )
     runtime: str | None
     read_at: datetime
 

@@ -52,6 +52,26 @@ def test_a_study_shows_its_reading_and_the_look_is_on_record(
     assert (row.study_id, row.actor_name, row.details) == (study_id, "key 1", {"via": "api"})
 
 
+def test_a_map_that_was_not_tested_is_not_handed_out_and_the_reading_says_why(
+    client: TestClient, sender: dict[str, str], blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs, explanations=None).study_id
+    study = client.get(f"/api/v1/studies/{study_id}", headers=sender).json()
+    assert study["reading"]["map_withheld"].startswith("The heat map is withheld: nobody has tested")
+    [picture] = study["images"]
+    assert picture["findings"]["pneumonia"]["logit"] == 2.0
+    assert "activation_map" not in picture["findings"]["pneumonia"]
+
+
+def test_a_map_that_passed_its_test_is_handed_out(
+    client: TestClient, sender: dict[str, str], blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    study = client.get(f"/api/v1/studies/{study_id}", headers=sender).json()
+    assert study["reading"]["map_withheld"] is None
+    assert len(study["images"][0]["findings"]["pneumonia"]["activation_map"]) == 7
+
+
 def test_studies_are_found_by_uid_and_accession_number(
     client: TestClient, sender: dict[str, str], blobs: Blobs
 ) -> None:

@@ -77,6 +77,36 @@ def test_the_viewer_is_told_of_the_image_with_its_overlays_and_heat_map(
     assert picture["notRead"] is None
 
 
+@pytest.mark.parametrize(
+    ("explanations", "sentence"),
+    [
+        (None, "The heat map is withheld: nobody has tested whether"),
+        (
+            {"passes": False, "finding": "pneumonia", "failed": ["The map does not sum to the logit."]},
+            "on held-out radiographs the bundle's map failed its test. The map does not sum to the logit.",
+        ),
+    ],
+)
+def test_a_map_that_failed_or_was_never_tested_is_withheld_and_the_page_says_so(
+    browser: Browser, blobs: Blobs, explanations: dict | None, sentence: str
+) -> None:
+    admission = a_screened_study(blobs, explanations=explanations)
+    page = get(browser("alice", Role.RADIOLOGIST), f"/studies/{admission.study_id}")
+    assert sentence in words(page)
+    [picture] = pictures(page)
+    assert picture["heat"] == []
+    assert "activation_map" not in page
+    assert "Pneumonia likely 0.90" in words(page), "the probability is still said"
+
+
+def test_nothing_is_said_of_the_map_where_it_is_shown_or_nothing_was_read(
+    browser: Browser, blobs: Blobs
+) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    for admission in (a_screened_study(blobs), an_admitted_study(blobs)):
+        assert "withheld" not in words(get(alice, f"/studies/{admission.study_id}"))
+
+
 def test_a_data_block_cannot_be_left_by_a_header(browser: Browser, blobs: Blobs) -> None:
     admission = an_admitted_study(blobs, tags={"PatientName": "</script><script>alert(1)</script>"})
     page = get(browser("alice", Role.RADIOLOGIST), f"/studies/{admission.study_id}")
