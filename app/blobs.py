@@ -160,8 +160,27 @@ class Blobs:
         """True when the bytes are kept."""
         return self._path(sha256).is_file()
 
+    def lend(self, staged: StagedFile) -> str:
+        """The staged bytes for one worker, for minutes, under the name returned; they are never kept."""
+        staged.sync()
+        name = f"lent-{uuid4().hex}"
+        os.link(staged.path, self._incoming / name)
+        return name
+
+    def lent(self, name: str) -> Path:
+        """Where lent bytes are; raises NotFound once they were given back."""
+        path = self._incoming / Path(name).name
+        if not name.startswith("lent-") or not path.is_file():
+            raise NotFound("The file that was sent is no longer there. Send it again.")
+        return path
+
+    def give_back(self, name: str) -> None:
+        """The lent bytes are gone."""
+        if name.startswith("lent-"):
+            (self._incoming / Path(name).name).unlink(missing_ok=True)
+
     def sweep(self) -> int:
-        """Removes staged files that a crash left more than a day ago; returns how many."""
+        """Removes staged and lent files that a crash left more than a day ago; returns how many."""
         swept = 0
         for path in self._incoming.iterdir():
             try:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
+from app.errors import Unavailable
 from app.settings import Settings, settings
 
 SCREEN = "firstread.screen"
 DELIVER = "firstread.deliver"
 SWEEP = "firstread.sweep"
+LOOK_INSIDE = "firstread.look-inside"
 
 SCREENING_QUEUE = "screening"
 DUTY_QUEUE = "duty"
@@ -75,6 +79,7 @@ def configure(configuration: Settings) -> None:
             SCREEN: {"queue": SCREENING_QUEUE},
             DELIVER: {"queue": DUTY_QUEUE},
             SWEEP: {"queue": DUTY_QUEUE},
+            LOOK_INSIDE: {"queue": DUTY_QUEUE},
         },
         beat_schedule={
             "sweep": {
@@ -153,6 +158,28 @@ def workers() -> dict[str, dict[str, str]]:
         for name, said in zip(names, facts, strict=True)
         if said is not None
     }
+
+
+@contextmanager
+def minutes() -> Iterator[Any]:
+    """The broker's client, for what is kept for minutes and may be lost. Raises Unavailable if it is away."""
+    try:
+        with queue.connection_for_write() as connection:
+            yield connection.default_channel.client
+    except (OperationalError, RedisError, OSError) as error:
+        raise Unavailable(
+            "The broker does not answer at the moment; nothing was asked. Try again."
+        ) from error
+
+
+def call(task: str, id_: str, *, seconds: float) -> None:
+    """A worker runs the task once, if one comes to it within so many seconds. Raises Unavailable."""
+    try:
+        queue.send_task(task, args=[id_], retry=False, ignore_result=True, expires=seconds)
+    except (OperationalError, RedisError, OSError) as error:
+        raise Unavailable(
+            "The broker does not answer at the moment; nothing was asked. Try again."
+        ) from error
 
 
 def redis_url() -> str:

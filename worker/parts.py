@@ -10,6 +10,7 @@ from app.blobs import Blobs
 from app.dicom.decoder_pool import DecoderPool
 from app.settings import settings
 from worker.deliver import Courier
+from worker.inside import Glass
 from worker.network import Network
 from worker.recorder import Recorder
 from worker.screener import Screener
@@ -69,6 +70,12 @@ def courier() -> Courier:
 def sweeper() -> Sweeper:
     """The sweeper."""
     return Sweeper(settings(), blobs=blobs())
+
+
+@lru_cache(maxsize=1)
+def glass() -> Glass:
+    """Who shows administrators what the layers see."""
+    return Glass(settings(), blobs=blobs())
 
 
 def close() -> None:

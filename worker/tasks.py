@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from app.errors import Unavailable
-from app.queue import DELIVER, SCREEN, SWEEP, queue
+from app.queue import DELIVER, LOOK_INSIDE, SCREEN, SWEEP, queue
 from worker import parts
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +38,13 @@ def sweep() -> None:
         )
 
 
+def look_inside(look_id: str) -> None:  # noqa: ARG001
+    """Whatever waits to be shown to an administrator has been answered."""
+    parts.glass().drain(stop=parts.stop)
+
+
 # A bell is spent when it is heard: the row, not the message, is what is owed. Acknowledged late, a long round
 # of screening would be rung again by the broker every few minutes.
-for _name, _task in ((SCREEN, screen), (DELIVER, deliver), (SWEEP, sweep)):
+_TASKS = ((SCREEN, screen), (DELIVER, deliver), (SWEEP, sweep), (LOOK_INSIDE, look_inside))
+for _name, _task in _TASKS:
     queue.task(name=_name, acks_late=False)(_task)

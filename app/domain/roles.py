@@ -17,6 +17,7 @@ class Permission(StrEnum):
     MANAGE_PEOPLE = "people.manage"
     MANAGE_DESTINATIONS = "destination.manage"
     READ_MODELS = "model.read"
+    LOOK_INSIDE = "model.look-inside"
     READ_AUDIT = "audit.read"
     READ_OPERATIONS = "operations.read"
 
@@ -55,6 +56,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.MANAGE_PEOPLE,
             Permission.MANAGE_DESTINATIONS,
             Permission.READ_MODELS,
+            Permission.LOOK_INSIDE,
             Permission.READ_OPERATIONS,
         },
     ),

@@ -25,7 +25,7 @@ from app.records import ConfirmedCase, Image, ImageReading, Reading, Review, Stu
 
 SETTLED_AFTER = timedelta(seconds=10)
 """A signature counts once it has stood so long: until then its reader may still think better of it."""
-_SEARCH = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "100", "hnsw.max_scan_tuples": "40000"}
+_SEARCH = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "200", "hnsw.max_scan_tuples": "40000"}
 _CANDIDATES = (100, 3200)
 """So many of the nearest are looked at more closely; the second number where the first left too few, as for a
 patient with a hundred studies of their own.

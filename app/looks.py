@@ -1,0 +1,138 @@
+"""Looks: what an administrator asks to see of the network's inside, and the answer, kept for minutes.
+
+Nothing here is owed: a question that the broker loses is asked again by whoever wants to know. So unlike the
+work of a study it has no row, and the answer, with its small pictures of a radiograph, is gone by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from app import queue
+from app.errors import NotFound, TooManyRequests
+
+KEPT_SECONDS = 15 * 60
+"""How long a question and its answer can be looked at."""
+PATIENCE_SECONDS = 90.0
+"""After so long without an answer nobody will answer."""
+MOST_WAITING = 8
+NOBODY = "No duty worker answered within a minute and a half. See that one runs, and ask again."
+
+_LOOK = "firstread:look:"
+_WAITING = "firstread:looks"
+
+State = Literal["waiting", "done", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which bytes are to be looked at: a stored image by its sha256, or lent ones by their name."""
+
+    look_id: str
+    asked_by: str
+    asked_at: float
+    media_type: str
+    about: str
+    """What the page calls the image; no patient's name."""
+    sha256: str | None = None
+    lent: str | None = None
+    study_id: str | None = None
+    image_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A question and what came of it: `answer` is what the worker said, `reason` why it could not."""
+
+    question: Question
+    state: State
+    answer: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+def ask(
+    *,
+    by: UUID | None,
+    media_type: str,
+    about: str,
+    sha256: str | None = None,
+    lent: str | None = None,
+    study_id: UUID | None = None,
+    image_id: UUID | None = None,
+) -> UUID:
+    """The question waits for a worker. Raises TooManyRequests where many do, Unavailable without a broker."""
+    look_id = uuid4()
+    question = Question(
+        look_id=str(look_id),
+        asked_by=str(by),
+        asked_at=time.time(),
+        media_type=media_type,
+        about=about,
+        sha256=sha256,
+        lent=lent,
+        study_id=str(study_id) if study_id else None,
+        image_id=str(image_id) if image_id else None,
+    )
+    with queue.minutes() as client:
+        if int(client.llen(_WAITING)) >= MOST_WAITING:
+            raise TooManyRequests("Several images wait to be looked at. Try again soon.", retry_after=10)
+        _put(client, Look(question=question, state="waiting"))
+        client.lpush(_WAITING, question.look_id)
+        client.expire(_WAITING, KEPT_SECONDS)
+    queue.call(queue.LOOK_INSIDE, question.look_id, seconds=KEPT_SECONDS)
+    return look_id
+
+
+def next_question() -> Question | None:
+    """The one that waits longest, taken off the list; None where none does."""
+    with queue.minutes() as client:
+        while (look_id := client.rpop(_WAITING)) is not None:
+            look = _get(client, bytes(look_id).decode())
+            if look is not None:
+                return look.question
+    return None
+
+
+def waiting() -> bool:
+    """True where a question waits."""
+    with queue.minutes() as client:
+        return bool(client.llen(_WAITING))
+
+
+def answer(question: Question, said: dict[str, Any]) -> None:
+    """Whoever asked sees it for KEPT_SECONDS."""
+    with queue.minutes() as client:
+        _put(client, Look(question=question, state="done", answer=said))
+
+
+def refuse(question: Question, reason: str) -> None:
+    """Whoever asked reads why there is no answer."""
+    with queue.minutes() as client:
+        _put(client, Look(question=question, state="failed", reason=reason))
+
+
+def find(look_id: UUID, *, by: UUID | None) -> Look:
+    """The look of whoever asked for it; NotFound for others' and for those that are gone."""
+    with queue.minutes() as client:
+        look = _get(client, str(look_id))
+    if look is None or look.question.asked_by != str(by):
+        raise NotFound("There is no such look, or it is more than a quarter of an hour old. Ask again.")
+    if look.state == "waiting" and time.time() - look.question.asked_at > PATIENCE_SECONDS:
+        return Look(question=look.question, state="failed", reason=NOBODY)
+    return look
+
+
+def _put(client: Any, look: Look) -> None:
+    client.set(_LOOK + look.question.look_id, json.dumps(asdict(look)), ex=KEPT_SECONDS)
+
+
+def _get(client: Any, look_id: str) -> Look | None:
+    held = client.get(_LOOK + look_id)
+    if held is None:
+        return None
+    said = json.loads(held)
+    return Look(**said | {"question": Question(**said["question"])})

@@ -1,0 +1,71 @@
+"""Looks: kept for minutes in the real broker, for whoever asked."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from app import looks, queue
+from app.errors import NotFound, TooManyRequests, Unavailable
+from app.settings import settings
+
+ME = uuid4()
+
+
+def a_look(**values: str) -> object:
+    return looks.ask(by=ME, media_type="image/png", about="a file", **{"sha256": "a" * 64, **values})
+
+
+def test_a_question_waits_is_answered_and_is_found_by_whoever_asked(broker: str) -> None:
+    look_id = a_look()
+    assert looks.waiting()
+    assert looks.find(look_id, by=ME).state == "waiting"
+    question = looks.next_question()
+    assert question is not None
+    assert (question.sha256, looks.waiting(), looks.next_question()) == ("a" * 64, False, None)
+    looks.answer(question, {"layers": []})
+    found = looks.find(look_id, by=ME)
+    assert (found.state, found.answer) == ("done", {"layers": []})
+    with pytest.raises(NotFound):
+        looks.find(look_id, by=uuid4())
+    with pytest.raises(NotFound):
+        looks.find(uuid4(), by=ME)
+
+
+def test_questions_are_answered_in_the_order_they_came(broker: str) -> None:
+    asked = [str(a_look()) for _ in range(3)]
+    taken = [looks.next_question() for _ in range(3)]
+    assert [question.look_id for question in taken if question] == asked
+
+
+def test_more_than_a_few_do_not_wait(broker: str) -> None:
+    for _ in range(looks.MOST_WAITING):
+        a_look()
+    with pytest.raises(TooManyRequests) as refused:
+        a_look()
+    assert refused.value.retry_after > 0
+
+
+def test_a_question_that_nobody_answers_ends_with_a_sentence(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_id = a_look()
+    monkeypatch.setattr(looks, "PATIENCE_SECONDS", -1.0)
+    found = looks.find(look_id, by=ME)
+    assert (found.state, found.reason) == ("failed", looks.NOBODY)
+
+
+def test_a_bell_rings_for_every_question_whatever_else_waits(broker: str) -> None:
+    queue.ring(queue.DELIVER, *(str(uuid4()) for _ in range(10)))
+    before = queue.waiting(queue.DUTY_QUEUE)
+    a_look()
+    assert queue.waiting(queue.DUTY_QUEUE) == before + 1
+
+
+def test_without_a_broker_nothing_is_asked(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRSTREAD_BROKER_URL", "redis://127.0.0.1:1/0")
+    settings.cache_clear()
+    queue.configure_from_settings()
+    with pytest.raises(Unavailable):
+        a_look()

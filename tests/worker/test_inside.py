@@ -1,0 +1,105 @@
+"""A look from the question to the answer: a real child, the shipped bundle, real bytes."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from uuid import UUID, uuid4
+
+import cv2
+import numpy as np
+import pytest
+
+from app import looks
+from app.blobs import Blobs
+from app.commands import registry
+from app.domain.roles import SYSTEM
+from app.records.engine import transaction
+from app.settings import settings
+from models.bundle import default_bundle_path
+from tests.builders import a_dicom
+from tests.worker.conftest import StartWorker, a_broken_dicom, until
+from worker.inside import Glass
+
+ME = uuid4()
+
+
+@pytest.fixture
+def glass(database: str, broker: str, blobs: Blobs) -> Glass:
+    """Who answers, with the shipped bundle promoted."""
+    sha256 = blobs.put(default_bundle_path().read_bytes())
+    with transaction() as session:
+        registry.register(session, sha256=sha256, manifest={"name": "shipped", "version": "1"}, by=SYSTEM)
+        registry.promote(session, sha256=sha256, by=SYSTEM, reason="test")
+    return Glass(settings(), blobs=blobs)
+
+
+def asked(blobs: Blobs, data: bytes) -> UUID:
+    return looks.ask(by=ME, media_type="application/dicom", about="an image", sha256=blobs.put(data))
+
+
+def test_a_stored_image_is_shown_as_every_layer_sees_it(glass: Glass, blobs: Blobs) -> None:
+    look_id = asked(blobs, a_dicom())
+    assert glass.drain(stop=threading.Event()) == 1
+    look = looks.find(look_id, by=ME)
+    assert look.answer is not None, look.reason
+    assert [layer["depth"] for layer in look.answer["layers"]] == ["early", "middle", "late"]
+    for layer in look.answer["layers"]:
+        for one in layer["maps"]:
+            png = np.frombuffer(base64.b64decode(one["png"]), np.uint8)
+            assert cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape == (layer["rows"], layer["columns"])
+    assert "pneumonia" in look.answer["contributions"]
+
+
+def test_a_lent_file_is_gone_once_it_was_looked_at(glass: Glass, blobs: Blobs) -> None:
+    with blobs.stage(max_bytes=2**24) as staged:
+        staged.write(a_dicom())
+        name = blobs.lend(staged)
+    held = blobs.lent(name)
+    look_id = looks.ask(by=ME, media_type="application/dicom", about="a file", lent=name)
+    glass.drain(stop=threading.Event())
+    assert looks.find(look_id, by=ME).state == "done"
+    assert not held.exists()
+
+
+def test_what_cannot_be_shown_is_refused_with_a_sentence_and_the_next_is_answered(
+    glass: Glass, blobs: Blobs
+) -> None:
+    broken = asked(blobs, a_broken_dicom())
+    missing = looks.ask(by=ME, media_type="image/png", about="gone", sha256="f" * 64)
+    good = asked(blobs, a_dicom())
+    assert glass.drain(stop=threading.Event()) == 3
+    for look_id in (broken, missing):
+        look = looks.find(look_id, by=ME)
+        assert look.state == "failed"
+        assert look.reason is not None
+        assert look.reason.endswith(".")
+    assert looks.find(good, by=ME).state == "done"
+
+
+def test_without_a_promoted_network_there_is_nothing_to_look_into(
+    database: str, broker: str, blobs: Blobs
+) -> None:
+    look_id = asked(blobs, a_dicom())
+    Glass(settings(), blobs=blobs).drain(stop=threading.Event())
+    reason = looks.find(look_id, by=ME).reason
+    assert reason is not None
+    assert "No network has been promoted" in reason
+
+
+def test_a_worker_that_must_end_ends_its_look(glass: Glass, blobs: Blobs) -> None:
+    look_id = asked(blobs, a_dicom())
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    started = time.monotonic()
+    glass.drain(stop=stop)
+    assert time.monotonic() - started < 5
+    look = looks.find(look_id, by=ME)
+    assert look.state == "done" or "Ask again" in str(look.reason)
+
+
+def test_the_duty_worker_answers(glass: Glass, blobs: Blobs, start_worker: StartWorker) -> None:
+    start_worker(queue="duty", threads=4)
+    look_id = asked(blobs, a_dicom())
+    until(lambda: looks.find(look_id, by=ME).state == "done")

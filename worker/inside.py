@@ -1,0 +1,121 @@
+"""What the layers see, for administrators who ask: each look in a process that yields to all others.
+
+The duty worker hears the bell; the child decodes (in the decoder's own supervised child), runs the network
+once on one thread at the lowest priority, says what it saw, and its memory is free again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from app import looks
+from app.blobs import Blobs
+from app.commands import registry
+from app.errors import Problem, Unavailable
+from app.looks import Question
+from app.records.engine import transaction
+from app.settings import Settings
+
+_SECONDS_BESIDES = 30.0
+"""What a look may take beyond the decoding; it takes about two."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Glass:
+    """Answers looks, one at a time."""
+
+    def __init__(self, configuration: Settings, *, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._decoding = configuration.decoder_timeout
+        self._memory = configuration.decoder_memory
+        self._lock = threading.Lock()
+
+    def drain(self, *, stop: threading.Event) -> int:
+        """Answers what waits, the longest waiting first; returns how many. Silent without a broker.
+
+        Where another thread is at it, that one goes on until nothing waits.
+        """
+        answered = 0
+        try:
+            while not stop.is_set() and looks.waiting() and self._lock.acquire(blocking=False):
+                try:
+                    while not stop.is_set() and (question := looks.next_question()) is not None:
+                        self._answer(question, stop)
+                        answered += 1
+                finally:
+                    self._lock.release()
+        except Unavailable:
+            _log.warning("looks_unavailable")
+        return answered
+
+    def _answer(self, question: Question, stop: threading.Event) -> None:
+        started = time.monotonic()
+        try:
+            said = self._look(question, stop)
+        except Problem as problem:
+            said = {"refused": problem.detail}
+        except OSError as error:
+            said = {"refused": f"The look could not be begun on this machine ({type(error).__name__})."}
+        finally:
+            if question.lent is not None:
+                self._blobs.give_back(question.lent)
+        if "refused" in said:
+            looks.refuse(question, str(said["refused"]))
+        else:
+            looks.answer(question, said)
+        _log.info("looked_inside", refused="refused" in said, seconds=round(time.monotonic() - started, 2))
+
+    def _look(self, question: Question, stop: threading.Event) -> dict[str, Any]:
+        with transaction() as session:
+            bundle = registry.active_bundle(session)
+        if bundle is None:
+            return {"refused": "No network has been promoted at this site, so there is none to look into."}
+        image = self._blobs.lent(question.lent) if question.lent else self._blobs.path(question.sha256 or "")
+        order = {
+            "bundle": str(self._blobs.path(bundle)),
+            "image": str(image),
+            "media_type": question.media_type,
+            "seconds": self._decoding,
+            "memory_bytes": self._memory,
+        }
+        return _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
+
+
+def _in_child(order: dict[str, Any], *, seconds: float, stop: threading.Event) -> dict[str, Any]:
+    """What the child says, or why it says nothing: it crashed, took too long, or this worker must end."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "worker.inside_child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    until = time.monotonic() + seconds
+    words: str | None = json.dumps(order)
+    while True:
+        try:
+            said, _ = child.communicate(words, timeout=0.5)
+            break
+        except subprocess.TimeoutExpired:
+            words = None
+            if stop.is_set() or time.monotonic() > until:
+                child.kill()
+                child.communicate()
+                return {
+                    "refused": "The worker was asked to end. Ask again."
+                    if stop.is_set()
+                    else f"The look took more than {seconds:g} seconds and was given up."
+                }
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        return {"refused": f"The look broke on this machine (exit code {child.returncode})."}
+    return dict(answer)

@@ -1,0 +1,77 @@
+"""The child of one look: an order on its standard input, what the layers see on its standard output; JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dicom.decoder_pool import DecoderPool
+from app.errors import DecodeFailed
+from models.layers import BundleRefused, ImageRefused, Inside, look_inside
+
+_LOWEST_PRIORITY = 19
+
+
+def main() -> None:
+    """Says `{"refused": sentence}` where the image or the bundle cannot be shown."""
+    os.nice(_LOWEST_PRIORITY)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library has to say is no answer
+    order = json.load(sys.stdin)
+    try:
+        said = as_json(look_inside(Path(order["bundle"]), _decoded(order)))
+    except (BundleRefused, ImageRefused) as refusal:
+        said = {"refused": str(refusal)}
+    except DecodeFailed as failure:
+        said = {"refused": failure.detail}
+    except Exception as error:  # noqa: BLE001, its message may quote the image's header
+        said = {"refused": f"The look broke on this machine ({type(error).__name__})."}
+    with answers:
+        json.dump(said, answers)
+
+
+def _decoded(order: dict[str, Any]) -> NDArray[np.uint8]:
+    with DecoderPool(processes=1, seconds=order["seconds"], memory_bytes=order["memory_bytes"]) as pool:
+        return pool.presentation(Path(order["image"]), order["media_type"]).result().grey
+
+
+def as_json(inside: Inside) -> dict[str, Any]:
+    """Pictures as base64 PNG at the layers' own size, so that a page can show every cell as it is."""
+    return {
+        "network": f"{inside.name} {inside.version}",
+        "given": _png(inside.given),
+        "side": int(inside.given.shape[0]),
+        "layers": [
+            {
+                "depth": layer.depth,
+                "rows": layer.rows,
+                "columns": layer.columns,
+                "detectors": layer.channels,
+                "silent": layer.silent,
+                "maps": [{"detector": one.channel, "png": _png(one.grey)} for one in layer.maps],
+            }
+            for layer in inside.layers
+        ],
+        "contributions": {
+            name: [[round(float(value), 4) for value in row] for row in values]
+            for name, values in inside.contributions.items()
+        },
+    }
+
+
+def _png(grey: NDArray[np.uint8]) -> str:
+    done, encoded = cv2.imencode(".png", grey)
+    assert done
+    return base64.b64encode(encoded.tobytes()).decode()
+
+
+if __name__ == "__main__":
+    main()
