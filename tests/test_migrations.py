@@ -67,3 +67,35 @@ def test_the_reading_that_stood_before_the_upgrade_stands_after_it(database: str
     assert order == [older, newer, later]
     with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:
         connection.execute(text("UPDATE readings SET sequence = DEFAULT"))
+
+
+def test_what_had_failed_for_want_of_a_network_is_still_known_after_the_upgrade(database: str) -> None:
+    downgrade(database, "0005")
+    engine = create_engine(database, poolclass=NullPool)
+    reasons = {
+        uuid4(): "The network could not be loaded. It is cut off.",
+        uuid4(): "The stored bytes are gone.",
+    }
+    with engine.begin() as connection:
+        for study, reason in reasons.items():
+            connection.execute(
+                text(
+                    "INSERT INTO studies (id, study_instance_uid, patient_id, issuer_of_patient_id,"
+                    " unidentified_as, source, received_via, purpose, is_sample, priority, state, revision,"
+                    " arrived_at, rank_at, order_credit, network_credit, screening_due, screening_attempts)"
+                    " VALUES (:id, :uid, '', '', '', 'x', 'rest', 'current', false, 'routine', 'failed', 1,"
+                    " now(), now(), '0', '0', false, 0)"
+                ),
+                {"id": study, "uid": str(study)},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO readings (id, study_id, outcome, reason, findings, notices, read_at) VALUES"
+                    " (gen_random_uuid(), :study, 'failed', :reason, '{}', '[]', now())"
+                ),
+                {"study": study, "reason": reason},
+            )
+    upgrade(database)
+    with engine.begin() as connection:
+        lacked = text("SELECT id FROM studies WHERE screening_lacked_network")
+        assert connection.execute(lacked).scalars().all() == list(reasons)[:1]

@@ -12,6 +12,7 @@ import structlog
 
 from app.blobs import Blobs
 from app.commands import registry
+from app.commands.registry import Lacking
 from app.domain.roles import SYSTEM
 from app.errors import NotFound
 from app.records.engine import transaction
@@ -21,11 +22,18 @@ from models.manifest import to_json
 _PAUSE_AFTER_REFUSAL = 2.0
 """Seconds for which a bundle that was refused is not loaded again, so that a broken one costs little."""
 
+_NOT_LOADED = "The network could not be loaded."
+
 _log = structlog.get_logger(__name__)
 
 
 class NetworkUnavailable(Exception):
     """No network can read at the moment; the message is a sentence for the worklist."""
+
+    def __init__(self, sentence: str, *, promotion: int | None) -> None:
+        """`promotion` is the one that cannot be followed; None where there is none."""
+        super().__init__(sentence)
+        self.lacking = Lacking(promotion=promotion)
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,12 @@ class Network:
             self._offer()
             self._offered = True
         with transaction() as session:
-            sha256 = registry.active_bundle(session)
+            promotion, sha256 = registry.last_promotion(session)
         if sha256 is None:
-            raise NetworkUnavailable(registry.NONE_PROMOTED)
+            raise NetworkUnavailable("No network has been promoted at this site.", promotion=None)
         if self._loaded is None or self._loaded.sha256 != sha256:
             self._loaded = None  # whatever comes of it, the old one has read its last
-            self._loaded = self._load(sha256)
+            self._loaded = self._load(sha256, promotion=promotion)
         return self._loaded
 
     def describe(self) -> dict[str, str]:
@@ -77,21 +85,21 @@ class Network:
             }
         return {"refused": self._refused[1]} if self._refused is not None else {}
 
-    def _load(self, sha256: str) -> Loaded:
+    def _load(self, sha256: str, *, promotion: int | None) -> Loaded:
         if self._refused is not None:
             refused, sentence, at = self._refused
             if refused == sha256 and time.monotonic() - at < _PAUSE_AFTER_REFUSAL:
-                raise NetworkUnavailable(sentence)
+                raise NetworkUnavailable(sentence, promotion=promotion)
         started = time.monotonic()
         try:
             bundle = Bundle.load(self._blobs.path(sha256), device=self._device)
             if bundle.manifest.sha256 != sha256:
                 raise BundleRefused("The stored bytes are not those that were promoted.")
         except (BundleRefused, NotFound) as error:
-            sentence = f"{registry.NOT_LOADED} {error}"
+            sentence = f"{_NOT_LOADED} {error}"
             self._refused = (sha256, sentence, time.monotonic())
             _log.error("network_refused", bundle=sha256[:12], reason=str(error))
-            raise NetworkUnavailable(sentence) from error
+            raise NetworkUnavailable(sentence, promotion=promotion) from error
         _log.info(
             "network_loaded",
             bundle=sha256[:12],
@@ -118,7 +126,7 @@ class Network:
             if decided:
                 _log.error("configured_bundle_refused", reason=str(error))
                 return
-            raise NetworkUnavailable(f"{registry.NOT_LOADED} {error}") from error
+            raise NetworkUnavailable(f"{_NOT_LOADED} {error}", promotion=None) from error
         sha256 = self._blobs.put(path.read_bytes())
         reason = "configured by the site" if self._configured else "shipped with the program"
         with transaction() as session:

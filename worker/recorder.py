@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from app.commands import leases, screening
+from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.domain.order import Lane
 from app.domain.reading import FindingRead, ImageRead
@@ -73,8 +74,11 @@ class Recorder:
     def _leases(self) -> dict[UUID, UUID]:
         return {study.study_id: study.lease for study in self.held}
 
-    def postpone(self, study: StudyToScreen, sentence: str) -> None:
-        """The study is tried again later, or has failed for `sentence` after its last attempt."""
+    def postpone(self, study: StudyToScreen, sentence: str, *, lacking: Lacking | None = None) -> None:
+        """The study is tried again later, or has failed for `sentence` after its last attempt.
+
+        `lacking` says that it failed for want of a network.
+        """
 
         def write() -> list[UUID]:
             with transaction() as session:
@@ -85,6 +89,7 @@ class Recorder:
                     attempts=self._settings.screening_attempts,
                     backoff=self._backoff,
                     credits=self._settings.credits,
+                    lacking=lacking,
                 )
 
         deliveries = _patiently(write)

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from app.blobs import Blobs
+from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
@@ -156,7 +157,7 @@ class Screener:
             try:
                 loaded = self._network.current()
             except NetworkUnavailable as error:
-                self._postpone_all(studies, str(error))
+                self._postpone_all(studies, str(error), lacking=error.lacking)
                 continue
             begun = self._decode(studies, loaded=loaded, began=began)
             if begun.studies:
@@ -281,6 +282,8 @@ class Screener:
             _log.warning("preview_not_kept", error=type(error).__name__)
             return None
 
-    def _postpone_all(self, studies: list[StudyToScreen], sentence: str) -> None:
+    def _postpone_all(
+        self, studies: list[StudyToScreen], sentence: str, *, lacking: Lacking | None = None
+    ) -> None:
         for study in studies:
-            self._recorder.postpone(study, sentence)
+            self._recorder.postpone(study, sentence, lacking=lacking)

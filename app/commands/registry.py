@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, or_, select, text, true, update
+from sqlalchemy import collate, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import Actor
-from app.domain.states import DONE, Outcome
+from app.domain.states import DONE
 from app.errors import NotFound
-from app.records import Bundle, Promotion, Reading, Study
+from app.records import Bundle, Promotion, Study
 
-NOT_LOADED = "The network could not be loaded."
-NONE_PROMOTED = "No network has been promoted at this site."
-"""How the reasons of studies begin that failed for want of a network; a promotion has them screened again."""
+_TURN = "hashtextextended(:what, 0)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """No network could read: there was no promotion (None), or the bundle of this one cannot be used."""
+
+    promotion: int | None
 
 
 def register(session: Session, *, sha256: str, manifest: dict[str, Any], by: Actor) -> None:
@@ -56,42 +61,40 @@ def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
 
 
 def _screen_again(session: Session) -> int:
-    """Unsigned studies that failed because no bundle could be loaded wait for a worker; returns how many.
+    """Unsigned studies that failed for want of a network wait for a worker; returns how many.
 
     The sweeper rings for them as for any that are due.
     """
-    standing = (
-        select(Reading.bundle_sha256, Reading.outcome, Reading.reason)
-        .where(Reading.study_id == Study.id)
-        .order_by(Reading.sequence.desc())
-        .limit(1)
-        .lateral("standing")
-    )
     failed = (
         select(Study.id)
-        .join(standing, true())
         .where(
+            Study.screening_lacked_network,
             ~Study.screening_due,
             Study.purpose == "current",
             Study.state.not_in([state.value for state in DONE]),
-            standing.c.outcome == Outcome.FAILED.value,
-            standing.c.bundle_sha256.is_(None),
-            or_(*(standing.c.reason.startswith(words) for words in (NOT_LOADED, NONE_PROMOTED))),
         )
+        .order_by(collate(Study.study_instance_uid, "C"))
+        .with_for_update()
     )
     due = session.scalars(
         update(Study)
         .where(Study.id.in_(failed))
-        .values(screening_due=True, screening_attempts=0, screening_not_before=None)
+        .values(
+            screening_due=True,
+            screening_attempts=0,
+            screening_not_before=None,
+            screening_lacked_network=False,
+        )
         .returning(Study.id)
         .execution_options(synchronize_session=False),
     ).all()
     return len(due)
 
 
-def promoted_since(session: Session, moment: datetime) -> bool:
-    """True where a bundle was promoted after `moment`."""
-    return bool(session.scalar(select(exists().where(Promotion.promoted_at > moment))))
+def is_remedied(session: Session, lacking: Lacking) -> bool:
+    """True where something was promoted since; until the commit nobody promotes."""
+    session.execute(text(f"SELECT pg_advisory_xact_lock_shared({_TURN})"), {"what": "promotions"})
+    return session.scalar(select(func.max(Promotion.sequence))) != lacking.promotion
 
 
 def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> bool:
@@ -108,11 +111,17 @@ def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> boo
 
 def active_bundle(session: Session) -> str | None:
     """sha256 of the bundle promoted last; None before the first promotion."""
-    return session.scalar(
-        select(Promotion.bundle_sha256).order_by(Promotion.sequence.desc()).limit(1),
-    )
+    return last_promotion(session)[1]
+
+
+def last_promotion(session: Session) -> tuple[int | None, str | None]:
+    """Its number, and the sha256 of the bundle it promoted; None before the first."""
+    row = session.execute(
+        select(Promotion.sequence, Promotion.bundle_sha256).order_by(Promotion.sequence.desc()).limit(1),
+    ).one_or_none()
+    return (None, None) if row is None else (row.sequence, row.bundle_sha256)
 
 
 def _take_turns(session: Session) -> None:
     """Until the commit nobody else promotes, so that the order of the promotions is that of their commits."""
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": "promotions"})
+    session.execute(text(f"SELECT pg_advisory_xact_lock({_TURN})"), {"what": "promotions"})

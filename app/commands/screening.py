@@ -17,6 +17,7 @@ from app.commands import audit, delivery, registry
 from app.commands.leases import free
 from app.commands.ranking import announce, place
 from app.commands.readings import all_read, image_reading
+from app.commands.registry import Lacking
 from app.commands.stored_header import header_from_json
 from app.dicom.header import ImageHeader
 from app.domain.order import Credits, gravest
@@ -202,16 +203,21 @@ def record(
 
 
 def postpone(
-    session: Session, *, study: StudyToScreen, error: str, attempts: int, backoff: timedelta, credits: Credits
+    session: Session,
+    *,
+    study: StudyToScreen,
+    error: str,
+    attempts: int,
+    backoff: timedelta,
+    credits: Credits,
+    lacking: Lacking | None = None,
 ) -> list[UUID]:
     """Screening broke: the study is tried again after a doubling pause, and failed after the last attempt.
 
-    `error` is a sentence for the reader. An attempt that ended for want of a network does not count once a
-    bundle has been promoted. Returns the deliveries to ring for.
+    `error` is a sentence for the reader. An attempt that ended for want of a network (`lacking`) does not
+    count once a bundle has been promoted. Returns the deliveries to ring for.
     """
-    if error.startswith((registry.NOT_LOADED, registry.NONE_PROMOTED)) and registry.promoted_since(
-        session, study.claimed_at
-    ):
+    if lacking is not None and registry.is_remedied(session, lacking):
         again = _leased(session, study)
         if again is not None:
             again.screening_attempts = 0
@@ -230,7 +236,7 @@ def postpone(
         session.add(reading)
         session.flush()
         session.add_all([image_reading(reading.id, image) for image in images])
-        _settle(row, study=study, outcome=Outcome.FAILED, reason=error)
+        _settle(row, study=study, outcome=Outcome.FAILED, reason=error, lacked_network=lacking is not None)
         row.lane, row.urgency = None, None
         place(row, network_credit=credits.of_study(given=row.given_credit, is_read=False))
         audit.record(
@@ -267,7 +273,9 @@ def _leased(session: Session, study: StudyToScreen) -> Study | None:
     )
 
 
-def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None) -> None:
+def _settle(
+    row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None, lacked_network: bool = False
+) -> None:
     """Ends the lease; a study that got an image meanwhile stays due, any other has its outcome as state."""
     row.screening_lease, row.screening_lease_expires_at = None, None
     changed = row.revision != study.revision
@@ -278,6 +286,7 @@ def _settle(row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str |
         row.screening_attempts = 0
         return
     row.screening_due, row.screening_attempts, row.screening_not_before = False, 0, None
+    row.screening_lacked_network = lacked_network
     # A reader may have claimed the study and let go of it while it was being read.
     if row.state in _UNREVIEWED:
         row.state, row.reason = outcome.value, reason

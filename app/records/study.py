@@ -65,6 +65,8 @@ class Study(HasId, Base):
     screening_lease_expires_at: Mapped[datetime | None]
     screening_attempts: Mapped[int] = mapped_column(default=0)
     screening_not_before: Mapped[datetime | None]
+    screening_lacked_network: Mapped[bool] = mapped_column(default=False)
+    """It failed because no network could read it; a promotion makes it due again."""
 
     state_before_claim: Mapped[str | None]
     claimed_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))

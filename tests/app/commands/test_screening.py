@@ -11,16 +11,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import leases, registry, review, screening
+from app.commands import leases, screening
 from app.commands.intake import Admission, GivenMetadata
 from app.domain.order import Credits, Lane
-from app.domain.roles import SYSTEM, Role
+from app.domain.roles import SYSTEM
 from app.domain.states import Outcome, State
 from app.queries import studies, worklist
 from app.records import AuditEvent, Image, Reading, Study
 from app.records.base import now
 from app.records.engine import transaction
-from tests.builders import BUNDLE, a_bundle, a_dicom, a_png, a_user, admit, claimed, image_read, record
+from tests.builders import BUNDLE, a_bundle, a_dicom, a_png, admit, claimed, image_read, record
 
 SENTENCE = "The network could not be loaded."
 
@@ -339,74 +339,3 @@ def test_a_worker_whose_clock_is_slow_cannot_make_an_older_reading_stand(
     assert shown.reading is not None
     assert shown.reading.reading_id == slow.id
     assert entry.notices == shown.entry.notices == ("the later one",)
-
-
-def failed_for(session: Session, blobs: Blobs, sentence: str, **arguments: Any) -> Admission:
-    """A study that was given up with this sentence."""
-    admission = a_study(session, blobs, **arguments)
-    [study] = claimed(session)
-    screening.postpone(
-        session, study=study, error=sentence, attempts=1, backoff=timedelta(0), credits=Credits()
-    )
-    assert row(session, admission).state == State.FAILED.value
-    return admission
-
-
-def test_what_failed_for_want_of_a_network_is_screened_again_once_one_is_promoted(
-    session: Session, blobs: Blobs
-) -> None:
-    refused = failed_for(session, blobs, f"{registry.NOT_LOADED} It is cut off.")
-    none = failed_for(session, blobs, registry.NONE_PROMOTED)
-    other = failed_for(session, blobs, "The stored bytes are missing.")
-    assert claimed(session) == []
-    a_bundle(session, "c" * 64)
-    again = claimed(session)
-    assert {study.study_id for study in again} == {refused.study_id, none.study_id}
-    assert all(study.attempt == 1 for study in again)
-    for study in again:
-        record(session, study, *(image_read(image.image_id, lane=Lane.RULE_OUT) for image in study.images))
-    assert row(session, refused).state == State.SCREENED.value
-    assert hours_earlier(row(session, refused)) == pytest.approx(0)
-    assert row(session, other).state == State.FAILED.value
-    a_bundle(session, "d" * 64)
-    assert claimed(session) == []
-    details = session.scalars(
-        select(AuditEvent.details).where(AuditEvent.action == "bundle.promoted").order_by(AuditEvent.id)
-    ).all()
-    assert [known["screened_again"] for known in details] == [0, 2, 0]
-
-
-def test_a_study_somebody_holds_or_signed_keeps_its_reader(session: Session, blobs: Blobs) -> None:
-    grace = a_user(session, "grace", Role.RADIOLOGIST)
-    held, signed = (failed_for(session, blobs, registry.NOT_LOADED) for _ in range(2))
-    for admission in (held, signed):
-        review.claim(session, study_id=admission.study_id, by=grace, minutes=5)
-    review.sign(
-        session,
-        study_id=signed.study_id,
-        by=grace,
-        revision=row(session, signed).revision,
-        confirm=False,
-        findings={"pneumonia": review.Statement.ABSENT},
-    )
-    a_bundle(session, "c" * 64)
-    [study] = claimed(session)
-    assert study.study_id == held.study_id
-    assert row(session, held).state == State.CLAIMED.value
-
-
-def test_a_refusal_that_is_told_after_the_promotion_fails_nothing(session: Session, blobs: Blobs) -> None:
-    admission = a_study(session, blobs)
-    [study] = claimed(session)
-    a_bundle(session, "c" * 64)
-    screening.postpone(
-        session,
-        study=study,
-        error=f"{registry.NOT_LOADED} It is cut off.",
-        attempts=1,
-        backoff=timedelta(hours=1),
-        credits=Credits(),
-    )
-    assert row(session, admission).state == State.ADMITTED.value
-    [again] = claimed(session)
-    assert again.attempt == 1
