@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.commands import leases, screening
+from app.commands import leases, recording, screening
 from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.domain.order import Lane
@@ -103,21 +103,15 @@ class Recorder:
             return
 
         def write() -> list[UUID]:
-            # without autoflush, or each study's first query would write the one before it in several trips
+            # without autoflush, or each statement would first write a part of what the commit writes at once
             with transaction() as session, session.no_autoflush:
-                leases.lock_in_turn(session, [study.study_id for study, _ in read])
-                return [
-                    delivery
-                    for study, images in read
-                    for delivery in screening.record(
-                        session,
-                        study=study,
-                        images=images,
-                        bundle_sha256=loaded.sha256,
-                        runtime=loaded.bundle.runtime,
-                        credits=self._settings.credits,
-                    )
-                ]
+                return recording.record(
+                    session,
+                    read=read,
+                    bundle_sha256=loaded.sha256,
+                    runtime=loaded.bundle.runtime,
+                    credits=self._settings.credits,
+                )
 
         try:
             deliveries = _patiently(write)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -87,8 +87,8 @@ def disable_destination(session: Session, *, destination_id: UUID, by: Actor) ->
         audit.record(session, action="destination.disabled", by=by, subject_id=destination.id)
 
 
-def prepare(session: Session, *, study: Study, reading: Reading) -> list[UUID]:
-    """One pending delivery of this reading per destination, in the caller's transaction."""
+def prepare(session: Session, read: Sequence[tuple[Study, Reading]]) -> list[UUID]:
+    """One pending delivery of each study's reading per destination, in the caller's transaction."""
     destinations = session.scalars(select(Destination.id).where(Destination.disabled_at.is_(None))).all()
     deliveries = [
         Delivery(
@@ -98,6 +98,7 @@ def prepare(session: Session, *, study: Study, reading: Reading) -> list[UUID]:
             event=f"study.{reading.outcome}",
             payload=_payload(study, reading),
         )
+        for study, reading in read
         for destination_id in destinations
     ]
     session.add_all(deliveries)

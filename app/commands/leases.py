@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,17 +20,19 @@ from app.records import Study
 from app.records.base import now
 
 
-def lock_in_turn(session: Session, ids: Collection[UUID]) -> None:
-    """The studies are locked until the commit, in the order of their UIDs, in which intake locks them too.
+def locked(session: Session, held: Mapping[UUID, UUID]) -> dict[UUID, Study]:
+    """Those of the studies whose leases still stand, locked until the commit.
 
-    So a worker that records several studies and a sender of their late images never wait in a circle.
+    They are locked in the order of their UIDs, in which intake locks them too: so a worker that records
+    several studies and a sender of their late images never wait in a circle.
     """
-    session.execute(
-        select(Study.id)
-        .where(Study.id.in_(ids))
+    rows = session.scalars(
+        select(Study)
+        .where(Study.id.in_(held))
         .order_by(collate(Study.study_instance_uid, "C"), Study.id)
         .with_for_update()
     )
+    return {row.id: row for row in rows if row.screening_lease == held[row.id]}
 
 
 def prolong(session: Session, *, held: Mapping[UUID, UUID], lease: timedelta) -> int:
@@ -54,17 +56,15 @@ def prolong(session: Session, *, held: Mapping[UUID, UUID], lease: timedelta) ->
 
 def give_back(session: Session, *, held: Mapping[UUID, UUID]) -> int:
     """Those of the leases that still stand are over, and their attempts do not count; returns how many."""
-    lock_in_turn(session, held)
-    rows = session.scalars(
-        select(Study).where(Study.id.in_(held), Study.screening_lease.in_(held.values())),
-    ).all()
-    for row in rows:
+    rows = locked(session, held)
+    for row in rows.values():
         free(row)
         row.screening_attempts = max(row.screening_attempts - 1, 0)
         audit.record(
             session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, reason="worker ended"
         )
-        announce(session, row)
+    if rows:
+        announce(session, *rows.values())
     return len(rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from app.domain.order import rank_at
@@ -25,6 +26,7 @@ def place(study: Study, *, network_credit: timedelta, order_credit: timedelta | 
     )
 
 
-def announce(session: Session, study: Study) -> None:
-    """Live pages hear of the study once the transaction commits; only its id and state travel."""
-    session.execute(select(func.pg_notify(EVENTS_CHANNEL, f"{study.id} {study.state}")))
+def announce(session: Session, *studies: Study) -> None:
+    """Live pages hear of the studies once the transaction commits; only their ids and states travel."""
+    news = array([f"{study.id} {study.state}" for study in studies])
+    session.execute(select(func.pg_notify(EVENTS_CHANNEL, func.unnest(news))))

@@ -1,27 +1,11 @@
-"""The rows a reading is made of, and whether it left an image unread."""
+"""The rows a reading is made of."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
-
 from app.domain.reading import ImageRead
-from app.records import Image, ImageReading, Study
-
-
-def all_read(session: Session, row: Study, images: list[ImageRead]) -> bool:
-    """True where no image of the study waits; one that failed or was withheld has had its reading."""
-    return not session.scalar(
-        select(
-            exists().where(
-                Image.study_id == row.id,
-                Image.superseded_by.is_(None),
-                Image.id.not_in([image.image_id for image in images]),
-            )
-        )
-    )
+from app.records import ImageReading
 
 
 def image_reading(reading_id: UUID, image: ImageRead) -> ImageReading:

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit, delivery, registry
 from app.commands.leases import free
 from app.commands.ranking import announce, place
-from app.commands.readings import all_read, image_reading
+from app.commands.readings import image_reading
 from app.commands.registry import Lacking
 from app.commands.stored_header import header_from_json
 from app.dicom.header import ImageHeader
-from app.domain.order import Credits, gravest
-from app.domain.reading import ImageRead, maximum, outcome_of
+from app.domain.order import Credits
+from app.domain.reading import ImageRead
 from app.domain.roles import SYSTEM
 from app.domain.states import READ_BY_NETWORK, Outcome, State
 from app.records import Image, Reading, Study
@@ -136,72 +136,6 @@ def _images_of(session: Session, studies: Sequence[Study]) -> dict[UUID, list[Im
     return images
 
 
-def record(
-    session: Session,
-    *,
-    study: StudyToScreen,
-    images: list[ImageRead],
-    bundle_sha256: str,
-    runtime: str,
-    credits: Credits,
-) -> list[UUID]:
-    """The study's reading is stored and the study placed by it.
-
-    Returns the deliveries to ring for after the commit; an empty list also where the lease was lost, in which
-    case nothing is changed.
-    """
-    row = _leased(session, study)
-    if row is None:
-        return []
-    outcome, reason = outcome_of(images)
-    findings = maximum(images) if outcome is Outcome.SCREENED else {}
-    lane = gravest([finding.lane for finding in findings.values() if not finding.research])
-    urgency = max((image.urgency for image in images if image.urgency is not None), default=None)
-    nothing_waits = all_read(session, row, images)
-    reading = Reading(
-        id=uuid4(),
-        study_id=row.id,
-        bundle_sha256=bundle_sha256,
-        runtime=runtime,
-        outcome=outcome.value,
-        reason=reason,
-        lane=lane.value if lane else None,
-        urgency=urgency if lane else None,
-        findings={name: finding.as_json() for name, finding in findings.items()},
-        notices=sorted({notice for image in images for notice in image.notices}),
-        seconds=(now() - study.claimed_at).total_seconds(),
-    )
-    session.add(reading)
-    session.flush()
-    session.add_all([image_reading(reading.id, image) for image in images])
-    previews = [
-        {"id": image.image_id, "preview_sha256": image.preview_sha256}
-        for image in images
-        if image.preview_sha256
-    ]
-    if previews:
-        session.execute(update(Image), previews)
-    _settle(row, study=study, outcome=outcome, reason=reason)
-    row.lane, row.urgency = reading.lane, reading.urgency
-    row.given_credit = credits.after_reading(given=row.given_credit, lane=lane)
-    place(
-        row,
-        network_credit=credits.of_study(given=row.given_credit, is_read=lane is not None and nothing_waits),
-    )
-    audit.record(
-        session,
-        action=f"study.{outcome.value}",
-        by=SYSTEM,
-        study_id=row.id,
-        subject_id=reading.id,
-        bundle=bundle_sha256[:12],
-        lane=reading.lane,
-        images=len(images),
-    )
-    announce(session, row)
-    return delivery.prepare(session, study=row, reading=reading)
-
-
 def postpone(
     session: Session,
     *,
@@ -236,14 +170,14 @@ def postpone(
         session.add(reading)
         session.flush()
         session.add_all([image_reading(reading.id, image) for image in images])
-        _settle(row, study=study, outcome=Outcome.FAILED, reason=error, lacked_network=lacking is not None)
+        settle(row, study=study, outcome=Outcome.FAILED, reason=error, lacked_network=lacking is not None)
         row.lane, row.urgency = None, None
         place(row, network_credit=credits.of_study(given=row.given_credit, is_read=False))
         audit.record(
             session, action="study.failed", by=SYSTEM, study_id=row.id, subject_id=reading.id, reason=error
         )
         announce(session, row)
-        return delivery.prepare(session, study=row, reading=reading)
+        return delivery.prepare(session, [(row, reading)])
     row = _leased(session, study)
     if row is not None:
         row.screening_not_before = now() + backoff * 2 ** (study.attempt - 1)
@@ -273,7 +207,7 @@ def _leased(session: Session, study: StudyToScreen) -> Study | None:
     )
 
 
-def _settle(
+def settle(
     row: Study, *, study: StudyToScreen, outcome: Outcome, reason: str | None, lacked_network: bool = False
 ) -> None:
     """Ends the lease; a study that got an image meanwhile stays due, any other has its outcome as state."""
