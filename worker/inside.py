@@ -17,9 +17,10 @@ import structlog
 
 from app import looks
 from app.blobs import Blobs
-from app.commands import registry
+from app.domain.explanation import why_map_withheld, with_maps_allowed
 from app.errors import Problem, Unavailable
 from app.looks import Question
+from app.queries.bundles import bundles
 from app.records.engine import transaction
 from app.settings import Settings
 
@@ -75,18 +76,31 @@ class Glass:
 
     def _look(self, question: Question, stop: threading.Event) -> dict[str, Any]:
         with transaction() as session:
-            bundle = registry.active_bundle(session)
+            bundle = next((known for known in bundles(session) if known.active), None)
         if bundle is None:
             return {"refused": "No network has been promoted at this site, so there is none to look into."}
         image = self._blobs.lent(question.lent) if question.lent else self._blobs.path(question.sha256 or "")
         order = {
-            "bundle": str(self._blobs.path(bundle)),
+            "bundle": str(self._blobs.path(bundle.sha256)),
             "image": str(image),
             "media_type": question.media_type,
             "seconds": self._decoding,
             "memory_bytes": self._memory,
         }
-        return _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
+        said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
+        return said if "refused" in said else said | _added_up(said, bundle.manifest.get("explanations"))
+
+
+def _added_up(said: dict[str, Any], explanations: object) -> dict[str, Any]:
+    """The class activation maps only where a reader would be shown them, else the sentence why not."""
+    maps = {name: {"activation_map": rows} for name, rows in said["contributions"].items()}
+    allowed = with_maps_allowed(maps, explanations)
+    return {
+        "contributions": {
+            name: shown["activation_map"] for name, shown in allowed.items() if "activation_map" in shown
+        },
+        "map_withheld": why_map_withheld(explanations),
+    }
 
 
 def _in_child(order: dict[str, Any], *, seconds: float, stop: threading.Event) -> dict[str, Any]:

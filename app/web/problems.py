@@ -212,7 +212,7 @@ async def _audit(request: Request, problem: Problem) -> None:
 
 def is_upload(path: str) -> bool:
     """True for the addresses that take radiographs."""
-    return path == "/api/v1/studies" or path.startswith("/dicomweb/studies")
+    return path in ("/api/v1/studies", "/api/v1/layers") or path.startswith("/dicomweb/studies")
 
 
 def refuse(request: Request, problem: Problem, **details: Any) -> None:

@@ -8,6 +8,7 @@ from app.web.pages import (
     account,
     conflicts,
     destinations,
+    layers,
     network,
     people,
     similar,
@@ -33,6 +34,7 @@ for _part in (
     conflicts,
     trail,
     network,
+    layers,
     status,
 ):
     router.include_router(_part.router)

@@ -28,7 +28,7 @@ def test_the_study_page_leads_to_its_cases_and_fetches_none_itself(browser: Brow
     assert f'href="/studies/{case}"' in cases
     said = words(cases)
     assert "1 signed study of other patients" in said
-    assert "Pneumonia absent ✗ corrected" in said
+    assert "Pneumonia absent ≠ network corrected" in said
     assert "1 reader" in said
     assert "dr.lee" not in said
 
