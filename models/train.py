@@ -22,6 +22,7 @@ from models import dataset, examples
 from models.bundle_file import MANIFEST, seal
 from models.embedding import fit_embedding
 from models.examples import DatasetRefused
+from models.explain import explain
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
 from models.finetune import FinetuneSettings, Paused, finetune
@@ -160,6 +161,10 @@ def train(
             "held_out": figures,
         },
     )
+    held_out = data.take(part == CALIBRATE)
+    tested = explain(serving, members, manifest, held_out, seed=order.seed, report=report)
+    log.write(event="explanations", passes=tested["passes"], failed=tested["failed"])
+    manifest = replace(manifest, explanations=tested)
     sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})
     log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)
     return manifest

@@ -9,6 +9,8 @@ import typer
 
 from app.errors import Unprocessable
 
+_SEED = 7
+
 
 def evaluate(
     data: Annotated[
@@ -29,9 +31,18 @@ def evaluate(
     stress: Annotated[
         bool, typer.Option(help="Also under every acquisition change, in three grades.")
     ] = False,
+    explanations: Annotated[
+        bool, typer.Option(help="Also test the class activation map; use with --held-out.")
+    ] = False,
+    gate: Annotated[
+        bool,
+        typer.Option(help="Also what the gate makes of the images turned, inverted, cut, and of strangers."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Evaluate a bundle: AUC, accuracy, calibration, with patient-level intervals; --stress: other rooms."""
+    """Evaluate a bundle: AUC, accuracy, calibration, with patient-level intervals; --stress: other rooms;
+    --explanations: whether its map may be shown.
+    """
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.dataset import load
@@ -75,12 +86,46 @@ def evaluate(
                 kept = parts_of(labelled, seed=int(loaded.manifest.provenance["seed"])) == CALIBRATE
                 labelled = labelled.take(kept)
                 surroundings = None if surroundings is None else surroundings[kept]
-            outcome = run(loaded, labelled, stress=stress, surroundings=surroundings, report=report)
+            outcome = run(
+                loaded, labelled, stress=stress, gate=gate, surroundings=surroundings, report=report
+            )
+            tested = None
+            if explanations:
+                from models.explain_report import explain_file
+
+                path = bundle or default_bundle_path()
+                tested = explain_file(path, labelled, device=device, seed=_SEED, report=report)
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
     document, picture = write_report(outcome, out)
     _tell(outcome)
-    print(f"Wrote {document} and {picture}.")
+    written = [document, picture]
+    if tested is not None:
+        from models.explain_report import write_explanations
+
+        written += write_explanations(tested, labelled.images, out, seed=_SEED)
+        _tell_of_map(tested)
+    print(f"Wrote {', '.join(str(path) for path in written)}.")
+
+
+def _tell_of_map(tested: dict[str, Any]) -> None:
+    """The verdict on the map, and what it rests on."""
+    print(f"  the class activation map             {'passes' if tested['passes'] else 'fails'} its test")
+    for reason in tested["failed"]:
+        print(f"    {reason}")
+    if "curves" not in tested:
+        return
+    for kind in ("deletion", "insertion"):
+        for order in ("random", "centre"):
+            better = tested["curves"][kind][f"better_than_{order}"]
+            print(
+                f"  {kind} against {order:25s} {better['value']:+.3f}  ({better['low']:+.3f} to "
+                f"{better['high']:+.3f})"
+            )
+    outside, area = tested["thorax"]["outside"], tested["thorax"]["area"]
+    print(
+        f"  of it outside the thorax             {outside['value']:.3f}  (of the area: {area['value']:.3f})"
+    )
 
 
 def _tell(outcome: dict[str, Any]) -> None:
@@ -97,6 +142,12 @@ def _tell(outcome: dict[str, Any]) -> None:
             f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} "
             f"images (the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
         )
+    if "gate" in outcome:
+        for group in ("upright", "wrong", "drawn"):
+            print(f"  {group:38s} withheld  inverted  mirrored")
+            for name, rates in outcome["gate"][group].items():
+                shares = "  ".join(f"{rates[key]:8.4f}" for key in ("withheld", "inverted", "mirrored"))
+                print(f"    {name:36s} {shares}")
     print(f"  unlike the training images           {outcome['unlike']:.3f}  of the images")
     if "stress" in outcome:
         frame = outcome["worst_frame"]

@@ -1,0 +1,280 @@
+"""The tests of the activation map find a map that points elsewhere, and let none pass that was not tested."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.bundle_file import MANIFEST, unseal
+from models.dataset import Labelled
+from models.explain import LEAST_IMAGES, explain, failures
+from models.explain_curves import STEPS, Case, curves, laid_over, removed
+from models.explain_randomised import (
+    layers,
+    maps_of,
+    network_of,
+    pooled_logits,
+    randomise,
+    randomised_correlations,
+    rank_correlation,
+)
+from models.explain_report import write_explanations
+from models.manifest import Manifest, from_json
+from models.phantom import phantom
+from models.preprocess import Float
+from models.runtime import Look, OpenVinoRuntime, Runtime
+from models.stress import network_input
+from models.thorax import find_thorax
+from tests.models.conftest import Trained
+
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def members(trained: Trained) -> dict[str, bytes]:
+    return unseal(trained.path)[0]
+
+
+@pytest.fixture(scope="module")
+def manifest(members: dict[str, bytes]) -> Manifest:
+    return from_json(members[MANIFEST], sha256="")
+
+
+@pytest.fixture(scope="module")
+def runtime(members: dict[str, bytes]) -> OpenVinoRuntime:
+    return OpenVinoRuntime(members, precision="fp32", threads=1)
+
+
+@pytest.fixture(scope="module")
+def chests() -> Labelled:
+    """Eighty drawn chests the bundle never saw, every other with an opacity, two of each patient."""
+    seeds = range(9000, 9080)
+    images = [phantom(seed, rows=SIDE, columns=SIDE, opacity=seed % 2 == 1) for seed in seeds]
+    return Labelled(
+        images=np.stack(images),
+        labels=np.array([[seed % 2] for seed in seeds], dtype=np.float32),
+        patients=np.array([f"p{number // 4}-{number % 2}" for number in range(len(images))]),
+        splits=np.array([""] * len(images)),
+        paths=tuple(str(seed) for seed in seeds),
+        findings=("pneumonia",),
+        notices=(),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_random_networks() -> Iterator[None]:
+    """The check itself is the same with fewer; its own test asks for all layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.explain.RANDOMISED_IMAGES", 3)
+        patch.setattr("models.explain.RANDOMISED_SEEDS", (1,))
+        patch.setattr("models.explain.MOST_IMAGES", 24)
+        yield
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    runtime: OpenVinoRuntime, members: dict[str, bytes], manifest: Manifest, chests: Labelled
+) -> dict[str, Any]:
+    return explain(runtime, members, manifest, chests, seed=7)
+
+
+class PointsElsewhere:
+    """The same logits, with every map turned upside down."""
+
+    name = "upside down"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def look(self, batch: Float) -> Look:
+        look = self._runtime.look(batch)
+        return look._replace(maps=look.maps[:, :, ::-1].copy())
+
+
+def test_the_sum_over_the_map_and_the_bias_is_the_logit_of_pooling_in_both_runtimes(
+    outcome: dict[str, Any],
+) -> None:
+    assert outcome["sums"]["torch"] < 1e-4
+    assert outcome["sums"]["openvino"] < 0.1, "half precision, norms folded in"
+    assert outcome["sums"]["openvino_probability"] < 0.01
+
+
+def test_the_outcome_states_every_figure_with_its_limit_and_survives_the_manifest(
+    outcome: dict[str, Any], manifest: Manifest
+) -> None:
+    assert outcome["images"] >= LEAST_IMAGES
+    assert outcome["passes"] == (not outcome["failed"])
+    for kind in ("deletion", "insertion"):
+        for order in ("map", "random", "centre"):
+            found = outcome["curves"][kind][order]
+            assert found["area"]["low"] <= found["area"]["value"] <= found["area"]["high"]
+            assert len(found["curve"]) == STEPS + 1
+    assert set(outcome["limits"]) >= {"sum_error", "randomised_correlation", "outside_thorax"}
+    document = json.loads(json.dumps(outcome))
+    assert replace(manifest, explanations=document).explanations == outcome
+
+
+def test_a_map_turned_upside_down_does_worse_than_the_true_one(
+    runtime: OpenVinoRuntime,
+    members: dict[str, bytes],
+    manifest: Manifest,
+    chests: Labelled,
+    outcome: dict[str, Any],
+) -> None:
+    turned = explain(PointsElsewhere(runtime), members, manifest, chests, seed=7)
+    assert not turned["passes"]
+    true, false = outcome["curves"], turned["curves"]
+    assert true["deletion"]["map"]["area"]["value"] < false["deletion"]["map"]["area"]["value"]
+    assert true["insertion"]["map"]["area"]["value"] > false["insertion"]["map"]["area"]["value"]
+    assert true["deletion"]["centre"] == false["deletion"]["centre"], "only the map's own order changed"
+
+
+def test_too_few_images_with_the_finding_are_a_failure_and_not_a_pass(
+    runtime: OpenVinoRuntime, members: dict[str, bytes], manifest: Manifest, chests: Labelled
+) -> None:
+    said = explain(runtime, members, manifest, chests.take(np.arange(20)), seed=7)
+    assert said["passes"] is False
+    assert "too few to test the map on" in said["failed"][0]
+
+
+def test_a_report_has_figures_a_picture_and_the_outlines_to_check_by_eye(
+    outcome: dict[str, Any], chests: Labelled, tmp_path: Path
+) -> None:
+    document, picture, sheet = write_explanations(outcome, chests.images, tmp_path / "report", seed=0)
+    assert json.loads(document.read_text()) == outcome
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert sheet.read_bytes().startswith(b"\xff\xd8")
+
+
+def perfect() -> dict[str, Any]:
+    better = {"better_than_random": {"low": 0.1}, "better_than_centre": {"low": 0.1}}
+    return {
+        "sums": {"torch": 0.0, "openvino_probability": 0.001},
+        "curves": {"deletion": copy.deepcopy(better), "insertion": copy.deepcopy(better)},
+        "randomised": {"cascading": {"head": 0.1, "stem": 0.1}},
+        "thorax": {"outside": {"value": 0.2, "high": 0.3}, "area": {"value": 0.5}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        (("sums", "torch"), 0.01, "does not sum"),
+        (("sums", "openvino_probability"), 0.03, "does not sum"),
+        (
+            ("curves", "deletion", "better_than_centre", "low"),
+            0.0,
+            "taken away first, matters no more than an",
+        ),
+        (("curves", "insertion", "better_than_random", "low"), -0.1, "shown first, matters no more than a"),
+        (("curves", "insertion", "better_than_random", "low"), float("nan"), "shown first"),
+        (("randomised", "cascading", "head"), 0.6, "With a random head"),
+        (("randomised", "cascading", "stem"), 0.6, "With random weights throughout"),
+        (("thorax", "outside", "high"), 0.55, "as often as chance"),
+        (("thorax", "outside", "value"), 0.51, "51% of what the map points at is outside"),
+    ],
+)
+def test_each_limit_has_its_sentence(place: tuple[str, ...], value: float, sentence: str) -> None:
+    figures = perfect()
+    assert failures(figures) == []
+    *path, last = place
+    at = figures
+    for name in path:
+        at = at[name]
+    at[last] = value
+    [said] = failures(figures)
+    assert sentence in said
+
+
+def test_points_leave_worthiest_first_from_none_to_all() -> None:
+    worth = np.tile(np.arange(48, dtype=np.float32), (48, 1))
+    masks = removed(worth)
+    assert masks.shape == (STEPS + 1, 48, 48)
+    assert masks[0].max() == 0
+    assert masks[-1].min() == 1
+    assert masks[3][:, -6:].min() > 0.95, "the worthiest quarter but for its soft edge"
+    assert masks[3][:, :30].max() < 0.01
+
+
+def test_an_order_that_knows_the_place_beats_chance_and_the_middle() -> None:
+    """A network that sees only one corner, and a map that says so."""
+    spot = np.zeros((48, 48), np.float32)
+    spot[:12, :12] = 1
+    activation = np.zeros((4, 4), np.float32)
+    activation[0, 0] = 1
+    cases = [Case(spot, np.zeros_like(spot), activation)] * 6
+
+    def probability(pictures: Float) -> np.ndarray:
+        return pictures[:, 0, :12, :12].mean(axis=(1, 2)).astype(np.float64)
+
+    found = curves(cases, probability, seed=3)
+    for order in ("random", "centre"):
+        assert (found["map"].deletion_area() < found[order].deletion_area()).all()
+        assert (found["map"].insertion_area() > found[order].insertion_area()).all()
+    assert found["map"].deletion[0, 0] == 1
+    assert found["map"].deletion[0, -1] == 0
+    assert found["map"].insertion[0, -1] == 1
+
+
+def test_another_chest_is_laid_so_that_its_thorax_covers_this_one() -> None:
+    here, other = (phantom(seed, rows=SIDE, columns=SIDE) for seed in (1, 2))
+    move = np.array([[0.9, 0, 9], [0, 1, 3]], dtype=np.float64)
+    moved = cv2.warpAffine(other, move, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+    on, its = find_thorax(here), find_thorax(moved)
+    assert on is not None
+    assert its is not None
+    there = find_thorax(laid_over(moved.astype(np.float32), its=its, on=on).astype(np.uint8))
+    assert there is not None
+    assert np.abs(there.outline - on.outline).max() < 0.03
+    assert np.abs(its.outline - on.outline).max() > 0.05, "they lay apart before"
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    one = np.array([[[1.0, 2.0], [3.0, 4.0]]] * 3, np.float32)
+    other = np.array([[[10, 20], [30, 40]], [[4, 3], [2, 1]], [[5, 5], [5, 5]]], np.float32)
+    assert rank_correlation(one, other).round(6).tolist() == [1, -1, 0]
+    ties = rank_correlation(one[:1], np.array([[[1, 1], [2, 3]]], np.float32))
+    assert ties[0] == pytest.approx(0.948683, abs=1e-5), "scipy.stats.spearmanr([1, 2, 3, 4], [1, 1, 2, 3])"
+
+
+def test_random_weights_change_the_layer_they_are_put_in_and_no_other(
+    members: dict[str, bytes], manifest: Manifest
+) -> None:
+    network = network_of(members, findings=len(manifest.findings))
+    changed = copy.deepcopy(network)
+    randomise(layers(changed)["stage 3"], torch.Generator().manual_seed(1))
+    moved = {
+        name.split(".")[0] + "." + name.split(".")[1]
+        for (name, one), other in zip(network.named_parameters(), changed.parameters(), strict=True)
+        if not torch.equal(one, other)
+    }
+    assert moved == {"blocks.3", "blocks.4"}
+    assert sum(1 for _ in network.parameters()) == sum(
+        1 for layer in layers(network).values() for _ in layer.parameters()
+    ), "every weight belongs to a layer"
+
+
+def test_maps_fall_apart_under_random_weights_and_the_network_is_left_as_it_was(
+    members: dict[str, bytes], manifest: Manifest, chests: Labelled
+) -> None:
+    network = network_of(members, findings=len(manifest.findings))
+    pictures = network_input(chests.images[:6])
+    before = maps_of(network, pictures)
+    assert pooled_logits(network, pictures) == pytest.approx(
+        before.sum(axis=(1, 2)) + manifest.findings[0].bias, abs=1e-4
+    )
+    found = randomised_correlations(network, pictures, seeds=(1, 2))
+    for kind in ("cascading", "independent"):
+        assert list(found[kind]) == list(layers(network))
+    assert 0 <= found["cascading"]["stem"].mean() < 0.7
+    assert np.array_equal(maps_of(network, pictures), before)
+    assert rank_correlation(before, before).tolist() == [1.0] * 6
