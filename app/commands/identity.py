@@ -124,12 +124,16 @@ def flag(
     *,
     image_id: UUID,
     siblings: list[Image],
+    same: list[Image],
     study_is_new: bool,
 ) -> list[str]:
-    """Marks header revisions and writes conflicts; returns what the sender should know, in words."""
+    """Marks header revisions and writes conflicts; returns what the sender should know, in words.
+
+    `siblings` have the image's SOPInstanceUID, `same` are those of them that show the same picture.
+    """
     warnings: list[str] = []
     for sibling in siblings:
-        if sibling.pixel_sha256 == header.pixel_sha256 and sibling.study_id == study.id:
+        if sibling in same:
             sibling.superseded_by = image_id
             revise(study, header)
             warnings.append("The same picture was known with another header; this one is now shown.")

@@ -99,13 +99,16 @@ def admit(
     where the bytes are known under another patient than the sender names. Ring `queue.SCREEN` with the
     study's id after the commit where `needs_screening`.
     """
-    admission = _admit(session, file=file, given=given, by=by, via=via, credits=credits, is_sample=is_sample)
+    admission = _admit(
+        session, blobs, file=file, given=given, by=by, via=via, credits=credits, is_sample=is_sample
+    )
     blobs.keep(file.staged)
     return admission
 
 
 def _admit(
     session: Session,
+    blobs: Blobs,
     *,
     file: Readable,
     given: GivenMetadata,
@@ -152,11 +155,18 @@ def _admit(
         study = found
         image.study_id = event.study_id = study.id
     siblings = identity.same_sop_instance(session, header)
-    revised = revisions.revision_of(siblings, header, study=study)
+    same = revisions.same_picture(blobs, siblings, file.staged.path, study=study)
+    revised = revisions.revision_of(same, header)
     session.add_all([image, event])
     session.flush()
     warnings = identity.flag(
-        session, study, header, image_id=image.id, siblings=siblings, study_is_new=found is None
+        session,
+        study,
+        header,
+        image_id=image.id,
+        siblings=siblings,
+        same=same,
+        study_is_new=found is None,
     )
     if found is not None:
         identity.late_image(
@@ -273,7 +283,6 @@ def _new_image(
         sop_class_uid=header.sop_class_uid,
         series_instance_uid=header.series_instance_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,
-        pixel_sha256=header.pixel_sha256,
         rows=header.rows,
         columns=header.columns,
         modality=header.modality,

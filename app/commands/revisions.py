@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from app.blobs import Blobs
 from app.commands import identity
 from app.commands.stored_header import header_as_json
-from app.dicom.header import ImageHeader
+from app.dicom.header import ImageHeader, pixel_sha256
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
+from app.errors import Problem
 from app.records import Image, Study
 
 _WHO_AND_WHAT = {
@@ -24,13 +27,31 @@ _WHO_AND_WHAT = {
 """What a signature relied on: whom the picture shows, and from which side. PatientID makes another study."""
 
 
-def revision_of(siblings: Sequence[Image], header: ImageHeader, *, study: Study) -> tuple[str, ...] | None:
-    """What of patient, side or view the header changes, in words; None where the picture is another one."""
-    revised = [
-        sibling
-        for sibling in siblings
-        if sibling.study_id == study.id and sibling.pixel_sha256 == header.pixel_sha256
-    ]
+def same_picture(blobs: Blobs, siblings: Sequence[Image], path: Path, *, study: Study) -> list[Image]:
+    """Those of the study's images whose pixels, as encoded, are those of the file at `path`.
+
+    Pixels are compared only here, where two files have one SOPInstanceUID: hashing those of every image that
+    arrives would take a tenth of the time of its admission. Bytes that cannot be read any more are another
+    picture, so that an administrator sees both.
+    """
+    in_question = [sibling for sibling in siblings if sibling.study_id == study.id]
+    if not in_question:
+        return []
+    arrived = pixel_sha256(path)
+    return [sibling for sibling in in_question if _stored_pixels(blobs, sibling) == arrived]
+
+
+def _stored_pixels(blobs: Blobs, image: Image) -> str | None:
+    try:
+        return pixel_sha256(blobs.path(image.sha256))
+    except (Problem, OSError):
+        return None
+
+
+def revision_of(revised: Sequence[Image], header: ImageHeader) -> tuple[str, ...] | None:
+    """What of patient, side or view the header changes in images of the same picture, in words; None where
+    there is no such image.
+    """
     if not revised:
         return None
     said = header_as_json(header)
@@ -62,7 +83,7 @@ def restore(
         standing = session.get_one(Image, standing.superseded_by, populate_existing=True)
     if standing is image:  # somebody else was quicker
         return False
-    revised = revision_of([standing], header, study=study)
+    revised = revision_of([standing], header)
     image.superseded_by, standing.superseded_by = None, image.id
     identity.revise(study, header)
     identity.late_image(

@@ -18,8 +18,8 @@ def header_as_json(header: ImageHeader) -> dict[str, Any]:
 
 
 def header_from_json(values: dict[str, Any]) -> ImageHeader:
-    """The header that `header_as_json` wrote, with empty `attributes`."""
-    known = dict(values, attributes={})
+    """The header that `header_as_json` wrote, perhaps in an older version, with empty `attributes`."""
+    known: dict[str, Any] = {name: values.get(name) for name in _NAMES}
     for name in ("patient_birth_date", "study_date"):
         known[name] = date.fromisoformat(known[name]) if known[name] else None
     for name in ("pixel_spacing", "imager_pixel_spacing"):

@@ -1,7 +1,7 @@
 """The header of a file: what it says of patient, study and image, without decoding a pixel.
 
-`read_header` runs in the web process on hostile bytes. Its memory and time are bounded by `part10`; the
-pixel data is only hashed as it streams by.
+`read_header` runs in the web process on hostile bytes. Its memory and time are bounded by `part10`; pixels
+are not read.
 """
 
 from __future__ import annotations
@@ -47,12 +47,10 @@ class ImageHeader:
     `view_position` fall back to the meanings of AnatomicRegionSequence and ViewCodeSequence,
     `patient_species` (None says nothing) to that of PatientSpeciesCodeSequence and to the breed. `image_type`
     is joined by backslashes.
-    `pixel_sha256` hashes the value of Pixel Data (for PNG and JPEG the file): equal for a header revision.
     `attributes` is the DICOM JSON model without bulk data; empty for PNG and JPEG.
     """
 
     media_type: str
-    pixel_sha256: str
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
     sop_instance_uid: str | None = None
@@ -108,7 +106,7 @@ def read_header(path: Path) -> ImageHeader:
     """
     raster = read_raster_header(path)
     if raster is not None:
-        return _header_of_raster(path, raster)
+        return _header_of_raster(raster)
     with open_dicom(path) as opened:
         try:
             return _header_of_dicom(opened)
@@ -120,13 +118,22 @@ def read_header(path: Path) -> ImageHeader:
             ) from error
 
 
-def _header_of_raster(path: Path, raster: RasterHeader) -> ImageHeader:
+def pixel_sha256(path: Path) -> str:
+    """The hash of the value of Pixel Data in a DICOM file, as it is encoded: equal for a header revision.
+
+    Raises as `read_header` does.
+    """
+    with open_dicom(path) as opened:
+        if opened.pixels is None:
+            raise _without_pixels(opened)
+        opened.stream.seek(opened.pixels.offset)
+        return _sha256_of(opened.stream, opened.pixels.length)
+
+
+def _header_of_raster(raster: RasterHeader) -> ImageHeader:
     _check_dimensions(raster.rows, raster.columns, pixel_bytes=raster.rows * raster.columns * 8)
-    with path.open("rb") as file:
-        digest = _sha256_of(file, None)
     return ImageHeader(
         media_type=raster.media_type,
-        pixel_sha256=digest,
         rows=raster.rows,
         columns=raster.columns,
         bits_allocated=raster.bits,
@@ -152,10 +159,8 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
     study_date = calendar_date(dataset, "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
     age_from_dates = age_between(birth_date, study_date)
     age = parse_patient_age(text(dataset, "PatientAge"))
-    opened.stream.seek(opened.pixels.offset)
     return ImageHeader(
         media_type=DICOM,
-        pixel_sha256=_sha256_of(opened.stream, opened.pixels.length),
         study_instance_uid=_uid(dataset.get("StudyInstanceUID"), "StudyInstanceUID"),
         series_instance_uid=_uid(dataset.get("SeriesInstanceUID"), "SeriesInstanceUID"),
         sop_instance_uid=_uid(

@@ -26,7 +26,6 @@ class Image(HasId, Base):
     sop_class_uid: Mapped[str]
     series_instance_uid: Mapped[str]
     transfer_syntax_uid: Mapped[str | None]
-    pixel_sha256: Mapped[str]
     rows: Mapped[int | None]
     columns: Mapped[int | None]
     modality: Mapped[str | None]

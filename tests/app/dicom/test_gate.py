@@ -29,7 +29,6 @@ CHILDREN = IntendedUse(
 )
 CHILD = ImageHeader(
     media_type="application/dicom",
-    pixel_sha256="0" * 64,
     modality="DX",
     body_part_examined="CHEST",
     view_position="AP",
@@ -191,18 +190,14 @@ def test_dates_that_differ_by_rounding_are_no_contradiction() -> None:
 
 
 def test_a_png_has_no_modality_to_hold_against_it() -> None:
-    png = ImageHeader(
-        media_type="image/png", pixel_sha256="0" * 64, rows=500, columns=500, samples_per_pixel=3
-    )
+    png = ImageHeader(media_type="image/png", rows=500, columns=500, samples_per_pixel=3)
     assert header_gate(png, CHILDREN, paediatric_source=False, door="file") == GateVerdict(
         None, (AGE_UNKNOWN,)
     )
 
 
 def test_a_png_said_to_be_lateral_is_withheld() -> None:
-    png = ImageHeader(
-        media_type="image/png", pixel_sha256="0" * 64, rows=500, columns=500, view_position="LL"
-    )
+    png = ImageHeader(media_type="image/png", rows=500, columns=500, view_position="LL")
     assert "lateral" in (header_gate(png, CHILDREN, paediatric_source=False, door="file").withheld or "")
 
 
