@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import intake, keys, people, recording, registry, review, screening
+from app.commands import cases, intake, keys, people, recording, registry, review, screening
 from app.commands.intake import Admission, GivenMetadata
 from app.commands.review import Statement
 from app.commands.screening import StudyToScreen
@@ -23,7 +23,7 @@ from app.domain.order import Credits, Lane
 from app.domain.reading import FindingRead, ImageRead
 from app.domain.roles import SYSTEM, Actor, Role, Scope, permissions_of
 from app.domain.states import Outcome
-from app.records import Study, User
+from app.records import ConfirmedCase, Study, User
 from app.records.engine import transaction
 
 _seeds = count(1)
@@ -190,7 +190,7 @@ def a_signed_study(
 def sign(
     study_id: UUID, *, by: str = "dr.lee", say: Statement | None = None, ago: timedelta = timedelta(hours=1)
 ) -> UUID:
-    """Signed so long ago by a radiologist of that name: confirmed, or corrected to `say`."""
+    """Signed so long ago by a radiologist of that name, and swept: confirmed, or corrected to `say`."""
     with transaction() as session:
         known = session.scalars(select(User).where(User.username == by)).one_or_none()
         reader = (
@@ -207,6 +207,9 @@ def sign(
             findings={} if say is None else {"pneumonia": say},
         )
         session.execute(update(Study).where(Study.id == study_id).values(signed_at=Study.signed_at - ago))
+        of_study = ConfirmedCase.study_id == study_id
+        session.execute(update(ConfirmedCase).where(of_study).values(kept_at=ConfirmedCase.kept_at - ago))
+        cases.settle(session, limit=100)
     return study_id
 
 

@@ -28,7 +28,8 @@ SENTENCES = {
 """One for each depth, for somebody who has never seen the inside of a network."""
 ADDED_UP = (
     "Every late detector counts for or against the finding, always with the same weight. Added up place by "
-    "place they give this map, and the sum over the map is the network's score before calibration."
+    "place they give this map; its sum, and one number that is the same for all images, make the score that "
+    "becomes the probability."
 )
 
 

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("bundle_sha256", sa.Text(), nullable=False),
         sa.Column("embedding", HalfVector(128), nullable=False),
         sa.Column("kept_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["study_id"], ["studies.id"], name=op.f("fk_confirmed_cases_study_id_studies")
         ),
@@ -49,13 +50,25 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", name=op.f("pk_confirmed_cases")),
     )
-    op.create_index("ix_confirmed_cases_bundle_sha256", "confirmed_cases", ["bundle_sha256"])
+    op.create_index(
+        "ix_confirmed_cases_bundle_sha256",
+        "confirmed_cases",
+        ["bundle_sha256"],
+        postgresql_where=sa.text("settled"),
+    )
+    op.create_index(
+        "ix_confirmed_cases_unsettled",
+        "confirmed_cases",
+        ["kept_at"],
+        postgresql_where=sa.text("NOT settled"),
+    )
     op.create_index(
         "ix_confirmed_cases_embedding",
         "confirmed_cases",
         ["embedding"],
         postgresql_using="hnsw",
         postgresql_ops={"embedding": "halfvec_ip_ops"},
+        postgresql_where=sa.text("settled"),
     )
 
 

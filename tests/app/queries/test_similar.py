@@ -16,10 +16,12 @@ from app.domain.order import Lane
 from app.errors import NotFound
 from app.queries import similar
 from app.queries.similar import SimilarCases
-from app.records import ConfirmedCase, Image, ImageReading, Study
+from app.records import ConfirmedCase, ImageReading, Study
 from app.records.engine import transaction
+from app.settings import settings
 from tests import builders
 from tests.builders import a_screened_study, admit, image_read, sign, towards
+from worker.sweep import Sweeper
 
 UNKNOWN = UUID("00000000-0000-4000-8000-000000000000")
 
@@ -51,9 +53,9 @@ def test_the_most_alike_comes_first_and_no_more_than_asked_for(asked: UUID, blob
 
 
 def test_only_what_is_signed_now_is_found(asked: UUID, blobs: Blobs) -> None:
-    unsigned = a_study(blobs, 1, patient_id="unsigned")
-    undoable = sign(a_study(blobs, 2, patient_id="undoable"), ago=timedelta(0))
-    reopened = sign(a_study(blobs, 3, patient_id="reopened"))
+    unsigned = a_study(blobs, 11, patient_id="unsigned")
+    undoable = sign(a_study(blobs, 12, patient_id="undoable"), ago=timedelta(0))
+    reopened = sign(a_study(blobs, 13, patient_id="reopened"))
     with transaction() as session:
         study_uid = session.get_one(Study, reopened).study_instance_uid
         admit(
@@ -68,13 +70,11 @@ def test_only_what_is_signed_now_is_found(asked: UUID, blobs: Blobs) -> None:
 
 
 def test_neither_the_same_patient_nor_the_same_picture_is_a_case(asked: UUID, blobs: Blobs) -> None:
-    sign(a_study(blobs, 1, patient_id="asked"))
-    stranger = sign(a_study(blobs, 2, patient_id="asked"))  # the same number, given out by somebody else
-    twin = sign(a_study(blobs, 3, patient_id="twin"))
-    other = sign(a_study(blobs, 4, patient_id="other"))
-    with transaction() as session:
-        pixels = select(Image.pixel_sha256).where(Image.study_id == asked).scalar_subquery()
-        session.execute(update(Image).where(Image.study_id == twin).values(pixel_sha256=pixels))
+    sign(a_study(blobs, 11, patient_id="asked"))
+    stranger = sign(a_study(blobs, 12, patient_id="asked"))  # the same number, given out by somebody else
+    sign(a_study(blobs, 0, patient_id="twin"))
+    sign(a_study(blobs, 2, patient_id="nearly a twin"))
+    other = sign(a_study(blobs, 14, patient_id="other"))
     assert ids(asked) == [other]
     with transaction() as session:
         session.execute(update(Study).where(Study.id == asked).values(issuer_of_patient_id="here"))
@@ -86,22 +86,22 @@ def test_features_of_another_bundle_are_never_compared(asked: UUID, blobs: Blobs
     here = sign(a_study(blobs, 60, patient_id="here"))
     monkeypatch.setattr(builders, "BUNDLE", "c" * 64)
     monkeypatch.setattr(builders.a_bundle, "__defaults__", ("c" * 64,))
-    there = sign(a_study(blobs, 1, patient_id="there"))
+    there = sign(a_study(blobs, 11, patient_id="there"))
     assert ids(asked) == [here]
     again = a_study(blobs, 0, patient_id="again")
     assert ids(again) == [there]
 
 
 def test_samples_are_compared_with_samples_alone(asked: UUID, blobs: Blobs) -> None:
-    sample = sign(a_study(blobs, 1, patient_id="sample"))
-    real = sign(a_study(blobs, 2, patient_id="real"))
+    sample = sign(a_study(blobs, 11, patient_id="sample"))
+    real = sign(a_study(blobs, 12, patient_id="real"))
     with transaction() as session:
         session.execute(update(Study).where(Study.id == sample).values(is_sample=True))
     assert ids(asked) == [real]
 
 
 def test_the_verdict_is_the_one_that_was_amended_last(asked: UUID, blobs: Blobs) -> None:
-    study = sign(a_study(blobs, 5, patient_id="p", probability=0.9, lane=Lane.RULE_IN))
+    study = sign(a_study(blobs, 15, patient_id="p", probability=0.9, lane=Lane.RULE_IN))
     [case] = found(asked).cases
     [finding] = case.findings
     assert (case.verdict, case.amended, case.readers) == ("confirmed", False, 1)
@@ -158,7 +158,7 @@ def test_recording_keeps_the_features_with_the_image_and_leaves_the_index_alone(
 
 
 def test_a_signature_over_no_reading_takes_the_old_features_away(asked: UUID, blobs: Blobs) -> None:
-    study = sign(a_study(blobs, 5, patient_id="p"))
+    study = sign(a_study(blobs, 15, patient_id="p"))
     assert ids(asked) == [study]
     with transaction() as session:
         session.execute(update(Study).where(Study.id == study).values(screening_due=True))
@@ -173,3 +173,30 @@ def test_a_signature_over_no_reading_takes_the_old_features_away(asked: UUID, bl
         )
     sign(study, say=Statement.PRESENT)
     assert ids(asked) == []
+
+
+def test_a_signature_writes_a_row_and_the_sweep_takes_it_into_the_index(
+    asked: UUID, blobs: Blobs, broker: str
+) -> None:
+    study = sign(a_study(blobs, 15, patient_id="p"), ago=timedelta(0))
+    with transaction() as session:
+        assert not session.get_one(ConfirmedCase, study).settled
+        session.execute(update(Study).values(signed_at=Study.signed_at - timedelta(hours=1)))
+    assert ids(asked) == []
+    with transaction() as session:
+        session.execute(update(ConfirmedCase).values(kept_at=ConfirmedCase.kept_at - timedelta(hours=1)))
+    swept = Sweeper(settings(), blobs=blobs).sweep()
+    assert swept.cases_settled == 1
+    assert ids(asked) == [study]
+    assert Sweeper(settings(), blobs=blobs).sweep().cases_settled == 0
+
+
+def test_an_amendment_of_the_same_reading_leaves_the_index_alone(asked: UUID, blobs: Blobs) -> None:
+    study = sign(a_study(blobs, 15, patient_id="p"))
+    with transaction() as session:
+        before = session.get_one(ConfirmedCase, study).kept_at
+    sign(study, say=Statement.ABSENT)
+    with transaction() as session:
+        case = session.get_one(ConfirmedCase, study)
+        assert case.settled
+        assert case.kept_at == before - timedelta(hours=1), "moved by the test, not by the amendment"
