@@ -18,6 +18,7 @@ from app.errors import NotFound
 from app.records.engine import transaction
 from models.bundle import Bundle, BundleRefused, default_bundle_path
 from models.manifest import to_json
+from worker.memory import give_back_freed
 
 _PAUSE_AFTER_REFUSAL = 2.0
 """Seconds for which a bundle that was refused is not loaded again, so that a broken one costs little."""
@@ -100,6 +101,7 @@ class Network:
             self._refused = (sha256, sentence, time.monotonic())
             _log.error("network_refused", bundle=sha256[:12], reason=str(error))
             raise NetworkUnavailable(sentence, promotion=promotion) from error
+        give_back_freed()
         _log.info(
             "network_loaded",
             bundle=sha256[:12],

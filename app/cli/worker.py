@@ -10,6 +10,7 @@ from celery.platforms import SecurityWarning
 from app import queue
 from app.cli.logs import configure_logs
 from app.settings import settings
+from worker.memory import few_heaps
 
 
 def screening() -> None:
@@ -29,6 +30,7 @@ def duty() -> None:
 
 
 def _run(*options: str) -> None:
+    few_heaps()
     configured = settings()
     configure_logs(configured)
     queue.configure(configured)
