@@ -28,6 +28,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from app.dicom.elements import text
 from app.dicom.foreign import describe_foreign
 from app.errors import NotAnImage, TooLarge, Unreadable
 
@@ -135,7 +136,7 @@ def open_dicom(path: Path) -> Iterator[OpenedDicom]:
             file_meta = _read(counted, implicit=False, little=True, stop_at=0x00030000)[0]
         except Exception as error:
             raise _refusal(counted, error) from error
-        syntax = str(file_meta.get("TransferSyntaxUID") or "").strip("\0 ")
+        syntax = text(file_meta, "TransferSyntaxUID") or ""
         offset = file.tell()
         if syntax == DeflatedExplicitVRLittleEndian:
             with tempfile.SpooledTemporaryFile(max_size=8 * 2**20) as inflated:

@@ -200,3 +200,19 @@ def test_an_identifier_of_thousands_of_letters_is_refused_by_name(
     with pytest.raises(Unreadable, match=f"The {keyword} in the DICOM header has more than 256"):
         read_header(keep(wrap(ramp, tags={keyword: "x7" * 2000})))
     assert read_header(keep(wrap(ramp, tags={keyword: "x" * 256}))).rows
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\x02\0\x10\0U\xec", b"\x02\0\x10\0??", b"\x02\0\x10\0SQ", b"\x02\0\x10\0UI\x14\0001.2\0"]
+)
+def test_a_damaged_transfer_syntax_brings_nothing_but_a_sentence(damage: bytes, keep: Keep) -> None:
+    data = write_phantom(rows=64, columns=64)
+    place = data.index(b"\x02\0\x10\0UI")
+    path = keep(data[:place] + damage + data[place + len(damage) :])
+    try:
+        header = read_header(path)
+    except Problem as problem:
+        assert problem.status == 422
+    else:
+        assert "\0" not in (header.transfer_syntax_uid or "")
+    sop_reference(path)
