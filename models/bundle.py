@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 
 from models.bundle_file import MANIFEST, unseal
 from models.manifest import BundleRefused, Manifest, from_json
-from models.pixel_gate import refuse_pixels, refuse_shape
+from models.pixel_gate import (
+    INVERTED,
+    INVERTED_NOTICE,
+    MIRRORED_NOTICE,
+    POLARITY_UNSURE,
+    margins,
+    refuse_pixels,
+    refuse_shape,
+    stance,
+)
 from models.preprocess import PREPROCESSING_VERSION, Float, reading_side, squash, standardise
-from models.runtime import LARGEST_BATCH, Runtime, start
+from models.runtime import LARGEST_BATCH, Look, Runtime, start
 
 __all__ = ["Bundle", "BundleRefused", "FindingResult", "ImageScreening", "Manifest", "default_bundle_path"]
 
@@ -63,6 +72,8 @@ class ImageScreening:
     """Of length 1: the cosine of two images of one bundle (the sum of products) says how alike the network
     finds them. None where withheld, and where the bundle carries none.
     """
+    notices: tuple[str, ...] = ()
+    """Short phrases on what the network took the picture for: inverted, mirrored."""
 
 
 def default_bundle_path() -> Path:
@@ -128,9 +139,9 @@ class Bundle:
                     if isinstance(refused, str):
                         answers[index] = _withheld(refused)
                 if passing:
-                    look = self._runtime.look(np.stack(list(passing.values()))[:, None])
-                    for index, maps, distance, embedding in zip(passing, *look, strict=True):
-                        answers[index] = self._answer(maps, float(distance), embedding)
+                    read = self._read(np.stack(list(passing.values()))[:, None])
+                    for index, answer in zip(passing, read, strict=True):
+                        answers[index] = answer
         return [answer for answer in answers if answer is not None]
 
     def _prepare(self, image: Grey) -> Float | str:
@@ -143,10 +154,43 @@ class Bundle:
         square = squash(image, side=self.manifest.input_size)
         return refuse_pixels(square) or standardise(square)
 
-    def _answer(self, maps: Float, distance: float, embedding: Float) -> ImageScreening:
-        """Maps (findings, h, w), distance and embedding (128 or 0,) of one image to its findings."""
-        if not (np.isfinite(maps).all() and math.isfinite(distance) and np.isfinite(embedding).all()):
+    def _read(self, batch: Float) -> list[ImageScreening]:
+        """An answer for each prepared image (n, 1, side, side). What appears inverted is turned round and
+        looked at again, and read only if that leaves no doubt.
+        """
+        limits = self.manifest.appearance.get("limits", {})
+        look = self._runtime.look(batch)
+        stances = [stance(logits, limits) for logits in look.appearances]
+        answers = [
+            _withheld(said.withheld) if said.withheld else self._answer(look, at, mirrored=said.mirrored)
+            for at, said in enumerate(stances)
+        ]
+        inverted = [at for at, said in enumerate(stances) if said.inverted]
+        if inverted:
+            # Grey levels are ranks about zero: turned round they are those of the picture turned round.
+            again = self._runtime.look(-batch[inverted])
+            for place, at in enumerate(inverted):
+                said = stance(again.appearances[place], limits)
+                odds = float(margins(again.appearances[place : place + 1])[INVERTED][0])
+                sure = not said.withheld and odds < -abs(limits[INVERTED])
+                answers[at] = (
+                    self._answer(again, place, mirrored=said.mirrored, notices=(INVERTED_NOTICE,))
+                    if sure
+                    else _withheld(said.withheld or POLARITY_UNSURE)
+                )
+        return answers
+
+    def _answer(
+        self, look: Look, at: int, *, mirrored: bool, notices: tuple[str, ...] = ()
+    ) -> ImageScreening:
+        """One of the images of a look to its findings."""
+        maps, distance, embedding = look.maps[at], float(look.distances[at]), look.embeddings[at]
+        beside = np.concatenate([[distance], embedding, look.appearances[at]])
+        if not (np.isfinite(maps).all() and np.isfinite(beside).all()):
             return _withheld("The network gave no finite answer for this image; it must be read without.")
+        unlike = self._unlike(distance)
+        if mirrored and unlike is None:  # of strangers the sides were not learnt
+            notices = (*notices, MIRRORED_NOTICE)
         findings = {
             finding.name: self._finding(
                 finding.name, maps[index], bias=finding.bias, research=finding.research
@@ -159,8 +203,9 @@ class Bundle:
             None,
             findings,
             max(spoken, default=0.0),
-            unlike=self._unlike(distance),
+            unlike=unlike,
             embedding=tuple(float(value) for value in embedding) or None,
+            notices=notices,
         )
 
     def _unlike(self, distance: float) -> str | None:

@@ -20,6 +20,7 @@ from models.dataset import Labelled
 from models.examples import DatasetRefused
 from models.figures import Array
 from models.framing import FRAMES, worst_of_frames
+from models.gate_report import gate_figures
 from models.judge import Report
 from models.plots import draw_evaluation
 from models.stress import MIXED, PLAIN, conditions, shifted
@@ -46,6 +47,7 @@ def evaluate(
     data: Labelled,
     *,
     stress: bool = False,
+    gate: bool = False,
     surroundings: Array | None = None,
     seed: int = 7,
     rounds: int = 500,
@@ -53,8 +55,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Figures of the bundle's first finding on the data, with 95% intervals from resampling patients.
 
-    With ``stress`` also under every acquisition change in three grades, worst and mean. ``surroundings`` are
-    scores of `models.style` for these images: with them the report tells how the network does where the
+    With ``stress`` also under every acquisition change in three grades, worst and mean; with ``gate`` also
+    what the input gate makes of the images turned, inverted, cut, and of drawn strangers. ``surroundings``
+    are scores of `models.style` for these images: with them the report tells how the network does where the
     surroundings speak against the label. Raises `DatasetRefused` where the data lack the finding or its
     absence.
     """
@@ -110,6 +113,8 @@ def evaluate(
                 }
                 | short(answers, point=point)
             )
+    if gate:
+        outcome["gate"] = gate_figures(bundle, data.images, seed=seed, report=report)
     if stress:
         outcome["worst_frame"] = worst_frame(bundle, data, truth, finding=finding, report=report)
         graded = [row for row in rows if row["change"] != MIXED]

@@ -17,18 +17,16 @@ from torch import nn
 from models.bundle_file import IR_BIN, IR_XML, WEIGHTS
 from models.network import Network
 from models.runtime import agreement_batch
-from models.served import Embedding, Familiarity, Served
+from models.served import Served
 
-OUTPUTS = ("activation_map", "distance", "embedding")
+OUTPUTS = ("activation_map", "distance", "embedding", "appearance")
 AGREEMENT_PHANTOMS = 6
 AGREEMENT_SEED = 20_260
 
 
-def network_members(
-    network: Network, familiarity: Familiarity, embedding: Embedding, *, side: int
-) -> dict[str, bytes]:
+def network_members(served: Served, *, side: int) -> dict[str, bytes]:
     """network.xml, network.bin and weights.safetensors; the batch is left open, the side is fixed."""
-    served = copy.deepcopy(Served(network, familiarity, embedding)).float().eval()
+    served = copy.deepcopy(served).float().eval()
     model = openvino_model(served.to(memory_format=torch.contiguous_format), side=side)
     for output, name in zip(model.outputs, OUTPUTS, strict=True):
         output.get_tensor().set_names({name})

@@ -34,7 +34,7 @@ class _Survey(nn.Module):
         self.familiarity = familiarity
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.familiarity.survey(x)
+        return self.familiarity.survey(self.familiarity.trunk(x))
 
 
 def fit_familiarity(data: Labelled, *, seed: int, threads: int) -> Familiarity:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from models.pixel_gate import LABELS
+
 FORMAT_VERSION = 3
 READ_VERSIONS = (1, 2, 3)
 """Format 1 knew no distance from the training images, format 2 no description by which like images are found
@@ -86,6 +88,11 @@ class Manifest:
     """``limit``: the distance beyond which an image is unlike those of the training; the share of held-out
     images beyond it and how many they were. Without a limit nothing is called unlike.
     """
+    appearance: Mapping[str, Any] = field(default_factory=dict)
+    """``labels`` of the heads on the pixels and the ``limits`` beyond which they are certain, as log odds
+    (`models.pixel_gate`); how many held-out images chose them and what became of those. Without limits the
+    heads say nothing.
+    """
     explanations: Mapping[str, Any] = field(default_factory=dict)
     """What `models.explain` found of the class activation map on held-out patients: ``passes``, the sentences
     of what ``failed``, limits and figures. Empty in bundles whose map was never tested.
@@ -135,6 +142,8 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
         raise BundleRefused(
             f"The bundle's manifest lacks or misnames a part ({error}); it needs {known}."
         ) from error
+    if manifest.appearance and tuple(manifest.appearance.get("labels", ())) != LABELS:
+        raise BundleRefused("The bundle's gate tells other things apart than this program knows.")
     names = [finding.name for finding in findings]
     if not names or len(set(names)) != len(names):
         raise BundleRefused("The bundle names no finding, or one twice; it cannot be used.")

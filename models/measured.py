@@ -30,8 +30,14 @@ class Measured:
 
     def of(self, images: NDArray[np.uint8]) -> Float:
         """Float32 (n, features) for squashed images (n, side, side)."""
-        said = []
-        for first in range(0, len(images), _BATCH):
-            self._request.infer([network_input(images[first : first + _BATCH])])
-            said.append(np.array(self._request.get_output_tensor(0).data, dtype=np.float32))
-        return np.concatenate(said)
+        batches = range(0, len(images), _BATCH)
+        return np.concatenate([self._said(network_input(images[at : at + _BATCH])) for at in batches])
+
+    def of_prepared(self, prepared: Float) -> Float:
+        """The same for what the network takes, float32 (n, 1, side, side)."""
+        batches = range(0, len(prepared), _BATCH)
+        return np.concatenate([self._said(prepared[at : at + _BATCH]) for at in batches])
+
+    def _said(self, batch: Float) -> Float:
+        self._request.infer([np.ascontiguousarray(batch)])
+        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)

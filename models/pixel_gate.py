@@ -1,6 +1,11 @@
-"""What pixels alone rule out: pictures that cannot be a chest radiograph, whatever their header says."""
+"""What pixels alone rule out: pictures that cannot be a chest radiograph, whatever their header says, and
+chests that stand so that the network must not read them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +63,61 @@ def _neighbour_correlation(levels: NDArray[np.float32]) -> float:
     across = float((centred[:, 1:] * centred[:, :-1]).mean())
     down = float((centred[1:] * centred[:-1]).mean())
     return min(across, down) / variance
+
+
+POSES = ("upright", "turned left", "upside-down", "turned right")
+"""Each a quarter further counter-clockwise."""
+PART, STRANGER, INVERTED, MIRRORED = "part", "stranger", "inverted", "mirrored"
+LABELS = (*POSES, *(f"inverted {pose}" for pose in POSES), PART, STRANGER, MIRRORED)
+"""What a bundle's heads tell apart; all but the last exclude each other."""
+
+INVERTED_NOTICE = "grey levels appear inverted: the network read them turned round"
+MIRRORED_NOTICE = "heart on the right of the chest: mirrored, or situs inversus"
+POLARITY_UNSURE = (
+    "The grey levels appear inverted, with dark bones, and could not be put right with certainty."
+)
+_WITHHELD = {
+    "turned left": "The chest appears turned, head to the left; the network reads upright chests.",
+    "turned right": "The chest appears turned, head to the right; the network reads upright chests.",
+    "upside-down": "The chest appears to stand upside down; the network reads upright chests.",
+    PART: "The picture appears to show only a part of a chest; the network reads whole chests.",
+    STRANGER: "The picture does not look like a chest radiograph.",
+}
+
+
+@dataclass(frozen=True)
+class Stance:
+    """What the heads say of an image, as far as they are certain."""
+
+    withheld: str | None = None
+    """A sentence why the network must not read it."""
+    inverted: bool = False
+    mirrored: bool = False
+
+
+def margins(logits: NDArray[np.generic]) -> dict[str, NDArray[np.float64]]:
+    """Log odds, (n,), from logits of LABELS (n, 11): of each of what is withheld against an upright chest of
+    either polarity, of an upright chest's grey levels being inverted, and of its being mirrored.
+    """
+    said = np.asarray(logits, dtype=np.float64)
+    count = len(POSES)
+    either = np.logaddexp(said[:, :count], said[:, count : 2 * count])
+    odds = {pose: either[:, turns] - either[:, 0] for turns, pose in enumerate(POSES) if turns}
+    return odds | {
+        PART: said[:, LABELS.index(PART)] - either[:, 0],
+        STRANGER: said[:, LABELS.index(STRANGER)] - either[:, 0],
+        INVERTED: said[:, count] - said[:, 0],
+        MIRRORED: said[:, LABELS.index(MIRRORED)],
+    }
+
+
+def stance(logits: NDArray[np.generic], limits: Mapping[str, float]) -> Stance:
+    """What is certain of one image from its logits (11,) by the bundle's limits; without them nothing is."""
+    if not limits or not len(logits):
+        return Stance()
+    beyond = {name: float(odds[0]) - limits[name] for name, odds in margins(logits[None]).items()}
+    worst = max(_WITHHELD, key=lambda name: beyond[name])
+    if beyond[worst] > 0:
+        return Stance(withheld=_WITHHELD[worst])
+    inverted = beyond[INVERTED] > 0
+    return Stance(inverted=inverted, mirrored=not inverted and beyond[MIRRORED] > 0)

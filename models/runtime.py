@@ -37,12 +37,15 @@ class Look(NamedTuple):
     """Descriptions of length 1 by which like images are found, float32 (n, 128); (n, 0) where the bundle
     carries none.
     """
+    appearances: Float
+    """Logits of `models.pixel_gate.LABELS`, float32 (n, 11); (n, 0) where the bundle carries none."""
 
 
 def look_of(seen: Sequence[Float]) -> Look:
     """The look from a pass's outputs in their order, of which bundles of older formats lack the last."""
     count = len(seen[0])
-    absent = (np.zeros(count, np.float32), np.zeros((count, 0), np.float32))
+    none = np.zeros((count, 0), np.float32)
+    absent = (np.zeros(count, np.float32), none, none)
     return Look(seen[0], *seen[1:], *absent[len(seen) - 1 :])
 
 

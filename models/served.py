@@ -1,6 +1,6 @@
 """What a bundle carries, as one module: the network, and beside it what else the same pass tells of an image.
 
-`models.familiarity` and `models.embedding` fit what stands here.
+`models.familiarity`, `models.appearance` and `models.embedding` fit what stands here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.network import FEATURES, Network
+from models.pixel_gate import LABELS
 
 BLOCKS = 11
 """Of the sixteen blocks of the ImageNet network, the first that the survey passes; measured with 8, 10, 12
@@ -36,16 +37,42 @@ class Familiarity(nn.Module):
         self.register_buffer("centre", torch.zeros(SURVEY))
         self.register_buffer("whitening", torch.zeros(SURVEY, SURVEY))
 
-    def survey(self, x: Tensor) -> Tensor:
-        """Mean and spread of every channel, (n, 224). Half the side does: build and posture are coarse, and
-        it is a quarter of the work."""
+    def trunk(self, x: Tensor) -> Tensor:
+        """Float32 (n, 112, side / 32, side / 32). Half the side does: build and posture are coarse, and it is
+        a quarter of the work.
+        """
         y: Tensor = self.blocks(self.stem(functional.avg_pool2d(x, 2)))
+        return y
+
+    def survey(self, y: Tensor) -> Tensor:
+        """Mean and spread of every channel of the trunk's map, (n, 224)."""
         mean = y.mean(dim=(2, 3))
         spread = ((y - mean[:, :, None, None]) ** 2).mean(dim=(2, 3)).add(1e-6).sqrt()
         return torch.cat([mean, spread], dim=1)
 
+    def distance(self, y: Tensor) -> Tensor:
+        """The distance from the trunk's map."""
+        return (((self.survey(y) - self.centre) @ self.whitening) ** 2).mean(dim=1)
+
     def forward(self, x: Tensor) -> Tensor:
-        return (((self.survey(x) - self.centre) @ self.whitening) ** 2).mean(dim=1)
+        return self.distance(self.trunk(x))
+
+
+class Appearance(nn.Module):
+    """The trunk's map, float32 (n, 112, side / 32, side / 32), to logits of `models.pixel_gate.LABELS`,
+    float32 (n, 11): where a channel stirs tells what stands where.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(len(LABELS), cells))
+        self.register_buffer("bias", torch.zeros(len(LABELS)))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return functional.linear(y.flatten(1), self.weight, self.bias)
 
 
 class Embedding(nn.Module):
@@ -68,14 +95,17 @@ class Embedding(nn.Module):
 
 class Served(nn.Module):
     """Prepared images, float32 (n, 1, side, side), to class activation maps as `Network` gives them,
-    distances as `Familiarity` does, and descriptions as `Embedding` does.
+    distances as `Familiarity` does, descriptions as `Embedding` does, and logits as `Appearance` does.
     """
 
-    def __init__(self, network: Network, familiarity: Familiarity, embedding: Embedding) -> None:
+    def __init__(
+        self, network: Network, familiarity: Familiarity, embedding: Embedding, appearance: nn.Module
+    ) -> None:
         super().__init__()
-        self.network, self.familiarity, self.embedding = network, familiarity, embedding
+        self.network, self.familiarity = network, familiarity
+        self.embedding, self.appearance = embedding, appearance
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.network.features(x)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features, y = self.network.features(x), self.familiarity.trunk(x)
         described = self.embedding(features.mean(dim=(2, 3)))
-        return self.network.maps(features), self.familiarity(x), described
+        return self.network.maps(features), self.familiarity.distance(y), described, self.appearance(y)

@@ -8,12 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load
+from torch import nn
 
 from models.bundle_file import WEIGHTS
 from models.network import Network
 from models.preprocess import Float
 from models.runtime import Look, look_of
-from models.served import Embedding, Familiarity, Served
+from models.served import Appearance, Embedding, Familiarity, Served
+
+_PARTS = ("network.", "familiarity.", "embedding.", "appearance.")
+"""Of `Served`, in the order of what it gives."""
 
 
 def gpu_available() -> bool:
@@ -28,18 +32,19 @@ class TorchRuntime:
 
     def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
         self._device = torch.device(device)
-        served = Served(Network(findings), Familiarity(), Embedding())
         weights = load(members[WEIGHTS])
         if not any(name.startswith("network.") for name in weights):  # format 1 held the network alone
             weights = {f"network.{name}": tensor for name, tensor in weights.items()}
+        carried = [part for part in _PARTS if any(name.startswith(part) for name in weights)]
+        heads = weights.get("appearance.weight")
+        appearance = nn.Identity() if heads is None else Appearance(heads.shape[1])
+        served = Served(Network(findings), Familiarity(), Embedding(), appearance)
         # Older formats lack the last parts: those are left empty, and what they say is not handed on.
-        self._outputs = 1 + sum(
-            any(name.startswith(part) for name in weights) for part in ("familiarity.", "embedding.")
-        )
+        self._outputs = len(carried)
         absent = {
             name: tensor
             for name, tensor in served.state_dict().items()
-            if name.startswith(("familiarity.", "embedding.")[self._outputs - 1 :])
+            if name.startswith(_PARTS[self._outputs :])
         }
         served.load_state_dict(absent | weights, strict=True)
         self._network = served.eval().to(self._device).to(memory_format=torch.channels_last)

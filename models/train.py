@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from models import dataset, examples
+from models.appearance import appearance_limits, fit_appearance
 from models.bundle_file import MANIFEST, seal
 from models.embedding import fit_embedding
 from models.examples import DatasetRefused
@@ -32,6 +33,7 @@ from models.network import imagenet_network
 from models.preprocess import PREPROCESSING_VERSION
 from models.quick import fit_frozen
 from models.runtime import OpenVinoRuntime
+from models.served import Served
 from models.style import misleading
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
@@ -108,8 +110,8 @@ def train(
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
     if not log.checkpoint.exists():
         fit_frozen(network, data.take(part == TRAIN), seed=order.seed, threads=order.threads, report=report)
+    learning = data.take(part == TRAIN)
     if order.mode == "thorough":
-        learning = data.take(part == TRAIN)
         network = finetune(
             network,
             learning,
@@ -121,16 +123,21 @@ def train(
             twice=misleading(learning, seed=order.seed, threads=order.threads),
             report=report,
         )
-    familiarity = fit_familiarity(data.take(part == TRAIN), seed=order.seed, threads=order.threads)
+    report("Fitting the gate", 0, 2)
+    familiarity = fit_familiarity(learning, seed=order.seed, threads=order.threads)
+    appearance = fit_appearance(familiarity, learning, seed=order.seed, threads=order.threads)
+    report("Fitting the gate", 1, 2)
+    unseen = data.take((part == SELECT) | (part == CALIBRATE))
+    limits = appearance_limits(familiarity, appearance, unseen, seed=order.seed, threads=order.threads)
+    report("Fitting the gate", 2, 2)
+    embedding = fit_embedding(network, learning, threads=order.threads)
     biases = network.head.bias.detach().double().tolist()
-    embedding = fit_embedding(network, data.take(part == TRAIN), threads=order.threads)
-    members = network_members(network, familiarity, embedding, side=order.side)
+    members = network_members(Served(network, familiarity, embedding, appearance), side=order.side)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
         serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
-    unseen = data.take((part == SELECT) | (part == CALIBRATE))
     limit = limit_of(runtime_distances(serving, unseen.images))
 
     research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
@@ -148,6 +155,7 @@ def train(
         calibration=calibration,
         thresholds=thresholds,
         familiarity={"limit": limit, "share_beyond": WITHHELD_SHARE, "images": len(unseen)},
+        appearance=limits,
         agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
         provenance={
             "data": order.data_statement,

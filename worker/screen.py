@@ -221,5 +221,5 @@ def _result(
         findings=answer.findings,
         urgency=answer.urgency if screened else None,
         embedding=answer.embedding if screened else None,
-        notices=notices if answer.unlike is None else (*notices, UNLIKE_TRAINING),
+        notices=(*notices, *answer.notices, *([] if answer.unlike is None else [UNLIKE_TRAINING])),
     )

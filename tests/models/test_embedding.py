@@ -19,7 +19,7 @@ from models.export import openvino_model
 from models.network import Network
 from models.phantom import phantom
 from models.runtime import OpenVinoRuntime, agreement_batch
-from models.served import EMBEDDING, Embedding, Familiarity, Served
+from models.served import EMBEDDING, Appearance, Embedding, Familiarity, Served
 from models.torch_runtime import TorchRuntime
 from tests.models.conftest import Trained
 
@@ -84,12 +84,15 @@ def test_a_bundle_of_format_2_still_screens_and_describes_nothing(
 ) -> None:
     members, _ = unseal(trained.path)
     weights = load(members[WEIGHTS])
-    served = Served(Network(1), Familiarity(), Embedding()).eval()
+    cells = weights["appearance.weight"].shape[1]
+    served = Served(Network(1), Familiarity(), Embedding(), Appearance(cells)).eval()
     served.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     older = _OfFormat2(served.network, served.familiarity).eval()
     openvino.save_model(openvino_model(older, side=96), tmp_path / IR_XML)
-    kept = {name: tensor for name, tensor in weights.items() if not name.startswith("embedding.")}
-    document = json.loads(members[MANIFEST]) | {"format_version": 2}
+    kept = {
+        name: tensor for name, tensor in weights.items() if not name.startswith(("embedding.", "appearance."))
+    }
+    document = json.loads(members[MANIFEST]) | {"format_version": 2, "appearance": {}}
     sealed = {
         MANIFEST: json.dumps(document).encode(),
         IR_XML: (tmp_path / IR_XML).read_bytes(),
@@ -106,5 +109,5 @@ def test_a_bundle_of_format_2_still_screens_and_describes_nothing(
         assert ours.embedding is None
         assert ours.urgency == pytest.approx(theirs.urgency, abs=0.03)
     look = TorchRuntime(sealed, findings=1, device="cpu").look(agreement_batch(5, 2, side=96))
-    assert look.embeddings.shape == (2, 0)
+    assert look.embeddings.shape == look.appearances.shape == (2, 0)
     assert look.distances.all()
