@@ -9,8 +9,6 @@ import typer
 
 from app.errors import Unprocessable
 
-_SEED = 7
-
 
 def evaluate(
     data: Annotated[
@@ -38,11 +36,18 @@ def evaluate(
         bool,
         typer.Option(help="Also what the gate makes of the images turned, inverted, cut, and of strangers."),
     ] = False,
+    styles: Annotated[
+        bool,
+        typer.Option(
+            help="Also group DATA by how the pictures were taken, and leave each style out in turn."
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Evaluate a bundle: AUC, accuracy, calibration, with patient-level intervals; --stress: other rooms;
-    --explanations: whether its map may be shown.
+    --explanations: whether its map may be shown; --styles: what a head learns that never saw a style.
     """
+    from app.cli.further_tests import FurtherTests
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.dataset import load
@@ -50,6 +55,7 @@ def evaluate(
     from models.evaluate import write_report
     from models.examples import DatasetRefused, excluded_patients, list_examples
 
+    further = FurtherTests(explanations=explanations, styles=styles)
     try:
         loaded = Bundle.load(bundle or default_bundle_path(), device=device)
         examples, notices = list_examples(data, patient_of=patient_of_dicom)
@@ -80,6 +86,7 @@ def evaluate(
                     labelled.images, labelled.labels[:, 0], labelled.patients, seed=0, threads=2
                 )
                 report("Surroundings", 1, 1)
+            everything, kept = labelled, None
             if held_out:
                 from models.train import CALIBRATE, parts_of
 
@@ -89,43 +96,21 @@ def evaluate(
             outcome = run(
                 loaded, labelled, stress=stress, gate=gate, surroundings=surroundings, report=report
             )
-            tested = None
-            if explanations:
-                from models.explain_report import explain_file
-
-                path = bundle or default_bundle_path()
-                tested = explain_file(path, labelled, device=device, seed=_SEED, report=report)
+            further.run(
+                outcome,
+                labelled,
+                bundle=bundle or default_bundle_path(),
+                device=device,
+                everything=everything,
+                kept=kept,
+                report=report,
+            )
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
     document, picture = write_report(outcome, out)
     _tell(outcome)
-    written = [document, picture]
-    if tested is not None:
-        from models.explain_report import write_explanations
-
-        written += write_explanations(tested, labelled.images, out, seed=_SEED)
-        _tell_of_map(tested)
+    written = [document, picture, *further.write(out)]
     print(f"Wrote {', '.join(str(path) for path in written)}.")
-
-
-def _tell_of_map(tested: dict[str, Any]) -> None:
-    """The verdict on the map, and what it rests on."""
-    print(f"  the class activation map             {'passes' if tested['passes'] else 'fails'} its test")
-    for reason in tested["failed"]:
-        print(f"    {reason}")
-    if "curves" not in tested:
-        return
-    for kind in ("deletion", "insertion"):
-        for order in ("random", "centre"):
-            better = tested["curves"][kind][f"better_than_{order}"]
-            print(
-                f"  {kind} against {order:25s} {better['value']:+.3f}  ({better['low']:+.3f} to "
-                f"{better['high']:+.3f})"
-            )
-    outside, area = tested["thorax"]["outside"], tested["thorax"]["area"]
-    print(
-        f"  of it outside the thorax             {outside['value']:.3f}  (of the area: {area['value']:.3f})"
-    )
 
 
 def _tell(outcome: dict[str, Any]) -> None:
