@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.dicom.age import say_age
-from app.dicom.anatomy import BodyPart, body_part_of, names_chest, words_of
+from app.dicom.anatomy import BodyPart, body_part_of, names_chest, says_nothing, words_of
 from app.dicom.header import DICOM, ImageHeader
 from app.dicom.projection import View, view_of, view_of_orientation
 from app.domain.intended_use import IntendedUse
@@ -107,9 +107,9 @@ def _modality(header: ImageHeader, intended_use: IntendedUse) -> str | None:
 
 
 def _patient(header: ImageHeader) -> str | None:
-    if header.patient_species and not _HUMAN & set(words_of(header.patient_species)):
+    if not says_nothing(header.patient_species) and not _HUMAN & set(words_of(header.patient_species)):
         return f"The patient is an animal ({header.patient_species}); this network knows humans alone."
-    if (header.quality_control_image or "NO").upper() not in ("NO", "N"):
+    if (header.quality_control_image or "NO").upper() in ("YES", "Y", "BOTH"):
         return "The image is marked as a quality control image; it shows no patient."
     descriptions = (header.series_description, header.protocol_name)
     phantom = any(word.startswith(_PHANTOM_BEGINNINGS) for text in descriptions for word in words_of(text))

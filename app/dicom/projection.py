@@ -17,7 +17,12 @@ _LATERAL_WORDS = frozenset(
     }
 )
 _DECUBITUS_WORDS = frozenset({"LLD", "RLD", "DECUB", "DECUBITUS"})
-_OBLIQUE_WORDS = frozenset({"RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBL", "OBLIQUE", "OBLIQ", "LORDOTIC"})
+_OBLIQUE_WORDS = frozenset(
+    {
+        *("RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBL", "OBLIQUE", "OBLIQ", "LORDOTIC"),
+        *("OBLICUA", "OBLICUO", "OBLIQUA", "OBLIQUO", "SCHRAG", "SCHRAEG"),
+    }
+)
 _SPECIAL = """
 AXIAL AXIALE AXIALIS AXILLARY SWIMMER SWIMMERS TANGENTIAL TANGENTIELL TANG TOWNE TOWNES WATERS CALDWELL
 SUNRISE SKYLINE MERCHANT STRYKER MORTISE JUDET FROG FROGLEG ODONTOID FLEXION EXTENSION PLANTODORSAL
@@ -65,8 +70,7 @@ def view_of(text: str | None, *, free_text: bool = False) -> View:
             words.add(joined)
     if words & (_SPECIAL_WORDS if free_text else _SPECIAL_WORDS | _SPECIAL_CODES):
         return View.OTHER
-    # French "decubitus dorsal" is lying on the back; English "dorsal decubitus" is a lateral beam.
-    if words & _DECUBITUS_WORDS and "DECUBITUS DORSAL" not in " ".join(line):
+    if _is_decubitus(words, " ".join(line)):
         return View.DECUBITUS
     if words & _OBLIQUE_WORDS:
         return View.OBLIQUE
@@ -74,6 +78,17 @@ def view_of(text: str | None, *, free_text: bool = False) -> View:
     if words & _LATERAL_WORDS:
         return View.UNSTATED if frontal else View.LATERAL
     return _frontal_view(frontal)
+
+
+def _is_decubitus(words: set[str], line: str) -> bool:
+    """True where somebody lies and the beam is horizontal.
+
+    French "decubitus dorsal" and "de face, decubitus" are lying on the back under a vertical beam, English
+    "dorsal decubitus" is a horizontal one; "decubito" is any way of lying, and only the lateral one counts.
+    """
+    if words & _DECUBITUS_WORDS:
+        return "DECUBITUS DORSAL" not in line and not ("FACE" in words and not words & _LATERAL_WORDS)
+    return "DECUBITO LATERAL" in line
 
 
 def _frontal_view(words: set[str]) -> View:

@@ -66,6 +66,12 @@ def test_a_childs_frontal_chest_radiograph_passes_without_a_word() -> None:
         ({"view_position": "Lat."}, "lateral view"),
         ({"view_position": "LLD"}, "decubitus view"),
         ({"view_position": "RAO"}, "oblique view"),
+        ({"view_position": None, "series_description": "T\u00f3rax oblicua"}, "oblique view"),
+        ({"view_position": None, "series_description": "Torace AP decubito laterale"}, "decubitus view"),
+        (
+            {"view_position": None, "series_description": "Thorax face d\u00e9cubitus lat\u00e9ral"},
+            "decubitus",
+        ),
         ({"view_position": None, "patient_orientation": "A\\F"}, "lateral view"),
         ({"view_position": None, "series_description": "view: LATERAL"}, "lateral view"),
         ({"view_position": None, "series_description": "Thorax seitl."}, "lateral view"),
@@ -140,6 +146,8 @@ def test_what_the_network_does_not_know_is_withheld_with_a_sentence(
         "Lung",
         "W033 THORAX AP",
         "PORTCHEST",
+        "PULM\u00c3O",
+        "BRUST",
     ],
 )
 def test_sloppy_names_of_the_chest_pass(body_part: str) -> None:
@@ -211,6 +219,7 @@ OTHER_PARTS = {
         "HIP",
         "CHEST AND ABDOMEN",
         "Bone age",
+        "Both feet",
     ],
     "fr": [
         "MAIN GAUCHE",
@@ -231,6 +240,7 @@ OTHER_PARTS = {
         "Cr\u00e1neo",
         "Columna lumbar",
         "Parrilla costal",
+        "Estern\u00f3n",
     ],
     "de": [
         "H\u00fcfte",
@@ -241,6 +251,8 @@ OTHER_PARTS = {
         "Sch\u00e4del",
         "Ellenbogen",
         "HWS",
+        "Brustwirbels\u00e4ule",
+        "Brustbein seitlich",
     ],
     "it": [
         "Ginocchio",
@@ -314,6 +326,12 @@ CHEST_DESCRIPTIONS = [
     ),
     *("Torace AP", "RX torace in piedi", "Torace in proiezione AP e LL", "Polmoni"),
     *("T\u00f3rax PA em p\u00e9", "Radiografia de t\u00f3rax AP leito", "Pulm\u00f5es PA e perfil"),
+    # what stands beside the chest without being another part of the body
+    *("CHEST PA 6 FEET", "Port chest, head of bed 30", "CHEST IN BASSINET", "Chest r/o PE AP portable"),
+    *("CHEST WITH HAND BAGGING", "CHEST AP 15 DEG CRANIAL", "Thorax mit gehobenen Armen", "Thorax Arme hoch"),
+    *("Thorax face d\u00e9cubitus", "Thorax de face au pied du lit", "T\u00f3rax, brazos arriba"),
+    *("T\u00f3rax post esternotom\u00eda", "RX torace esterni", "RX torace paziente esterno"),
+    *("Torace braccia alzate", "T\u00f3rax, bra\u00e7os elevados", "T\u00f3rax, m\u00e3os na cintura"),
 ]
 
 
@@ -349,9 +367,21 @@ def test_a_babygram_in_one_image_is_withheld() -> None:
         assert judge(**changes).withheld is not None
 
 
-@pytest.mark.parametrize("species", [None, "Homo sapiens", "HUMAN", "Human being", "Mensch"])
-def test_humans_pass(species: str | None) -> None:
+@pytest.mark.parametrize(
+    "species", [None, "Homo sapiens", "HUMAN", "Human being", "Mensch", "UNKNOWN", "None", "N/A", "-"]
+)
+def test_humans_pass_and_whoever_is_not_said_to_be_an_animal(species: str | None) -> None:
     assert judge(patient_species=species) == GateVerdict(None, ())
+
+
+@pytest.mark.parametrize("body_part", ["PEDIATRIC", "General", "ANY"])
+def test_a_body_part_that_is_none_is_one_that_is_not_stated(body_part: str) -> None:
+    assert judge(body_part_examined=body_part) == GateVerdict(None, (BODY_PART_UNSTATED,))
+
+
+@pytest.mark.parametrize("marked", ["NO", "N", "0", "FALSE"])
+def test_only_what_is_marked_for_quality_control_is(marked: str) -> None:
+    assert judge(quality_control_image=marked) == GateVerdict(None, ())
 
 
 @pytest.mark.parametrize("conversion", ["WSD", "DI", "DF", "wsd"])
