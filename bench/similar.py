@@ -235,7 +235,7 @@ class Cases:
                 "INSERT INTO confirmed_cases SELECT md5('more' || %s)::uuid, image_id, reading_id,"
                 " bundle_sha256, %s::halfvec, now(), false FROM confirmed_cases LIMIT 1",
                 "UPDATE confirmed_cases SET settled = true WHERE study_id = md5('more' || %s)::uuid"
-                " AND %s IS NOT NULL",
+                " AND %s::text IS NOT NULL",
             ):
                 started = time.monotonic()
                 for number, vector in enumerate(drawn):
