@@ -10,7 +10,7 @@ import hashlib
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit
@@ -104,6 +104,12 @@ def _text(attributes: dict[str, Any], tag: str) -> str | None:
     for value in attributes.get(tag, {}).get("Value", []):
         return str(value.get("Alphabetic", "")) if isinstance(value, dict) else str(value)
     return None
+
+
+def uid_is_shared(session: Session, study: Study) -> bool:
+    """True where another patient's study has the StudyInstanceUID too."""
+    others = exists().where(Study.study_instance_uid == study.study_instance_uid, Study.id != study.id)
+    return bool(session.scalar(select(others)))
 
 
 def same_sop_instance(session: Session, header: ImageHeader) -> list[Image]:

@@ -54,7 +54,9 @@ class Readable:
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """What became of one file: `created` is False where the same bytes had been admitted before."""
+    """What became of one file: `created` is False where the same bytes had been admitted before,
+    `uid_is_shared` True where another patient's study had the StudyInstanceUID at that moment.
+    """
 
     study_id: UUID
     image_id: UUID
@@ -65,6 +67,7 @@ class Admission:
     sha256: str
     created: bool
     needs_screening: bool
+    uid_is_shared: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -180,10 +183,13 @@ def _admit(
             credits=credits,
         )
     announce(session, study)
-    return _admission(study, image, created=True, warnings=tuple(warnings))
+    shared = identity.uid_is_shared(session, study)
+    return _admission(study, image, created=True, shared=shared, warnings=tuple(warnings))
 
 
-def _admission(study: Study, image: Image, *, created: bool, warnings: tuple[str, ...] = ()) -> Admission:
+def _admission(
+    study: Study, image: Image, *, created: bool, shared: bool = False, warnings: tuple[str, ...] = ()
+) -> Admission:
     return Admission(
         study_id=study.id,
         image_id=image.id,
@@ -194,6 +200,7 @@ def _admission(study: Study, image: Image, *, created: bool, warnings: tuple[str
         sha256=image.sha256,
         created=created,
         needs_screening=study.screening_due,
+        uid_is_shared=shared,
         warnings=warnings,
     )
 
@@ -228,7 +235,8 @@ def _known(
     ):
         announce(session, study)
         warnings += ("This header of the picture had been replaced by another; it is now shown again.",)
-    return _admission(study, image, created=False, warnings=warnings)
+    shared = identity.uid_is_shared(session, study)
+    return _admission(study, image, created=False, shared=shared, warnings=warnings)
 
 
 def _not_taken_over(image: Image, study: Study, given: GivenMetadata) -> tuple[str, ...]:
@@ -250,11 +258,12 @@ def _with_given(header: ImageHeader, given: GivenMetadata) -> ImageHeader:
     """A DICOM header speaks for itself; a PNG or JPEG gets what the sender says, and UIDs of its own."""
     if header.media_type == DICOM:
         return header
+    study, series, instance = (f"2.25.{uuid4().int}" for _ in range(3))
     return replace(
         header,
-        study_instance_uid=_new_uid(),
-        series_instance_uid=_new_uid(),
-        sop_instance_uid=_new_uid(),
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=instance,
         sop_class_uid=PNG_SOP_CLASS,
         patient_id=given.patient_id,
         patient_name=given.patient_name,
@@ -263,10 +272,6 @@ def _with_given(header: ImageHeader, given: GivenMetadata) -> ImageHeader:
         patient_sex=given.sex,
         view_position=given.view,
     )
-
-
-def _new_uid() -> str:
-    return f"2.25.{uuid4().int}"
 
 
 def _new_image(

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.commands.identity import uid_is_shared
 from app.commands.review import can_claim, can_sign
 from app.domain.explanation import why_map_withheld, with_maps_allowed
 from app.domain.roles import Actor
@@ -104,6 +105,8 @@ class StudyShown:
     reviews: tuple[ReviewShown, ...]
     priors: tuple[PriorShown, ...]
     conflicts: tuple[str, ...]
+    uid_is_shared: bool
+    """True where another patient's study has the StudyInstanceUID too."""
     can_claim: bool
     can_sign: bool
 
@@ -139,6 +142,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         reviews=tuple(_review(review) for review in reviews),
         priors=_priors(session, study),
         conflicts=_conflicts(session, study),
+        uid_is_shared=uid_is_shared(session, study),
         can_claim=can_claim(study, by=to),
         can_sign=can_sign(study, by=to),
     )

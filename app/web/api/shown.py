@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.queries.studies import ImageShown, ReadingShown, ReviewShown, StudyShown
 from app.queries.worklist import WorklistEntry
+from app.web.dicomweb.addresses import of_study
 
 USE = "For prioritisation only. Not a diagnosis."
 
@@ -201,7 +202,10 @@ def study_of(shown: StudyShown) -> Study:
             "id": entry.study_id,
             "url": study_url(entry.study_id),
             "page_url": f"/studies/{entry.study_id}",
-            "dicomweb_url": f"/dicomweb/studies/{entry.study_instance_uid}",
+            "dicomweb_url": of_study(
+                f"/dicomweb/studies/{entry.study_instance_uid}",
+                entry.study_id if shown.uid_is_shared else None,
+            ),
             "patient": Patient(
                 id=entry.patient_id,
                 issuer=shown.issuer_of_patient_id,

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from fastapi import Request
 
+from app.dicom.header import PLAUSIBLE_UID
 from app.errors import BadRequest, SharedStudyUid
 from app.queries.dicomweb import Place
-from app.web.dicomweb.stow import uid
 
 STUDY_ID = "study_id"
 STUDY_ID_PARAMETER: dict[str, Any] = {
@@ -90,3 +90,10 @@ def address_of(instance: Named, base: str, resource: str = "", *, study_id: UUID
 def of_study(address: str, study_id: UUID | None) -> str:
     """The address, with the study it means where that needs to be said."""
     return address if study_id is None else f"{address}?{STUDY_ID}={study_id}"
+
+
+def uid(text: str) -> str:
+    """The UID of an address, such as intake takes; raises BadRequest for what is none."""
+    if not PLAUSIBLE_UID.fullmatch(text):
+        raise BadRequest("The address holds a UID that is none: digits and dots, at most 64.")
+    return text

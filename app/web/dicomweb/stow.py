@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
@@ -9,12 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.commands.intake import GivenMetadata
-from app.dicom.header import PLAUSIBLE_UID
+from app.commands.intake import Admission, GivenMetadata
 from app.dicom.stow import FailedInstance, StoredInstance, stow_answer
 from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, UnsupportedMediaType
 from app.web.auth import GuardedRoute, require
+from app.web.dicomweb.addresses import address_of, of_study, uid
 from app.web.dicomweb.datasets import base_url, one_dataset
 from app.web.dicomweb.negotiation import DICOM, DICOM_JSON, DICOM_XML, dataset_form
 from app.web.intake import FileOutcome, admit_all
@@ -99,19 +100,26 @@ def _status(outcomes: list[FileOutcome]) -> int:
     return 409 if refused == len(outcomes) else 202
 
 
+def _shared(admissions: list[Admission]) -> set[str]:
+    """Those of the StudyInstanceUIDs that more than one patient's study has, within this request too."""
+    studies = {(admission.study_instance_uid, admission.study_id) for admission in admissions}
+    times = Counter(study_uid for study_uid, _ in studies)
+    return {a.study_instance_uid for a in admissions if a.uid_is_shared or times[a.study_instance_uid] > 1}
+
+
 def _answer(outcomes: list[FileOutcome], *, base: str) -> dict[str, Any]:
     stored, failed, studies = [], [], set()
+    shared = _shared([outcome.admission for outcome in outcomes if outcome.admission is not None])
     for outcome in outcomes:
         if outcome.admission is not None:
             admission = outcome.admission
-            study = f"{base}/studies/{admission.study_instance_uid}"
-            studies.add(study)
-            address = f"{study}/series/{admission.series_instance_uid}/instances/{admission.sop_instance_uid}"
+            meant = admission.study_id if admission.study_instance_uid in shared else None
+            studies.add(of_study(f"{base}/studies/{admission.study_instance_uid}", meant))
             stored.append(
                 StoredInstance(
                     sop_class_uid=admission.sop_class_uid,
                     sop_instance_uid=admission.sop_instance_uid,
-                    retrieve_url=address,
+                    retrieve_url=address_of(admission, base, study_id=meant),
                 ),
             )
         elif outcome.problem is not None:
@@ -126,10 +134,3 @@ def _answer(outcomes: list[FileOutcome], *, base: str) -> dict[str, Any]:
     return stow_answer(
         retrieve_url=studies.pop() if len(studies) == 1 else None, stored=stored, failed=failed
     )
-
-
-def uid(text: str) -> str:
-    """The UID of an address, such as intake takes; raises BadRequest for what is none."""
-    if not PLAUSIBLE_UID.fullmatch(text):
-        raise BadRequest("The address holds a UID that is none: digits and dots, at most 64.")
-    return text

@@ -44,7 +44,8 @@ def answer_of(response: Any) -> Dataset:
 
 
 def test_all_stored_is_200_with_a_retrieve_url_for_each(client: TestClient, sender: dict[str, str]) -> None:
-    response = store(client, sender, a_dicom(study_instance_uid="1.2.3"), a_dicom(study_instance_uid="1.2.3"))
+    of_study = {"study_instance_uid": "1.2.3", "patient_id": "Ada"}
+    response = store(client, sender, a_dicom(**of_study), a_dicom(**of_study))
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/dicom+json"
     answer = answer_of(response)
@@ -53,6 +54,21 @@ def test_all_stored_is_200_with_a_retrieve_url_for_each(client: TestClient, send
     assert "FailedSOPSequence" not in answer
     for item in answer.ReferencedSOPSequence:
         assert client.get(item.RetrieveURL, headers=sender).status_code == 200
+
+
+def test_each_patient_of_a_shared_study_uid_is_led_to_their_own_study(
+    client: TestClient, sender: dict[str, str]
+) -> None:
+    files = [a_dicom(study_instance_uid="1.2.3", patient_id=patient) for patient in ("Ada", "Bo")]
+    answer = answer_of(store(client, sender, *files))
+    assert "RetrieveURL" not in answer  # there is no one study
+    for item in answer.ReferencedSOPSequence:
+        address = str(item.RetrieveURL)
+        assert "?study_id=" in address
+        series = address.replace(f"/instances/{item.ReferencedSOPInstanceUID}", "")
+        assert client.get(series, headers=sender).status_code == 200
+    again = answer_of(store(client, sender, files[0]))
+    assert client.get(again.RetrieveURL, headers=sender).status_code == 200
 
 
 def test_the_same_instance_again_is_a_success_that_creates_nothing(

@@ -259,6 +259,25 @@ def test_an_address_that_would_mix_two_patients_is_a_conflict_that_says_how_to_a
         assert archive.get(study["retrieve"]).status_code == 200
 
 
+def test_rest_and_stow_lead_to_the_study_that_is_meant(archive: TestClient, shared: dict[str, str]) -> None:
+    for study_id in shared.values():
+        address = archive.get(f"/api/v1/studies/{study_id}").json()["dicomweb_url"]
+        assert address == f"/dicomweb/studies/1.1?study_id={study_id}"
+        assert archive.get(address).status_code == 200
+    for patient in ("Third", "Ada"):
+        stored = archive.post(
+            "/dicomweb/studies",
+            content=a_dicom(study_instance_uid="1.1", patient_id=patient),
+            headers={"Content-Type": "application/dicom"},
+        ).json()
+        instance = stored["00081199"]["Value"][0]["00081190"]["Value"][0]
+        for address in (stored["00081190"]["Value"][0], instance):
+            assert patients_of(archive.get(f"{address.replace('?', '/metadata?')}").json()) in (
+                [patient],
+                [patient] * 2,
+            )
+
+
 def test_study_id_says_whose_study_is_meant(archive: TestClient, shared: dict[str, str]) -> None:
     for patient, study_id in shared.items():
         asked = {"study_id": study_id}
