@@ -4,10 +4,11 @@
 
 A PostgreSQL of the bench's own with two databases, migrated as any; studies, images and reviews made of
 numbers, every hundredth row read by another bundle. The embeddings are Gaussian, the spread of the n-th
-direction falling as n to the power -0.7, much as the spectrum of a network's pooled features does; radiographs
-lie in fewer dimensions and should be easier. The query is the application's (`app.queries.similar.nearest`),
-with all that it asks of a case. The baselines are the same query over the smaller number of rows, in turn with
-the larger so that both meet the same load, and the exact answer, for which numpy looks at every row.
+direction falling as n to the power -0.7, much as the spectrum of a network's pooled features does;
+radiographs lie in fewer dimensions and should be easier. The query is the application's
+(`app.queries.similar.nearest`), with all that it asks of a case. The baselines are the same query over the
+smaller number of rows, in turn with the larger so that both meet the same load, and the exact answer, for
+which numpy looks at every row.
 """
 
 from __future__ import annotations
