@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models import figures as merit
 from models.calibrate import probabilities
 from models.dataset import Labelled
-from models.explain_curves import STEPS, Case, curves, laid_over
+from models.explain_curves import STEPS, Case, curves, laid_over, read_as
 from models.explain_randomised import (
     layers,
     maps_of,
@@ -195,8 +195,7 @@ def _look(runtime: Runtime, data: Labelled, asked: NDArray[np.intp]) -> _Asked:
 def _sums(
     network: Network, members: Mapping[str, bytes], asked: _Asked, *, bias: float, fit: Calibration
 ) -> dict[str, float]:
-    """The largest distance of sum over map plus bias from the logit that pooling gives, in fp32: as logits,
-    and through OpenVINO also as probabilities."""
+    """How far sum over map plus bias is from the logit by pooling, in fp32; what makes it up on average."""
     pooled = pooled_logits(network, asked.pictures)
     through_torch = maps_of(network, asked.pictures).sum(axis=(1, 2), dtype=np.float64) + bias
     exact = OpenVinoRuntime(members, precision="fp32")
@@ -207,6 +206,9 @@ def _sums(
         "torch": round(float(np.abs(through_torch - pooled).max()), 6),
         "openvino": round(float(np.abs(through_openvino - pooled).max()), 6),
         "openvino_probability": round(float(apart.max()), 6),
+        "bias": round(bias, 4),
+        "speaks_for": round(float(np.maximum(asked.maps, 0).sum(axis=(1, 2)).mean()), 4),
+        "speaks_against": round(float(np.minimum(asked.maps, 0).sum(axis=(1, 2)).mean()), 4),
     }
 
 
@@ -227,7 +229,7 @@ def _curves(
         stand_in = other if thorax is None else laid_over(other, its=its, on=thorax)
         cases.append(Case(picture, stand_in, activation))
     by_order = curves(cases, probability, seed=seed, on_cases=on_cases)
-    outcome: dict[str, Any] = {"steps": STEPS}
+    outcome: dict[str, Any] = {"steps": STEPS, "read_as": read_as(cases, probability)}
     for kind, sign in (("deletion", -1.0), ("insertion", 1.0)):
         areas = {
             name: found.deletion_area() if kind == "deletion" else found.insertion_area()
@@ -251,8 +253,7 @@ def _curves(
 
 
 def _randomised(network: Network, pictures: Float, *, on_pass: Callable[[], None]) -> dict[str, Any]:
-    """Mean rank correlation with the true maps by layer, and for comparison that of other patients' maps; all
-    without signs."""
+    """Mean rank correlation with the true maps by layer, and that of other patients' maps; without signs."""
     true = maps_of(network, pictures, half=True)
     found = randomised_correlations(network, pictures, seeds=RANDOMISED_SEEDS, on_pass=on_pass)
     return {
@@ -265,8 +266,7 @@ def _randomised(network: Network, pictures: Float, *, on_pass: Callable[[], None
 
 
 def _outside(asked: _Asked, *, seed: int) -> dict[str, Any]:
-    """Share outside the thorax of what speaks for the finding, and of the area; cells on the outline count by
-    how much of them is outside."""
+    """Share outside the thorax of what speaks for the finding, and of the area; cells by their parts."""
     shares, areas, patients, none = [], [], [], 0
     rows, columns = asked.maps.shape[1:]
     side = asked.images.shape[1]

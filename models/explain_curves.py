@@ -3,9 +3,9 @@
 After Petsiuk, Das and Saenko, "RISE" (BMVC 2018): points are taken out of the picture, or put in, in the
 order of the map, and the probability is followed. What is taken out must be replaced by something, and that
 decides what the curves mean. Here it is the same place in the radiograph of another child, one without the
-finding, whose thorax is laid over this one's. The usual replacements do not serve: a picture without detail
-looks ill. Bundle 2 gave blurred pictures of either class, and flat grey, probabilities of .98, and the mean
-of all pictures without the finding still .29; the median of those pictures themselves has .01.
+finding, whose thorax is laid over this one's. The usual replacements do not serve where a picture without
+detail looks ill to the network: taking something away then takes nothing of the finding. `read_as` tells
+what the network makes of them.
 """
 
 from __future__ import annotations
@@ -94,6 +94,21 @@ def curves(
     return {
         name: Curves(np.stack([one for one, _ in pairs]), np.stack([other for _, other in pairs]))
         for name, pairs in found.items()
+    }
+
+
+def read_as(cases: list[Case], probability: Probability) -> dict[str, float]:
+    """The median probability of what could take the place of what is deleted: the pictures blurred until no
+    rib is left, flat grey, and the stand-ins that do take it.
+    """
+    side = cases[0].picture.shape[0]
+    blurred = np.stack([cv2.GaussianBlur(case.picture, (0, 0), 0.1 * side) for case in cases])
+    flat = np.zeros((1, side, side), np.float32)
+    stand_ins = np.stack([case.stand_in for case in cases])
+    kinds = {"blurred": blurred, "flat": flat, "stand_ins": stand_ins}
+    return {
+        name: round(float(np.median(_in_batches(probability, pictures[:, None].astype(np.float32)))), 4)
+        for name, pictures in kinds.items()
     }
 
 

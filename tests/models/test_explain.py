@@ -118,6 +118,7 @@ def test_the_outcome_states_every_figure_with_its_limit_and_survives_the_manifes
             found = outcome["curves"][kind][order]
             assert found["area"]["low"] <= found["area"]["value"] <= found["area"]["high"]
             assert len(found["curve"]) == STEPS + 1
+    assert outcome["curves"]["read_as"]["stand_ins"] < 0.5, "what takes the finding's place is without it"
     assert set(outcome["limits"]) >= {"sum_error", "randomised_correlation", "outside_thorax"}
     document = json.loads(json.dumps(outcome))
     assert replace(manifest, explanations=document).explanations == outcome
