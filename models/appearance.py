@@ -25,6 +25,7 @@ from models.familiarity import LEAST_IMAGES
 from models.framing import FRAMES
 from models.measured import Measured
 from models.other_parts import OTHER_PARTS
+from models.phantom import phantom
 from models.pixel_gate import INVERTED, LABELS, MIRRORED, PART, POSES, STRANGER, margins
 from models.preprocess import Float, squash, standardise
 from models.served import Appearance, Familiarity
@@ -42,6 +43,7 @@ _CERTAIN_MISSED = 0.01
 _CHESTS = 8000
 _MOST_COPIES = 12
 _CHESTS_A_STRANGER = 8
+_CHESTS_A_PHANTOM = 20
 _COMPONENTS = 256
 _PENALTY = 1e-2
 _MILD = 0.33
@@ -129,10 +131,17 @@ def stranger(kind: str, draw: Draw, *, side: int) -> Float:
 
 
 def _lessons(images: Grey, *, seed: int) -> Iterator[tuple[int, bool, Callable[[], Float]]]:
-    """What the heads learn from: number of the label, whether mirrored, and how to draw it."""
+    """What the heads learn from: number of the label, whether mirrored, and how to draw it.
+
+    Drawn chests are among the chests: runtimes are compared, and installations tried, with such.
+    """
     side = images.shape[1]
     copies = min(_MOST_COPIES, max(2, -(-_CHESTS // len(images))))
-    for index, image in enumerate(images):
+    phantoms = [
+        phantom(seed + number, rows=side, columns=side, opacity=number % 2 == 1)
+        for number in range(len(images) // _CHESTS_A_PHANTOM)
+    ]
+    for index, image in enumerate([*images, *phantoms]):
         for copy in range(copies):
             draw = np.random.default_rng((seed, index, copy))
             turns = int(draw.choice([0, 0, 0, 1, 2, 3]))
@@ -144,6 +153,8 @@ def _lessons(images: Grey, *, seed: int) -> Iterator[tuple[int, bool, Callable[[
                 return posed(elsewhere(image, draw), turns=pose[0], inverted=pose[1], mirrored=pose[2])
 
             yield turns + len(POSES) * inverted, mirrored, chest
+        if index >= len(images):
+            continue
         draw = np.random.default_rng((seed, index, copies))
         for label, way, share in (
             (PART, part_of_chest, 1 / 3),
@@ -163,7 +174,7 @@ def _lessons(images: Grey, *, seed: int) -> Iterator[tuple[int, bool, Callable[[
     each = max(2, len(images) * copies // _CHESTS_A_STRANGER // len(kinds))
     for number, kind in enumerate(kinds):
         for copy in range(each):
-            draw = np.random.default_rng((seed, len(images) + number, copy))
+            draw = np.random.default_rng((seed, 2 * len(images) + number, copy))
             yield (
                 LABELS.index(STRANGER),
                 False,
