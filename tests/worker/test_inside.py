@@ -30,7 +30,9 @@ def glass(database: str, broker: str, blobs: Blobs) -> Glass:
     """Who answers, with the shipped bundle promoted."""
     sha256 = blobs.put(default_bundle_path().read_bytes())
     with transaction() as session:
-        registry.register(session, sha256=sha256, manifest={"name": "shipped", "version": "1"}, by=SYSTEM)
+        tested = {"passes": True, "finding": "pneumonia"}
+        manifest = {"name": "shipped", "version": "1", "explanations": tested}
+        registry.register(session, sha256=sha256, manifest=manifest, by=SYSTEM)
         registry.promote(session, sha256=sha256, by=SYSTEM, reason="test")
     return Glass(settings(), blobs=blobs)
 
@@ -49,7 +51,7 @@ def test_a_stored_image_is_shown_as_every_layer_sees_it(glass: Glass, blobs: Blo
         for one in layer["maps"]:
             png = np.frombuffer(base64.b64decode(one["png"]), np.uint8)
             assert cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape == (layer["rows"], layer["columns"])
-    assert "pneumonia" in look.answer["contributions"]
+    assert list(look.answer["contributions"]) == ["pneumonia"]
 
 
 def test_a_lent_file_is_gone_once_it_was_looked_at(glass: Glass, blobs: Blobs) -> None:
