@@ -44,7 +44,8 @@ class Signed:
 def check_can_claim(study: Study, *, by: Actor) -> None:
     """Raises Forbidden or Conflict where `by` may not claim the study now."""
     _check_may_review(by)
-    if study.state == State.CLAIMED.value and study.claimed_by_name != by.name:
+    held = study.claim_expires_at is not None and study.claim_expires_at > now()
+    if held and study.claimed_by_name != by.name:
         raise Conflict(
             f"{study.claimed_by_name} holds this study until they release it or the claim expires."
         )
@@ -84,6 +85,8 @@ def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> Non
     """The study is held by `by` for so many minutes; claiming one's own again prolongs it."""
     study = _study(session, study_id)
     check_can_claim(study, by=by)
+    if study.state == State.CLAIMED.value and study.claimed_by_name != by.name:
+        _expire(session, study)  # the sweeper has not come by
     study.claim_expires_at = now() + timedelta(minutes=minutes)
     if study.state != State.CLAIMED.value:
         study.state_before_claim, study.state = study.state, State.CLAIMED.value
@@ -111,12 +114,16 @@ def expire_claims(session: Session) -> int:
         .with_for_update(skip_locked=True),
     ).all()
     for study in studies:
-        audit.record(
-            session, action="study.claim-expired", by=SYSTEM, study_id=study.id, holder=study.claimed_by_name
-        )
-        _unclaim(study)
+        _expire(session, study)
         announce(session, study)
     return len(studies)
+
+
+def _expire(session: Session, study: Study) -> None:
+    audit.record(
+        session, action="study.claim-expired", by=SYSTEM, study_id=study.id, holder=study.claimed_by_name
+    )
+    _unclaim(study)
 
 
 def sign(
@@ -151,7 +158,7 @@ def sign(
     amends = session.scalar(
         select(Review.id).where(Review.study_id == study.id).order_by(Review.sequence.desc()).limit(1),
     )
-    if State(study.state) not in DONE and study.state != State.CLAIMED.value:
+    if State(study.state) not in DONE and study.claimed_by_name != by.name:
         claim(session, study_id=study.id, by=by, minutes=1)
     was_done = State(study.state) in DONE
     review = Review(

@@ -203,6 +203,29 @@ def test_a_claim_nobody_prolongs_expires(blobs: Blobs, grace: Actor) -> None:
         assert session.get_one(Study, study_id).state == State.SCREENED.value
 
 
+@pytest.mark.parametrize("signs", [False, True])
+def test_a_claim_that_ran_out_holds_nobody_up_though_no_sweeper_runs(
+    blobs: Blobs, grace: Actor, henri: Actor, signs: bool
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=-1)
+    if signs:
+        _sign(study_id, henri, findings={"pneumonia": Statement.ABSENT})
+    else:
+        with transaction() as session:
+            review.claim(session, study_id=study_id, by=henri, minutes=15)
+    with transaction() as session:
+        study = session.get_one(Study, study_id)
+        assert (study.claimed_by_name, study.signed_by_name) == (
+            (None, "henri") if signs else ("henri", None)
+        )
+        told = select(AuditEvent.action).where(AuditEvent.study_id == study_id).order_by(AuditEvent.id.desc())
+        assert session.scalars(told).all()[signs : 2 + signs] == ["study.claimed", "study.claim-expired"]
+    with pytest.raises(Conflict):
+        _sign(study_id, grace, revision=2, findings={"pneumonia": Statement.PRESENT})
+
+
 def test_amending_keeps_the_whole_history(blobs: Blobs, grace: Actor, henri: Actor) -> None:
     study_id = a_screened_study(blobs).study_id
     _sign(study_id, grace, confirm=True)
