@@ -55,6 +55,8 @@ def openvino_model(module: nn.Module, *, side: int) -> openvino.Model:
     with warnings.catch_warnings():
         # OpenVINO reads traces, which torch means to retire in favour of exported programs.
         warnings.simplefilter("ignore", FutureWarning)
+        # The margin is a number of the network, not of the pictures: as a constant it is right.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         trace = torch.jit.trace(module, torch.zeros(2, 1, side, side), check_trace=False)  # type: ignore[no-untyped-call]
         return openvino.convert_model(trace, input=[("x", [-1, 1, side, side])])
 

