@@ -1,7 +1,8 @@
 """Whether a bundle's class activation map may be shown: four tests of it on held-out patients, with limits.
 
 A map that fails is worse than none, for it looks like a reason. The limits were set before any map was
-measured against them, and a bundle states the outcome in its manifest.
+measured against them (`docs/training.md` tells what the first look changed), and a bundle states the outcome
+in its manifest.
 """
 
 from __future__ import annotations

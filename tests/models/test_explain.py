@@ -147,6 +147,12 @@ def test_too_few_images_with_the_finding_are_a_failure_and_not_a_pass(
     assert "too few to test the map on" in said["failed"][0]
 
 
+def test_training_writes_the_outcome_into_the_bundle_even_where_it_cannot_pass(manifest: Manifest) -> None:
+    assert manifest.explanations["passes"] is False
+    assert manifest.explanations["finding"] == "pneumonia"
+    assert "too few to test the map on" in manifest.explanations["failed"][0], "forty patients in all"
+
+
 def test_a_report_has_figures_a_picture_and_the_outlines_to_check_by_eye(
     outcome: dict[str, Any], chests: Labelled, tmp_path: Path
 ) -> None:

@@ -78,7 +78,7 @@ def test_thorough_training_goes_on_where_it_stopped_and_ends_the_same(drawn: Pat
     assert unseal(paused.out)[0][WEIGHTS] == unseal(order.out)[0][WEIGHTS]
     folder = tmp_path / "paused.bundle.training"
     events = [json.loads(line)["event"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert events == ["data", "start", "epoch", "data", "epoch", "held out", "bundle"]
+    assert events == ["data", "start", "epoch", "data", "epoch", "held out", "explanations", "bundle"]
     draw_training(folder / "log.jsonl", folder / "curves.png")
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
