@@ -6,6 +6,7 @@ Looking first and then writing row by row would take most of the time an admissi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
 from app.commands.ranking import EVENTS_CHANNEL
+from app.dicom.header import DICOM, ImageHeader
 from app.records import AuditEvent, Base, Image, Study
 from app.records.engine import driver_of
 
@@ -21,6 +23,10 @@ _LOCKS = """
 """
 """Of the study and then of the instance: in this order, two senders of one study never hold what the other
 waits for.
+"""
+_LOCK_ALL = """
+    SELECT pg_advisory_xact_lock(hashtextextended(uid, space))
+    FROM unnest(%s::text[], %s::bigint[]) AS wanted (uid, space)
 """
 _EVENT = ", ".join(
     column.name for column in cast(Table, AuditEvent.__table__).columns if column.identity is None
@@ -45,6 +51,19 @@ _ADMIT = f"""
     FROM heard LEFT JOIN image ON true
 """  # noqa: S608, names of ours only
 """Its snapshot is taken while the locks are held, so it sees what senders before this one have committed."""
+
+
+def take_turns(session: Session, headers: Iterable[ImageHeader]) -> None:
+    """Until the commit, other senders of these studies and SOPInstanceUIDs wait.
+
+    Taken for all files of a request before the first, and in one order, so that requests of several files
+    never wait for each other in a circle.
+    """
+    known = [header for header in headers if header.media_type == DICOM]
+    studies = sorted({str(header.study_instance_uid) for header in known})
+    instances = sorted({str(header.sop_instance_uid) for header in known})
+    spaces = [0] * len(studies) + [1] * len(instances)
+    driver_of(session).execute(_LOCK_ALL, (studies + instances, spaces))
 
 
 def admit_news(session: Session, *, study: Study, image: Image, event: AuditEvent) -> bool:

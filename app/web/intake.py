@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from app import queue
-from app.commands import intake
+from app.commands import intake, news
 from app.commands.intake import Admission, GivenMetadata, Readable
 from app.dicom.reference import SopReference, sop_reference
 from app.domain.roles import Actor
@@ -140,12 +140,14 @@ def _admit(
 ) -> None:
     if not readable:
         return
-    # Senders of the same studies in another order must not wait for each other in a circle.
+    # In one order for all senders: pictures and workers wait for each other too.
     readable = sorted(
         readable, key=lambda pair: (pair[1].header.study_instance_uid or "", pair[0].sha256 or "")
     )
     blobs, credits = parts_of(request).blobs, settings().credits
     with transaction() as session:
+        if len(readable) > 1:
+            news.take_turns(session, [file.header for _, file in readable])
         for outcome, file in readable:
             try:
                 # A refusal among several is undone alone; one on its own has written nothing.
