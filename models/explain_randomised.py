@@ -16,6 +16,7 @@ from torch import nn
 
 from models.bundle_file import WEIGHTS
 from models.figures import Array
+from models.frame import brought_back
 from models.network import LITE0_STAGES, Network
 from models.preprocess import Float
 
@@ -130,8 +131,12 @@ def random_heads(network: Network, pictures: Float, true: Float) -> Array:
     generator = torch.Generator().manual_seed(0)
     spread = float(network.head.weight.std())
     heads = torch.randn(HEADS, features.shape[1], generator=generator) * spread
-    maps = torch.einsum("kc,nchw->knhw", heads, features).numpy()
-    return np.asarray(np.mean([np.abs(rank_correlation(true, one)) for one in maps], axis=0))
+    maps = torch.einsum("kc,nchw->nkhw", heads, features)
+    if network.margin:
+        maps = brought_back(maps, float(network.margin))
+    return np.asarray(
+        np.mean([np.abs(rank_correlation(true, one)) for one in maps.numpy().swapaxes(0, 1)], axis=0)
+    )
 
 
 def _ranks(values: Float) -> Array:

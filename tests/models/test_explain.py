@@ -23,6 +23,7 @@ from models.explain_randomised import (
     maps_of,
     network_of,
     pooled_logits,
+    random_heads,
     randomise,
     randomised_correlations,
     rank_correlation,
@@ -268,6 +269,20 @@ def test_random_weights_change_the_layer_they_are_put_in_and_no_other(
     assert sum(1 for _ in network.parameters()) == sum(
         1 for layer in layers(network).values() for _ in layer.parameters()
     ), "every weight belongs to a layer"
+
+
+def test_random_heads_are_compared_in_the_pictures_own_frame(
+    members: dict[str, bytes], manifest: Manifest, chests: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.explain_randomised.HEADS", 1)
+    network = network_of(members, findings=len(manifest.findings))
+    with torch.no_grad():
+        network.margin.fill_(0.1)
+        head = torch.randn(1, network.head.in_features, generator=torch.Generator().manual_seed(0))
+        pictures = network_input(chests.images[:4])
+        network.head.weight[0] = head[0] * float(network.head.weight.std())
+    # With the very head that is drawn, the map is its own.
+    assert random_heads(network, pictures, maps_of(network, pictures)) == pytest.approx(1.0, abs=0.02)
 
 
 def test_maps_fall_apart_under_random_weights_and_the_network_is_left_as_it_was(
