@@ -38,8 +38,11 @@ def bundle() -> Bundle:
 
 
 def anyone_known(bundle: Bundle) -> Bundle:
-    """The bundle without its distance: drawn chests are strangers to the shipped one, as they should be."""
-    return Bundle(replace(bundle.manifest, familiarity={}), bundle._runtime, research=False)
+    """The bundle without its distance and its gate: drawings are strangers to the shipped one, as they should
+    be.
+    """
+    knowing = replace(bundle.manifest, familiarity={}, appearance={})
+    return Bundle(knowing, bundle._runtime, research=False)
 
 
 @pytest.fixture

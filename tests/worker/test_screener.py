@@ -127,8 +127,8 @@ def test_one_passing_image_makes_a_study_screened(blobs: Blobs, screener: Screen
 def test_a_declared_source_is_enough_where_the_age_is_unknown(
     blobs: Blobs, configure: Callable[..., None], make_screener: Callable[[], Screener], tmp_path: Path
 ) -> None:
-    # Drawn chests are strangers to the shipped network; here it knows no strangers.
-    configured, _, _ = another_bundle(tmp_path, familiarity={})
+    # Drawings are strangers to the shipped network; here it knows no strangers.
+    configured, _, _ = another_bundle(tmp_path, familiarity={}, appearance={})
     configure(paediatric_sources="Children's Ward, other", bundle=configured)
     declared = an_admitted_study(blobs, patient_age=None, tags={"StationName": "Children's Ward"})
     undeclared = an_admitted_study(blobs, patient_age=None)
