@@ -97,19 +97,18 @@ def _pairs(bundle: Bundle, folder: Path) -> None:
         paths = [row["path"] for row in csv.DictReader(file)]
     full, small = (
         [
-            screening.findings[bundle.manifest.findings[0].name]
+            screening.findings.get(bundle.manifest.findings[0].name)
             for screening in bundle.screen(
                 [cv2.imread(str(folder / part / path), cv2.IMREAD_GRAYSCALE) for path in paths]
             )
         ]
         for part in ("kermany_originals", "kermany")
     )
-    apart = np.abs(np.array([a.probability - b.probability for a, b in zip(full, small, strict=True)]))
-    alike = np.mean([a.lane == b.lane for a, b in zip(full, small, strict=True)])
-    print(
-        f"pairs         {len(paths)}: {apart.mean():.4f} apart on average, {apart.max():.3f} at most; ",
-        end="",
-    )
+    both = [(a, b) for a, b in zip(full, small, strict=True) if a is not None and b is not None]
+    apart = np.abs(np.array([a.probability - b.probability for a, b in both]))
+    alike = np.mean([a.lane == b.lane for a, b in both])
+    print(f"pairs         {len(both)} of {len(paths)} screened in both sizes: ", end="")
+    print(f"{apart.mean():.4f} apart on average, {apart.max():.3f} at most; ", end="")
     print(f"same lane in {alike:.1%}")
 
 
