@@ -191,8 +191,17 @@ class RunLog:
         self.checkpoint = folder / "checkpoint.pt"
         self._log = folder / "log.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        # What does not decide the outcome may differ when an order goes on.
-        settled = replace(order, out=Path(), threads=0, finetune=replace(order.finetune, minutes=None))
+        # What does not decide the weights may differ when an order goes on.
+        settled = replace(
+            order,
+            out=Path(),
+            threads=0,
+            name="",
+            version="",
+            intended_use={},
+            data_statement="",
+            finetune=replace(order.finetune, minutes=None),
+        )
         document = json.dumps(asdict(settled), default=str, sort_keys=True)
         mark = hashlib.sha256(document.encode()).hexdigest()
         marker = folder / "order.sha256"

@@ -101,6 +101,7 @@ def test_a_radiograph_is_stored_screened_opened_corrected_signed_and_audited(
         page.keyboard.press("h")
     else:
         assert shown[0]["heat"] == []
+        page.click("[data-map-withheld] summary")
         assert "The heat map is withheld:" in page.inner_text(".words")
         assert page.locator('button[data-do="heat"]').is_disabled()
 

@@ -163,11 +163,11 @@ def test_the_page_is_one_range_scan_of_the_worklist_index(blobs: Blobs, database
                 INSERT INTO studies (id, study_instance_uid, patient_id, issuer_of_patient_id,
                     unidentified_as, source, received_via, purpose, is_sample, priority, state, revision,
                     arrived_at, rank_at,
-                    order_credit, network_credit, screening_due, screening_attempts)
+                    order_credit, network_credit, screening_due, screening_attempts, screening_lacked_network)
                 SELECT gen_random_uuid(), '2.25.' || n, '', '', '', 'test', 'rest', 'current', false,
                     'routine',
                     CASE WHEN n % 50 = 0 THEN 'screened' ELSE 'signed' END, 1,
-                    now() - n * interval '1 s', now() - n * interval '1 s', '0', '0', false, 0
+                    now() - n * interval '1 s', now() - n * interval '1 s', '0', '0', false, 0, false
                 FROM generate_series(1, 20000) n
                 """,
             ),
