@@ -41,4 +41,5 @@ class Review(HasId, Base):
         CheckConstraint("verdict IN ('confirmed', 'corrected', 'read')", name="verdict"),
         CheckConstraint("reviewer_kind IN ('user', 'key')", name="reviewer_kind"),
         Index("ix_reviews_study_id_sequence", "study_id", "sequence"),
+        Index("ix_reviews_sequence", "sequence"),
     )

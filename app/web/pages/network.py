@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
 from app.queries.bundles import BundleShown, bundles
+from app.queries.site_figures import ADJUDICATED_NEEDED, NEWEST, site_figures
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.render import page
@@ -21,7 +22,9 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
     """The active bundle with its intended use, thresholds and figures; and the others."""
     with transaction() as session:
         known = bundles(session)
-    active = next((bundle for bundle in known if bundle.active), None)
+        active = next((bundle for bundle in known if bundle.active), None)
+        ranking = [finding["name"] for finding in _findings(active) if not finding["research"]]
+        at_site = site_figures(session, bundle_sha256=active.sha256, findings=ranking) if active else ()
     return page(
         request,
         "models.html",
@@ -30,6 +33,10 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         use_of_it=_intended_use(active),
         findings=_findings(active),
         figures=_figures(active),
+        bounds=_bounds(active),
+        at_site=at_site,
+        adjudicated_needed=ADJUDICATED_NEEDED,
+        newest=NEWEST,
         others=[bundle for bundle in known if not bundle.active],
     )
 
@@ -54,6 +61,26 @@ def _findings(bundle: BundleShown | None) -> list[dict[str, Any]]:
         }
         for finding in bundle.manifest["findings"]
         if isinstance(finding, dict)
+    ]
+
+
+_BOUND = (
+    "rule_in",
+    "rule_out",
+    "confidence",
+    "rule_in_false_positive_bound",
+    "rule_out_miss_bound",
+    "patients_with",
+    "patients_without",
+)
+
+
+def _bounds(bundle: BundleShown | None) -> list[tuple[str, dict[str, Any]]]:
+    """Of each finding that ranks the worklist, what its lanes promise; none of a manifest that says less."""
+    return [
+        (finding["name"], finding["thresholds"])
+        for finding in _findings(bundle)
+        if not finding["research"] and all(part in finding["thresholds"] for part in _BOUND)
     ]
 
 
