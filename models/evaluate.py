@@ -5,8 +5,6 @@ figures with intervals.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import figures as merit
+from models.answers import (
+    CHUNK,
+    Answers,
+    ask,
+    broken_bounds,
+    calibration_figures,
+    lanes,
+    short,
+    with_intervals,
+)
 from models.bundle import Bundle
-from models.calibrate import fit_platt
 from models.dataset import Labelled
 from models.examples import DatasetRefused
 from models.figures import Array
@@ -23,23 +30,8 @@ from models.framing import FRAMES, worst_of_frames
 from models.gate_report import gate_figures
 from models.judge import Report
 from models.plots import draw_evaluation
-from models.stress import MIXED, PLAIN, conditions, shifted
+from models.stress import GRADES, MIXED, PLAIN, conditions, shifted
 from models.style import conflicting
-
-_CHUNK = 64
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Calibrated probabilities for images with known truth; withheld images are only counted."""
-
-    truth: NDArray[np.float32]
-    probability: Array
-    patients: NDArray[np.str_]
-    withheld: int
-    unlike: int = 0
-    """Images that the distance from the training images speaks against; they are answered here all the same.
-    """
 
 
 def evaluate(
@@ -96,22 +88,26 @@ def evaluate(
         if change == PLAIN:
             outcome["plain"] = with_intervals(answers, point=point, rounds=rounds, seed=seed)
             outcome["lanes"] = lanes(answers, bundle)
+            outcome["even_odds"] = calibration_figures(answers)
             outcome["unlike"] = round(answers.unlike / len(data), 4)
-            outcome["curve"] = {
-                "truth": answers.truth.tolist(),
-                "probability": answers.probability.round(5).tolist(),
-            }
+            outcome["curve"] = _curve(answers)
             if surroundings is not None:
                 outcome["conflict"] = conflict_figures(answers, surroundings, len(data))
         else:
+            if (change, grade) == (MIXED, max(GRADES)):
+                outcome["curve_changed"] = _curve(answers)
+            told = lanes(answers, bundle)
             rows.append(
                 {
                     "change": change,
                     "grade": grade,
                     "withheld": answers.withheld,
                     "unlike": round(answers.unlike / len(data), 4),
+                    "missed": told["missed"],
+                    "falsely_ruled_in": told["falsely_ruled_in"],
                 }
                 | short(answers, point=point)
+                | calibration_figures(answers)
             )
     if gate:
         outcome["gate"] = gate_figures(bundle, data.images, seed=seed, report=report)
@@ -124,98 +120,13 @@ def evaluate(
             "mean_auc": round(float(np.mean([row["auc"] for row in graded])), 4),
             "mean_accuracy": round(float(np.mean([row["accuracy"] for row in graded])), 4),
             "worst": worst,
+            "broken_bounds": broken_bounds(rows, bundle),
         }
     return outcome
 
 
-def ask(
-    bundle: Bundle,
-    images: NDArray[np.uint8] | Sequence[NDArray[Any]],
-    truth: NDArray[np.float32],
-    patients: NDArray[np.str_],
-    *,
-    finding: str,
-) -> Answers:
-    """The bundle's probabilities of the finding for images that pass its gate."""
-    screenings = [
-        screening
-        for first in range(0, len(images), _CHUNK)
-        for screening in bundle.screen(list(images[first : first + _CHUNK]))
-    ]
-    passed = np.array([screening.outcome == "screened" for screening in screenings], dtype=np.bool_)
-    probability = np.array(
-        [
-            screening.findings[finding].probability
-            for screening in screenings
-            if screening.outcome == "screened"
-        ]
-    )
-    unlike = sum(screening.unlike is not None for screening in screenings)
-    return Answers(truth[passed], probability, patients[passed], int((~passed).sum()), unlike)
-
-
-def short(answers: Answers, *, point: float) -> dict[str, float]:
-    """AUC, accuracy, sensitivity, specificity and Brier score at an operating point."""
-    called = answers.probability >= point
-    values = {
-        "auc": merit.auc(answers.truth, answers.probability),
-        "accuracy": float((called == (answers.truth > 0.5)).mean()),
-        "sensitivity": merit.sensitivity(answers.truth, called),
-        "specificity": merit.specificity(answers.truth, called),
-        "brier": merit.brier(answers.truth, answers.probability),
-    }
-    return {name: round(value, 4) for name, value in values.items()}
-
-
-def with_intervals(answers: Answers, *, point: float, rounds: int, seed: int) -> dict[str, Any]:
-    """Every figure as value, low, high (95%, patients resampled)."""
-    truth, probability = answers.truth, answers.probability
-
-    def fit(index: NDArray[np.intp]) -> tuple[float, float]:
-        if not 0 < truth[index].mean() < 1:
-            return float("nan"), float("nan")
-        line = fit_platt(merit.log_odds(probability[index]), truth[index])
-        return line.slope, line.intercept
-
-    figures: dict[str, Callable[[NDArray[np.intp]], float]] = {
-        "auc": lambda at: merit.auc(truth[at], probability[at]),
-        "accuracy": lambda at: float(((probability[at] >= point) == (truth[at] > 0.5)).mean()),
-        "sensitivity": lambda at: merit.sensitivity(truth[at], probability[at] >= point),
-        "specificity": lambda at: merit.specificity(truth[at], probability[at] >= point),
-        "specificity_at_sensitivity_995": lambda at: merit.specificity_at(
-            truth[at], probability[at], least_sensitivity=0.995
-        ),
-        "brier": lambda at: merit.brier(truth[at], probability[at]),
-        "calibration_slope": lambda at: fit(at)[0],
-        "calibration_intercept": lambda at: fit(at)[1],
-    }
-    everyone = np.arange(len(truth))
-    result: dict[str, Any] = {"withheld": answers.withheld, "operating_point": point}
-    for name, figure in figures.items():
-        repeats = min(rounds, 200) if name.startswith("calibration") else rounds
-        low, high = merit.bootstrap(answers.patients, figure, rounds=repeats, seed=seed)
-        result[name] = {"value": round(figure(everyone), 4), "low": round(low, 4), "high": round(high, 4)}
-    return result
-
-
-def lanes(answers: Answers, bundle: Bundle) -> dict[str, float | int | None]:
-    """How the lanes turned out: shares of those with and without the finding in each, and per-patient errors
-    of the two bounds.
-    """
-    cuts = bundle.manifest.thresholds[bundle.manifest.findings[0].name]
-    with_it = answers.truth > 0.5
-    ruled_in = answers.probability >= (cuts.rule_in if cuts.rule_in is not None else np.inf)
-    ruled_out = answers.probability < (cuts.rule_out if cuts.rule_out is not None else -np.inf)
-    return {
-        "rule_in_cut": cuts.rule_in,
-        "rule_out_cut": cuts.rule_out,
-        "with_finding_ruled_in": round(float(ruled_in[with_it].mean()), 4),
-        "without_finding_ruled_out": round(float(ruled_out[~with_it].mean()), 4),
-        "patients_with_finding": len(np.unique(answers.patients[with_it])),
-        "patients_missed": len(np.unique(answers.patients[with_it & ruled_out])),
-        "patients_without_finding": len(np.unique(answers.patients[~with_it])),
-        "patients_falsely_ruled_in": len(np.unique(answers.patients[~with_it & ruled_in])),
-    }
+def _curve(answers: Answers) -> dict[str, list[float]]:
+    return {"truth": answers.truth.tolist(), "probability": answers.probability.round(5).tolist()}
 
 
 def worst_frame(
@@ -230,8 +141,8 @@ def worst_frame(
         nonlocal done
         answers = [
             screening.findings[finding].logit if screening.outcome == "screened" else 0.0
-            for first in range(0, len(images), _CHUNK)
-            for screening in bundle.screen(list(images[first : first + _CHUNK]))
+            for first in range(0, len(images), CHUNK)
+            for screening in bundle.screen(list(images[first : first + CHUNK]))
         ]
         done += len(images)
         report("Reframing", done, len(images) * len(FRAMES))
@@ -260,7 +171,7 @@ def write_report(outcome: dict[str, Any], folder: Path) -> tuple[Path, Path]:
     """``evaluation.json`` and ``evaluation.png`` in the folder; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     document, picture = folder / "evaluation.json", folder / "evaluation.png"
-    written = {name: value for name, value in outcome.items() if name != "curve"}
+    written = {name: value for name, value in outcome.items() if not name.startswith("curve")}
     document.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     draw_evaluation(outcome, picture)
     return document, picture

@@ -40,7 +40,10 @@ def draw_evaluation(outcome: dict[str, Any], picture: Path) -> None:
     truth = np.array(outcome["curve"]["truth"]) > 0.5
     probability = np.array(outcome["curve"]["probability"])
     _roc(axes[0], truth, probability, outcome["plain"]["auc"]["value"])
-    _reliability(axes[1], truth, probability)
+    reliability = {"as sent": outcome["curve"]}
+    if "curve_changed" in outcome:
+        reliability["two acquisition changes, grade 1"] = outcome["curve_changed"]
+    _reliability(axes[1], reliability)
     if stress:
         _stress(axes[2], stress["conditions"])
     FigureCanvasAgg(figure).print_figure(str(picture))
@@ -60,21 +63,27 @@ def _roc(axis: Axes, truth: np.ndarray[Any, Any], probability: np.ndarray[Any, A
     )
 
 
-def _reliability(axis: Axes, truth: np.ndarray[Any, Any], probability: np.ndarray[Any, Any]) -> None:
-    bins = np.clip((probability * 10).astype(int), 0, 9)
-    filled = [number for number in range(10) if (bins == number).sum() >= 5]
+def _reliability(axis: Axes, curves: dict[str, dict[str, list[float]]]) -> None:
     axis.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    axis.plot(
-        [probability[bins == number].mean() for number in filled],
-        [truth[bins == number].mean() for number in filled],
-        marker="o",
-        color="#1f4e79",
-    )
+    for (name, curve), colour in zip(curves.items(), ("#1f4e79", "#c55a11"), strict=False):
+        truth, probability = np.array(curve["truth"]) > 0.5, np.array(curve["probability"])
+        # Probabilities are given for a finding as frequent as its absence, so both classes weigh alike.
+        weight = np.where(truth, 0.5 / truth.mean(), 0.5 / (~truth).mean())
+        bins = np.clip((probability * 10).astype(int), 0, 9)
+        filled = [number for number in range(10) if (bins == number).sum() >= 5]
+        axis.plot(
+            [np.average(probability[bins == number], weights=weight[bins == number]) for number in filled],
+            [np.average(truth[bins == number], weights=weight[bins == number]) for number in filled],
+            marker="o",
+            color=colour,
+            label=name,
+        )
     axis.set(
         xlabel="probability given",
-        ylabel="share with the finding",
+        ylabel="share with the finding, at even odds",
         title="Reliability (bins of 5 images or more)",
     )
+    axis.legend()
 
 
 def _stress(axis: Axes, rows: list[dict[str, Any]]) -> None:

@@ -142,3 +142,9 @@ def _tell(outcome: dict[str, Any]) -> None:
             f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}, worst {worst['auc']:.3f} "
             f"({worst['change']}, grade {worst['grade']})"
         )
+        broken = outcome["stress"]["broken_bounds"]
+        print(
+            f"  under {len(outcome['stress']['conditions'])} changes a lane's bound was passed: "
+            f"missed under {', '.join(broken['missed']) or 'none'}; "
+            f"falsely ruled in under {', '.join(broken['falsely_ruled_in']) or 'none'}"
+        )

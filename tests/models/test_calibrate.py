@@ -7,6 +7,7 @@ import pytest
 
 from models.calibrate import fit_platt, operating_point, probabilities, rule_in_cut, rule_out_cut, upper_bound
 from models.figures import auc, bootstrap, brier, log_odds, specificity_at
+from models.manifest import Calibration
 
 
 def draw(seed: int, *, patients: int, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,18 +48,24 @@ def test_the_upper_bound_is_that_of_clopper_and_pearson(errors: int, trials: int
     assert upper_bound(errors, trials) == pytest.approx(bound, abs=5e-5)
 
 
-def test_each_bound_fails_no_more_often_than_its_level_allows() -> None:
+@pytest.mark.parametrize(
+    "fitted", [False, True], ids=["cuts alone", "calibration fitted on the same patients"]
+)
+def test_each_bound_fails_no_more_often_than_its_level_allows(fitted: bool) -> None:
     """Over many draws the share of sites where the true error passes the promised one stays below 5% (and a
-    little).
+    little), also where, as in training, the same patients first served to fit the calibration.
     """
-    population, outcome, _ = draw(99, patients=400_000, slope=1.0)
-    calibrated = 1 / (1 + np.exp(-population))
-    with_it, without = np.sort(calibrated[outcome > 0]), np.sort(calibrated[outcome < 1])
+    population, outcome, _ = draw(99, patients=400_000, slope=2.5)
+    with_it, without = np.sort(population[outcome > 0]), np.sort(population[outcome < 1])
     broken_out, broken_in, rounds = 0, 0, 200
     for seed in range(rounds):
-        logits, truth, patients = draw(seed, patients=700)
-        sample = 1 / (1 + np.exp(-logits))
-        out, into = rule_out_cut(sample, truth, patients), rule_in_cut(sample, truth, patients)
+        logits, truth, patients = draw(seed, patients=700, slope=2.5)
+        fit = fit_platt(logits, truth, prevalence=0.5) if fitted else Calibration(0.4, 0.0, 0.5)
+        sample = probabilities(logits, fit)
+        out, into = (
+            None if cut is None else (log_odds(np.array([cut]))[0] - fit.intercept) / fit.slope
+            for cut in (rule_out_cut(sample, truth, patients), rule_in_cut(sample, truth, patients))
+        )
         broken_out += out is not None and np.searchsorted(with_it, out) / len(with_it) > 0.02
         broken_in += into is not None and 1 - np.searchsorted(without, into) / len(without) > 0.05
     allowed = rounds * 0.05 + 2 * np.sqrt(rounds * 0.05 * 0.95)
