@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pytest
 
-from models.bundle_file import MANIFEST, unseal
+from models.bundle_file import MANIFEST, seal, unseal
 from models.manifest import Manifest, from_json
 from models.phantom import phantom
 from models.train import TrainingOrder, train
@@ -71,3 +72,11 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def quick_order(data: Path, out: Path) -> TrainingOrder:
     """The order by which the bundle of these tests is trained."""
     return TrainingOrder(data=data, out=out, side=96, threads=1, name="drawn", data_statement="drawn")
+
+
+def resealed(source: Path, target: Path, **changes: object) -> Path:
+    """The bundle with parts of its manifest changed and sealed again: whole, but not what was trained."""
+    members, _ = unseal(source)
+    document = json.loads(members[MANIFEST]) | changes
+    seal(target, members | {MANIFEST: json.dumps(document).encode()})
+    return target
