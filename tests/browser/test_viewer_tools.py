@@ -9,19 +9,15 @@ import pytest
 
 from app.blobs import Blobs
 from app.domain.roles import Role
-from app.domain.states import Outcome
 from app.records.engine import transaction
 from tests.browser.canvas import a_ramp, drag, greys, middle, open_study, settle, state
 from tests.browser.conftest import SignIn
 from tests.builders import (
-    a_bundle,
     a_dicom,
     a_screened_study,
+    a_study_with_a_lateral,
     admit,
     an_admitted_study,
-    claimed,
-    image_read,
-    record,
 )
 
 
@@ -126,17 +122,7 @@ def test_the_heat_map_is_off_until_asked_for_and_says_what_it_means(signed_in: S
 
 
 def test_images_of_a_study_are_chosen_and_marked(signed_in: SignIn, blobs: Blobs) -> None:
-    uid = "1.2.826.0.1.3680043.8.498.77"
-    with transaction() as session:
-        a_bundle(session)
-        frontal = admit(session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1"))
-        lateral = admit(
-            session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1", tags={"ViewPosition": "LL"})
-        )
-    with transaction() as session:
-        [study] = claimed(session)
-        withheld = image_read(lateral.image_id, outcome=Outcome.WITHHELD, reason="This is a lateral view.")
-        record(session, study, image_read(frontal.image_id), withheld)
+    frontal, _ = a_study_with_a_lateral(blobs)
     page = open_study(signed_in("alice", Role.RADIOLOGIST), frontal.study_id)
     first = greys(page)
     assert page.locator(".strip button").count() == 2
