@@ -23,14 +23,21 @@ from models.train import Paused, TrainingOrder, describe, parts_of, read_data, t
 from tests.models.conftest import Trained, quick_order
 
 
-def test_the_network_starts_with_the_bundles_weights_and_no_margin(trained: Trained) -> None:
-    data = read_data(
+@pytest.fixture(scope="module")
+def labelled(trained: Trained) -> Labelled:
+    """The pictures that the bundle was trained on."""
+    return read_data(
         quick_order(trained.data, trained.path), read_image=None, patient_of=None, report=_silent
     )
-    images = describe(data, parts_of(data, seed=7))
-    network = imagenet_network(len(data.findings))
+
+
+def test_the_network_starts_with_the_bundles_weights_and_no_margin(
+    trained: Trained, labelled: Labelled
+) -> None:
+    images = describe(labelled, parts_of(labelled, seed=7))
+    network = imagenet_network(len(labelled.findings))
     network.margin.fill_(0.05)
-    start_from(network, trained.path, findings=data.findings, images=images, seed=7)
+    start_from(network, trained.path, findings=labelled.findings, images=images, seed=7)
     weights = load(unseal(trained.path)[0][WEIGHTS])
     assert torch.equal(network.head.weight, weights["network.head.weight"].float())
     assert torch.equal(network.stem[0].weight, weights["network.stem.0.weight"].float())
