@@ -281,5 +281,6 @@ def _conflicts(session: Session, study: Study) -> tuple[str, ...]:
     words = {
         "other-patient": "Another patient has a study with the same StudyInstanceUID.",
         "other-pixels": "Another picture was sent with the same SOPInstanceUID.",
+        "same-picture": "Another study has the same picture under the same SOPInstanceUID.",
     }
     return tuple(dict.fromkeys(words[row.kind] for row in rows))

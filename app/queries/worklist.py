@@ -49,6 +49,8 @@ class WorklistEntry:
     urgency: float | None
     findings: dict[str, Any]
     notices: tuple[str, ...]
+    awaits_network: bool
+    """True where the network owes it a reading, be it the first or another."""
     why_here: str
     held_by: str | None
     held_until: datetime | None
@@ -72,6 +74,8 @@ class WorklistCounts:
 
 
 _UNSIGNED = (Study.state.not_in([State.SIGNED.value, State.AMENDED.value]), Study.purpose == "current")
+DUE_SINCE = func.coalesce(Study.screening_again_at, Study.arrived_at)
+"""Since when a study that is due has waited for the network."""
 _LATEST_READING = (
     select(Reading.findings, Reading.notices)
     .where(Reading.study_id == Study.id)
@@ -133,7 +137,7 @@ def counts(session: Session) -> WorklistCounts:
     unsigned, unread_count = session.execute(
         select(func.count(), func.count().filter(Study.state.in_(unread))).where(*_UNSIGNED),
     ).one()
-    oldest = session.scalar(select(func.min(Study.arrived_at)).where(Study.screening_due))
+    oldest = session.scalar(select(func.min(DUE_SINCE)).where(Study.screening_due))
     return WorklistCounts(
         unsigned=unsigned,
         unread_by_network=unread_count,
@@ -175,6 +179,7 @@ def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]
         urgency=study.urgency,
         findings=findings,
         notices=notices,
+        awaits_network=study.screening_due,
         why_here=why_here(study, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
         held_until=study.claim_expires_at,
@@ -184,10 +189,14 @@ def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]
 def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
     """The reason for the study's place, in sentences a radiologist can check."""
     if study.lane is None:
-        first = {
-            State.WITHHELD.value: "Not read by the network.",
-            State.FAILED.value: "Not read by the network: screening failed.",
-        }.get(study.state, "Not yet read by the network.")
+        first = (
+            "Not yet read by the network."
+            if study.screening_due
+            else {
+                State.WITHHELD.value: "Not read by the network.",
+                State.FAILED.value: "Not read by the network: screening failed.",
+            }.get(study.state, "Not yet read by the network.")
+        )
     else:
         first = "Network: " + "; ".join(
             f"{name} {in_words(finding)} ({finding['probability']:.2f})"
