@@ -98,8 +98,8 @@ class ImageHeader:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-def read_header(path: Path) -> ImageHeader:
-    """Read the header of a DICOM, PNG or JPEG file.
+def read_header(path: Path, *, with_attributes: bool = True) -> ImageHeader:
+    """Read the header of a DICOM, PNG or JPEG file; `attributes` stays empty where nobody wants it.
 
     Raises NotAnImage when the file holds no image, Unreadable when it claims to and is damaged, TooLarge
     when its dimensions or its header pass a limit; each says what to send instead.
@@ -109,7 +109,7 @@ def read_header(path: Path) -> ImageHeader:
         return _header_of_raster(raster)
     with open_dicom(path) as opened:
         try:
-            return _header_of_dicom(opened)
+            return _header_of_dicom(opened, with_attributes=with_attributes)
         except (NotAnImage, Unreadable, TooLarge):
             raise
         except Exception as error:
@@ -142,7 +142,7 @@ def _header_of_raster(raster: RasterHeader) -> ImageHeader:
     )
 
 
-def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
+def _header_of_dicom(opened: OpenedDicom, *, with_attributes: bool) -> ImageHeader:
     dataset = opened.dataset
     if opened.pixels is None:
         raise _without_pixels(opened)
@@ -213,7 +213,7 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         pixel_spacing=spacing(dataset, "PixelSpacing"),
         imager_pixel_spacing=spacing(dataset, "ImagerPixelSpacing"),
         burned_in_annotation=text(dataset, "BurnedInAnnotation"),
-        attributes=json_model(dataset),
+        attributes=json_model(dataset) if with_attributes else {},
     )
 
 
