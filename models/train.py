@@ -23,11 +23,12 @@ from models.appearance import appearance_limits, fit_appearance
 from models.bundle_file import MANIFEST, seal
 from models.embedding import fit_embedding
 from models.examples import DatasetRefused
-from models.explain import explain
+from models.explain import explain, verdicts
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
 from models.finding_codes import finding_code
 from models.finetune import FinetuneSettings, Paused, finetune
+from models.healthy_chest import healthy_member
 from models.judge import calibrated_parts, runtime_distances
 from models.manifest import Manifest, to_json
 from models.network import imagenet_network
@@ -140,6 +141,7 @@ def train(
     embedding = fit_embedding(network, learning, threads=order.threads)
     biases = network.head.bias.detach().double().tolist()
     members = network_members(Served(network, familiarity, embedding, appearance), side=order.side)
+    members |= healthy_member(learning, seed=order.seed)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
         serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
@@ -180,7 +182,7 @@ def train(
     )
     held_out = data.take(part == CALIBRATE)
     tested = explain(serving, members, manifest, held_out, seed=order.seed, report=report)
-    log.write(event="explanations", passes=tested["passes"], failed=tested["failed"])
+    log.write(event="explanations", passes=tested["passes"], verdicts=verdicts(tested))
     manifest = replace(manifest, explanations=tested)
     sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})
     log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)

@@ -53,6 +53,7 @@ def train(
 
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle_file import BundleRefused
+    from models.explain_figures import verdicts
     from models.finetune import GOING_ON, FinetuneSettings
     from models.plots import draw_training
     from models.train import PAEDIATRIC_USE, DatasetRefused, Paused, TrainingOrder
@@ -91,6 +92,8 @@ def train(
     first = manifest.findings[0].name
     for kind, figures in manifest.provenance["held_out"][first].items():
         print(f"{first}, {kind}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    for sentence in verdicts(manifest.explanations):
+        print(sentence)
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); the log is in {log.parent}.")
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle_file import MANIFEST, unseal
+from models.bundle_file import HEALTHY_CHEST, MANIFEST, unseal
 from models.dataset import Labelled
-from models.explain import LEAST_IMAGES, explain, failures
+from models.explain import LEAST_IMAGES, NO_HEALTHY_CHEST, explain, failures, verdicts
 from models.explain_curves import STEPS
 from models.explain_randomised import (
     layers,
@@ -28,6 +28,7 @@ from models.explain_randomised import (
     rank_correlation,
 )
 from models.explain_report import write_explanations
+from models.healthy_chest import as_png
 from models.manifest import Manifest, from_json
 from models.phantom import phantom
 from models.preprocess import Float
@@ -40,7 +41,9 @@ SIDE = 96
 
 @pytest.fixture(scope="module")
 def members(trained: Trained) -> dict[str, bytes]:
-    return unseal(trained.path)[0]
+    """With a healthy chest: the drawn set is too small to take the mean of."""
+    chest = as_png(network_input(phantom(0, rows=SIDE, columns=SIDE)[None])[0, 0])
+    return unseal(trained.path)[0] | {HEALTHY_CHEST: chest}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,33 @@ def test_the_outcome_states_every_figure_with_its_limit_and_survives_the_manifes
     assert replace(manifest, explanations=document).explanations == outcome
 
 
+def test_the_occlusion_map_is_tested_alike_and_beside_it(outcome: dict[str, Any]) -> None:
+    tested = outcome["occlusion_map"]
+    assert tested["limits"] == outcome["limits"]
+    assert tested["passes"] == (not tested["failed"])
+    for way in ("deletion", "insertion"):
+        for order in ("random", "centre"):
+            assert tested["curves"][way][order] == outcome["curves"][way][order], "the same comparison"
+        assert tested["curves"][way]["map"] != outcome["curves"][way]["map"]
+        assert tested["curves"][way]["better_than_random"]["low"] > 0, "it finds the drawn opacities"
+    assert set(tested["randomised"]["cascading"]) == {"head", "stem"}
+    assert 0 <= tested["randomised"]["cascading"]["head"] <= 1
+    assert tested["thorax"]["images"] > 0
+    assert [line.split(" its test")[0] for line in verdicts(outcome)] == [
+        f"The class activation map {'passes' if outcome['passes'] else 'fails'}",
+        f"The occlusion map {'passes' if tested['passes'] else 'fails'}",
+    ]
+
+
+def test_without_a_healthy_chest_the_occlusion_map_fails_and_the_other_is_tested(
+    runtime: OpenVinoRuntime, members: dict[str, bytes], manifest: Manifest, chests: Labelled
+) -> None:
+    lacking = {name: data for name, data in members.items() if name != HEALTHY_CHEST}
+    said = explain(runtime, lacking, manifest, chests, seed=7)
+    assert said["occlusion_map"] == {"passes": False, "failed": [NO_HEALTHY_CHEST]}
+    assert "curves" in said
+
+
 def test_a_map_turned_upside_down_does_worse_than_the_true_one(
     runtime: OpenVinoRuntime,
     members: dict[str, bytes],
@@ -144,6 +174,7 @@ def test_too_few_images_with_the_finding_are_a_failure_and_not_a_pass(
     said = explain(runtime, members, manifest, chests.take(np.arange(20)), seed=7)
     assert said["passes"] is False
     assert "too few to test the map on" in said["failed"][0]
+    assert said["occlusion_map"]["passes"] is False
 
 
 def test_training_writes_the_outcome_into_the_bundle_even_where_it_cannot_pass(manifest: Manifest) -> None:
