@@ -20,7 +20,7 @@ from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
-from app.dicom.header import DICOM
+from app.dicom.image_header import DICOM
 from app.domain.reading import ImageRead
 from app.errors import NotFound, Unavailable
 from app.settings import Settings

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.commands.ranking import announce, place
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
 from app.domain.states import DONE, READ_BY_NETWORK, State

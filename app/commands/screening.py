@@ -19,7 +19,7 @@ from app.commands.ranking import announce, place
 from app.commands.readings import image_reading
 from app.commands.registry import Lacking
 from app.commands.stored_header import header_from_json
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 from app.domain.order import Credits
 from app.domain.reading import ImageRead
 from app.domain.roles import SYSTEM

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.dicom.decoded import PixelValues, Presentation
-from app.dicom.header import DICOM
+from app.dicom.image_header import DICOM
 from app.dicom.interpret import Interpretation, interpret_dicom, interpret_raster
 from app.dicom.resolution import Resolution
 from app.dicom.windowing import Window, apply_voi_lut, apply_window, robust_window
