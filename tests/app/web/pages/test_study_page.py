@@ -9,22 +9,18 @@ import pytest
 from sqlalchemy import select
 
 from app.blobs import Blobs
+from app.commands import explaining
 from app.domain.roles import Role
-from app.domain.states import Outcome
-from app.records import AuditEvent
+from app.records import AuditEvent, ImageReading
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import ACCEPT, get, pictures, words
 from tests.builders import (
-    a_bundle,
-    a_dicom,
     a_screened_study,
-    admit,
+    a_study_with_a_lateral,
     an_admitted_study,
-    claimed,
-    image_read,
-    record,
 )
+from tests.explainable import OCCLUSION_PASSED
 
 
 def test_the_page_shows_reading_bundle_and_use_and_leaves_a_trace(
@@ -77,8 +73,26 @@ def test_a_map_that_failed_or_was_never_tested_is_withheld_and_the_page_says_so(
     assert sentence in words(page)
     [picture] = pictures(page)
     assert picture["heat"] == []
-    assert "activation_map" not in page
+    assert picture["heatFrom"] is None
+    assert '"kind"' not in page
     assert "Pneumonia likely 0.90" in words(page), "the probability is still said"
+
+
+def test_an_occlusion_map_is_offered_where_it_passed_and_shown_once_it_is_made(
+    browser: Browser, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs, explanations=OCCLUSION_PASSED)
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, f"/studies/{admission.study_id}")
+    assert "withheld" not in words(page)
+    [picture] = pictures(page)
+    assert picture["heat"] == []
+    assert picture["heatFrom"] == f"/api/v1/images/{admission.image_id}/occlusion-map"
+    with transaction() as session:
+        reading = session.scalars(select(ImageReading.id)).one()
+        explaining.keep(session, image_reading_id=reading, finding="pneumonia", cells=[[1.0]], runtime="test")
+    [picture] = pictures(get(alice, f"/studies/{admission.study_id}"))
+    assert picture["heat"] == [{"finding": "pneumonia", "kind": "occlusion_map", "map": [[1.0]]}]
 
 
 def test_nothing_is_said_of_the_map_where_it_is_shown_or_nothing_was_read(
@@ -97,21 +111,7 @@ def test_a_data_block_cannot_be_left_by_a_header(browser: Browser, blobs: Blobs)
 
 
 def test_the_second_image_and_its_fate_are_shown(browser: Browser, blobs: Blobs) -> None:
-    uid = "1.2.826.0.1.3680043.8.498.1"
-    with transaction() as session:
-        a_bundle(session)
-        first = admit(session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1"))
-        second = admit(
-            session, blobs, a_dicom(study_instance_uid=uid, patient_id="P1", tags={"ViewPosition": "LL"})
-        )
-    with transaction() as session:
-        [study] = claimed(session)
-        record(
-            session,
-            study,
-            image_read(first.image_id),
-            image_read(second.image_id, outcome=Outcome.WITHHELD, reason="This is a lateral view."),
-        )
+    first, _ = a_study_with_a_lateral(blobs)
     page = get(browser("alice", Role.RADIOLOGIST), f"/studies/{first.study_id}")
     assert [picture["state"] for picture in pictures(page)] == ["read by the network", "not read"]
     assert "1 of 2 images not read by the network: This is a lateral view." in words(page)
