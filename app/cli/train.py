@@ -52,7 +52,7 @@ def train(
     from dataclasses import replace
 
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
-    from models.bundle_file import BundleRefused
+    from models.bundle import BundleRefused
     from models.explain_figures import verdicts
     from models.finetune import GOING_ON, FinetuneSettings
     from models.plots import draw_training
