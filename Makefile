@@ -10,7 +10,7 @@ run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
 
 test: python
-	@$(PYTHON) install.py --extra test && exec .venv/bin/python -m pytest $(ARGS)
+	@$(PYTHON) install.py --extra test && exec .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 $(ARGS)
 
 check: python
 	@$(PYTHON) install.py --extra test

@@ -10,7 +10,9 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +21,19 @@ from app.errors import NotFound, TooLarge, Unavailable
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STAGED_FOR_AT_MOST = 24 * 3600.0
 _syncers = ThreadPoolExecutor(8, thread_name_prefix="fsync")
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A full disk is Unavailable, in words for the sender."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Unavailable(
+                "The disk is full; nothing was accepted. Try again once there is room."
+            ) from error
+        raise
 
 
 class StagedFile:
@@ -41,16 +56,10 @@ class StagedFile:
                 "Send a smaller one, or raise FIRSTREAD_MAX_FILE_BYTES.",
             )
         self._hash.update(chunk)
-        try:
+        with _room():
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Unavailable(
-                    "The disk is full; nothing was accepted. Try again once there is room."
-                ) from error
-            raise
 
     @property
     def sha256(self) -> str:
@@ -70,14 +79,8 @@ class StagedFile:
             self._sync()
 
     def _sync(self) -> None:
-        try:
+        with _room():
             os.fsync(self._file.fileno())
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Unavailable(
-                    "The disk is full; nothing was accepted. Try again once there is room."
-                ) from error
-            raise
         self._file.close()
 
     def discard(self) -> None:
@@ -110,20 +113,14 @@ class Blobs:
 
     def stage(self, *, max_bytes: int) -> StagedFile:
         """A new, empty staged file."""
-        try:
+        with _room():
             return StagedFile(self._incoming / uuid4().hex, max_bytes=max_bytes)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Unavailable(
-                    "The disk is full; nothing was accepted. Try again once there is room."
-                ) from error
-            raise
 
     def keep(self, staged: StagedFile) -> str:
         """Makes the staged bytes durable and returns their sha256; the same bytes again change nothing."""
         sha256 = staged.sha256
         path = self._path(sha256)
-        try:
+        with _room():
             staged.sync()
             try:
                 os.link(staged.path, path)
@@ -131,12 +128,6 @@ class Blobs:
                 if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
                     staged.path.replace(path)
             _sync_folder(path.parent)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Unavailable(
-                    "The disk is full; nothing was accepted. Try again once there is room."
-                ) from error
-            raise
         return sha256
 
     def put(self, data: bytes) -> str:

@@ -1,4 +1,5 @@
-"""Looks: what an administrator asks to see of the network's inside, and the answer, kept for minutes.
+"""Looks: what an administrator asks to see of the network's inside, and the answer, kept for minutes; and the
+occlusion maps that readers wait for, whose cells the database keeps.
 
 Nothing here is owed: a question that the broker loses is asked again by whoever wants to know. So unlike the
 work of a study it has no row, and the answer, with its small pictures of a radiograph, is gone by itself.
@@ -42,6 +43,10 @@ class Question:
     lent: str | None = None
     study_id: str | None = None
     image_id: str | None = None
+    map_of: str | None = None
+    """The image's reading whose occlusion map is wanted; None where the layers are."""
+    bundle: str | None = None
+    """sha256 of the bundle that gave that reading; None where the one that reads now is meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,37 @@ def ask(
         study_id=str(study_id) if study_id else None,
         image_id=str(image_id) if image_id else None,
     )
+    _enqueue(question)
+    return look_id
+
+
+def ask_for_map(image_reading_id: UUID, *, bundle: str, sha256: str, media_type: str) -> None:
+    """The map waits for a worker; once, however many readers ask for it meanwhile. Raises as `ask`."""
+    standing = find_map(image_reading_id)
+    if standing is not None and standing.state == "waiting":
+        return
+    _enqueue(
+        Question(
+            look_id=str(image_reading_id),
+            asked_by="",  # nobody's alone
+            asked_at=time.time(),
+            media_type=media_type,
+            about="a map",
+            sha256=sha256,
+            map_of=str(image_reading_id),
+            bundle=bundle,
+        )
+    )
+
+
+def find_map(image_reading_id: UUID) -> Look | None:
+    """What has come of asking for the map; None where nobody has within KEPT_SECONDS."""
+    with queue.minutes() as client:
+        look = _get(client, str(image_reading_id))
+    return None if look is None else _with_patience(look)
+
+
+def _enqueue(question: Question) -> None:
     with queue.minutes() as client:
         if int(client.llen(_WAITING)) >= MOST_WAITING:
             raise TooManyRequests("Several images wait to be looked at. Try again soon.", retry_after=10)
@@ -84,7 +120,6 @@ def ask(
         client.lpush(_WAITING, question.look_id)
         client.expire(_WAITING, KEPT_SECONDS)
     queue.call(queue.LOOK_INSIDE, question.look_id, seconds=KEPT_SECONDS)
-    return look_id
 
 
 def next_question() -> Question | None:
@@ -121,6 +156,10 @@ def find(look_id: UUID, *, by: UUID | None) -> Look:
         look = _get(client, str(look_id))
     if look is None or look.question.asked_by != str(by):
         raise NotFound("There is no such look, or it is more than a quarter of an hour old. Ask again.")
+    return _with_patience(look)
+
+
+def _with_patience(look: Look) -> Look:
     if look.state == "waiting" and time.time() - look.question.asked_at > PATIENCE_SECONDS:
         return Look(question=look.question, state="failed", reason=NOBODY)
     return look

@@ -160,6 +160,11 @@ def workers() -> dict[str, dict[str, str]]:
     }
 
 
+def somebody_reads() -> bool:
+    """True where a worker that lives says that it has a network; False where the broker is silent."""
+    return any("bundle" in facts for facts in workers().values())
+
+
 @contextmanager
 def minutes() -> Iterator[Any]:
     """The broker's client, for what is kept for minutes and may be lost. Raises Unavailable if it is away."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.acquisition import CHANGES
+from models.components import components
 from models.dataset import Labelled
 from models.familiarity import LEAST_IMAGES
 from models.framing import FRAMES
@@ -195,9 +196,9 @@ def fit_appearance(familiarity: Familiarity, data: Labelled, *, seed: int, threa
     mean, spread = seen.mean(axis=0), seen.std(axis=0)
     spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-4)
     scaled = (seen - mean) / spread
-    values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    kept = values[::-1][:_COMPONENTS] > 1e-6 * values[-1]
-    basis = vectors[:, ::-1][:, :_COMPONENTS][:, kept] / np.sqrt(values[::-1][:_COMPONENTS][kept])
+    values, vectors = components(scaled, _COMPONENTS)
+    kept = values > 1e-6 * values[0]
+    basis = vectors[:, kept] / np.sqrt(values[kept])
     inputs = torch.from_numpy(np.asarray(scaled @ basis, dtype=np.float32))
     chosen = labels == 0
     heads = [

@@ -15,6 +15,9 @@ SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 IR_XML, IR_BIN, WEIGHTS = "network.xml", "network.bin", "weights.safetensors"
 MEMBERS = (MANIFEST, IR_XML, IR_BIN, WEIGHTS)
+HEALTHY_CHEST = "healthy_chest.png"
+OPTIONAL_MEMBERS = (HEALTHY_CHEST,)
+"""From format 4 on, where training had enough radiographs (`models.healthy_chest`)."""
 MOST_BYTES = 200 * 2**20
 
 
@@ -22,10 +25,11 @@ def seal(path: Path, members: Mapping[str, bytes]) -> str:
     """Write the bundle and give its SHA-256. The same members always give the same bytes; an existing file is
     replaced whole.
     """
-    sums = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in MEMBERS)
+    names = _in_order(members)
+    sums = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in names)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in ((SUMS, sums.encode()), *((name, members[name]) for name in MEMBERS)):
+        for name, data in ((SUMS, sums.encode()), *((name, members[name]) for name in names)):
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), data)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -62,13 +66,14 @@ def unseal(path: Path) -> tuple[dict[str, bytes], str]:
         raise BundleRefused(
             f"{path.name} is not a whole bundle ({error}); it may be truncated: copy it again."
         ) from error
-    if sorted(found) != sorted((SUMS, *MEMBERS)) or len(entries) != len(found):
+    names = _in_order(found)
+    if sorted(found) != sorted((SUMS, *names)) or len(entries) != len(found):
         raise BundleRefused(
             f"{path.name} holds {', '.join(sorted(found)) or 'nothing'}, "
             f"and a bundle holds {', '.join((SUMS, *MEMBERS))}."
         )
     stated = dict(_sum_line(line) for line in found.pop(SUMS).decode("ascii", "replace").splitlines())
-    for name in MEMBERS:
+    for name in names:
         if stated.get(name) != hashlib.sha256(found[name]).hexdigest():
             raise BundleRefused(
                 f"{name} in {path.name} is not what the bundle was sealed with; the file was altered."
@@ -77,7 +82,7 @@ def unseal(path: Path) -> tuple[dict[str, bytes], str]:
     # give the same file.
     again = sum(len(data) for data in found.values())
     overhead = len(content) - again
-    expected = _overhead(stated_lines=stated)
+    expected = _overhead(names, stated_lines=stated)
     if overhead != expected:
         raise BundleRefused(
             f"{path.name} holds {overhead - expected} bytes that no sum covers; the file was altered."
@@ -85,15 +90,20 @@ def unseal(path: Path) -> tuple[dict[str, bytes], str]:
     return found, hashlib.sha256(content).hexdigest()
 
 
+def _in_order(members: Mapping[str, bytes]) -> tuple[str, ...]:
+    """The names of a bundle of these members, as they are sealed."""
+    return (*MEMBERS, *(name for name in OPTIONAL_MEMBERS if name in members))
+
+
 def _sum_line(line: str) -> tuple[str, str]:
     digest, _, name = line.partition("  ")
     return name, digest
 
 
-def _overhead(*, stated_lines: Mapping[str, str]) -> int:
+def _overhead(names: tuple[str, ...], *, stated_lines: Mapping[str, str]) -> int:
     """Bytes a sealed bundle has beside its members: the sums and the zip's own records (APPNOTE 4.3.7,
     4.3.12, 4.3.16).
     """
     sums = sum(len(digest) + 2 + len(name) + 1 for name, digest in stated_lines.items())
-    records = sum(30 + len(name) + 46 + len(name) for name in (SUMS, *MEMBERS))
+    records = sum(30 + len(name) + 46 + len(name) for name in (SUMS, *names))
     return sums + records + 22

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.augment import training_picture
 from models.dataset import Labelled
+from models.preprocess import Float
 
 BORROWED = 64
 """Pictures a batch may borrow surroundings and tone from: half with the finding and half without, so that
@@ -29,6 +30,16 @@ class Drawing:
     mixup: float
     """Share of batches whose pictures are mixed in pairs."""
     label_smoothing: float
+    mild: float = 0.0
+    """Share of the pictures that are drawn at `MILD` strength, much as they arrive."""
+    swapped: float = 0.0
+    """Share of the pictures in which left and right are swapped."""
+
+
+_ASIDE = 1_000_000
+
+MILD = 0.3
+"""Of full strength: changes come a third as often, and framing moves a third as far."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,22 @@ def training_batch(
     draw = np.random.default_rng(key)
     lenders = data.images[lending(data.labels[:, 0], draw)]
 
+    # Drawn apart from the rest, which stays the same whether or not these are asked for.
+    aside = np.random.default_rng((*key, _ASIDE))
+    mild = aside.random(len(chosen)) < drawing.mild
+    swapped = aside.random(len(chosen)) < drawing.swapped
+
+    def picture(position: int, turn: int) -> Float:
+        image = data.images[chosen[position]]
+        return training_picture(
+            image[:, ::-1] if swapped[position] else image,
+            lenders,
+            np.random.default_rng((*key, position, turn)),
+            strength=MILD if mild[position] else 1.0,
+        )
+
     def drawn(count: int, turn: int) -> Tensor:
-        pictures = [
-            training_picture(data.images[index], lenders, np.random.default_rng((*key, position, turn)))
-            for position, index in enumerate(chosen[:count])
-        ]
+        pictures = [picture(position, turn) for position in range(count)]
         side = data.images.shape[1]
         return torch.from_numpy(np.array(pictures, dtype=np.float32).reshape(count, 1, side, side))
 

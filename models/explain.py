@@ -1,4 +1,5 @@
-"""Whether a bundle's class activation map may be shown: four tests of it on held-out patients, with limits.
+"""Whether a bundle's maps may be shown: tests of them on held-out patients, with limits that are the same for
+the class activation map and for the occlusion map.
 
 A map that fails is worse than none, for it looks like a reason. The limits were set before any map was
 measured against them (`docs/training.md` tells what the first look changed), and a bundle states the outcome
@@ -7,18 +8,17 @@ in its manifest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import figures as merit
+from models.bundle_file import HEALTHY_CHEST
 from models.calibrate import probabilities
 from models.dataset import Labelled
-from models.explain_curves import STEPS, Case, curves, laid_over, read_as
+from models.explain_figures import Asked, curve_figures, outside_figures, verdicts
+from models.explain_occlusion import occlusion_maps, randomised_occlusion
 from models.explain_randomised import (
     layers,
     maps_of,
@@ -31,18 +31,27 @@ from models.figures import Array
 from models.judge import Report
 from models.manifest import Calibration, Manifest
 from models.network import Network
+from models.occlusion import CELLS, WINDOW, healthy_chest, logits_of
 from models.preprocess import Float
 from models.runtime import AGREEMENT_TOLERANCE, LARGEST_BATCH, OpenVinoRuntime, Runtime
 from models.stress import network_input
 from models.thorax import Thorax, find_thorax
 
-STAGE = "Testing the map"
+__all__ = ["LEAST_IMAGES", "explain", "failures", "verdicts"]
+
+STAGE = "Testing the maps"
 MOST_IMAGES = 120
 """Enough for intervals of about .02 on the areas; more would cost minutes."""
 LEAST_IMAGES = 20
 """Below this many images with the finding called, an interval says nothing, and the map counts as failed."""
 RANDOMISED_IMAGES = 24
 RANDOMISED_SEEDS = (1, 2)
+
+ACTIVATION, OCCLUSION = "activation_map", "occlusion_map"
+NO_HEALTHY_CHEST = (
+    "The bundle carries no healthy chest to put in the place of what is hidden: there were too few "
+    "radiographs without the finding to take the mean of."
+)
 
 MOST_SUM_ERROR = 1e-3
 """Largest difference, through torch in fp32, of the sum over the map plus the bias from the logit by pooling:
@@ -59,19 +68,6 @@ is shown it outside more often than inside is misled. And at the upper end of it
 below the outside's share of the area, or the map does not know where the chest is."""
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The held-out images whose finding the bundle calls present: those of which a reader asks why."""
-
-    images: NDArray[np.uint8]
-    pictures: Float
-    """As the network takes them, (n, 1, side, side)."""
-    maps: Float
-    """By the runtime that serves, (n, h, w)."""
-    patients: NDArray[np.str_]
-    thoraces: tuple[Thorax | None, ...]
-
-
 def explain(
     runtime: Runtime,
     members: Mapping[str, bytes],
@@ -81,9 +77,9 @@ def explain(
     seed: int,
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
-    """What the map of the bundle's first finding is worth on held-out patients, as the manifest keeps it:
-    ``passes``, the sentences of what ``failed``, the limits, and the figures with 95% intervals from
-    resampling patients.
+    """What the maps of the bundle's first finding are worth on held-out patients, as the manifest keeps it:
+    of the class activation map ``passes``, the sentences of what ``failed``, the limits, and the figures with
+    95% intervals from resampling patients; and the same of the occlusion map under ``occlusion_map``.
 
     ``runtime`` is what serves the bundle of these members; ``data`` are squashed images of patients it was
     neither trained nor chosen on. Both are only read.
@@ -116,14 +112,15 @@ def explain(
     stand_ins = _stand_ins(data.images, np.flatnonzero(~called & (truth < 0.5)), seed=seed)
     if len(asked) < LEAST_IMAGES or not stand_ins:
         what = f"{len(asked)} held-out images with {finding.name} called and {len(stand_ins)} without it"
-        return outcome | {
-            "passes": False,
-            "failed": [f"There are only {what}: too few to test the map on ({LEAST_IMAGES} and 1 needed)."],
-        }
+        few_of = f"There are only {what}: too few to test the map on ({LEAST_IMAGES} and 1 needed)."
+        untested = outcome | {"passes": False, "failed": [few_of]}
+        return untested | {OCCLUSION: dict(untested)}
 
     network = network_of(members, findings=len(manifest.findings))
     few = min(len(asked), RANDOMISED_IMAGES)
-    total = len(asked) + 2 * len(layers(network)) * len(RANDOMISED_SEEDS)
+    occluded = HEALTHY_CHEST in members
+    total = (2 if occluded else 1) * len(asked) + (few if occluded else 0)
+    total += 2 * len(layers(network)) * len(RANDOMISED_SEEDS)
     done = 0
 
     def on_done(count: int = 1) -> None:
@@ -131,23 +128,47 @@ def explain(
         done += count
         report(STAGE, done, total)
 
-    chosen = _look(runtime, data, asked)
+    chosen, maps = _look(runtime, data, asked)
+    kinds = {ACTIVATION: maps}
+    if occluded:
+        healthy = healthy_chest(members[HEALTHY_CHEST])
+        logit = logits_of(runtime, manifest)
+        kinds[OCCLUSION] = occlusion_maps(chosen, healthy, logit, on_image=on_done)
+    by_kind = curve_figures(chosen, kinds, stand_ins, probability, seed=seed, on_cases=on_done)
     figures = {
-        "sums": _sums(network, members, chosen, bias=finding.bias, fit=fit),
-        "curves": _curves(chosen, stand_ins, probability, seed=seed, on_cases=on_done),
+        "sums": _sums(network, members, chosen, maps, bias=finding.bias, fit=fit),
+        "curves": by_kind[ACTIVATION],
         "randomised": _randomised(network, chosen.pictures[:few], on_pass=on_done),
-        "thorax": _outside(chosen, seed=seed),
+        "thorax": outside_figures(chosen, maps, seed=seed),
     }
+    if not occluded:
+        return outcome | judged(figures) | {OCCLUSION: {"passes": False, "failed": [NO_HEALTHY_CHEST]}}
+    of_occlusion = {
+        "cells": CELLS,
+        "window": WINDOW,
+        "curves": by_kind[OCCLUSION],
+        "randomised": randomised_occlusion(
+            network, chosen, healthy, count=few, seeds=RANDOMISED_SEEDS, on_image=on_done
+        ),
+        "thorax": outside_figures(chosen, kinds[OCCLUSION], seed=seed),
+    }
+    return outcome | judged(figures) | {OCCLUSION: outcome | judged(of_occlusion)}
+
+
+def judged(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a map with ``passes`` and what ``failed``."""
     failed = failures(figures)
-    return outcome | figures | {"passes": not failed, "failed": failed}
+    return dict(figures) | {"passes": not failed, "failed": failed}
 
 
 def failures(figures: Mapping[str, Any]) -> list[str]:
-    """A sentence for each test that the map does not pass."""
+    """A sentence for each test that a map does not pass; only one that has ``sums`` must sum to the logit."""
     failed = []
-    sums, found = figures["sums"], figures["thorax"]
-    if sums["torch"] > MOST_SUM_ERROR or sums["openvino_probability"] > AGREEMENT_TOLERANCE:
-        failed.append("The map does not sum to the logit.")
+    found = figures["thorax"]
+    if "sums" in figures:
+        sums = figures["sums"]
+        if sums["torch"] > MOST_SUM_ERROR or sums["openvino_probability"] > AGREEMENT_TOLERANCE:
+            failed.append("The map does not sum to the logit.")
     for kind, verb in (("deletion", "taken away"), ("insertion", "shown")):
         for other, words in (("random", "a random order"), ("centre", "an order from the middle outwards")):
             if not figures["curves"][kind][f"better_than_{other}"]["low"] > 0:
@@ -185,72 +206,39 @@ def _stand_ins(
     return [(network_input(images[at][None])[0, 0], thorax) for at, thorax in found if thorax is not None]
 
 
-def _look(runtime: Runtime, data: Labelled, asked: NDArray[np.intp]) -> _Asked:
+def _look(runtime: Runtime, data: Labelled, asked: NDArray[np.intp]) -> tuple[Asked, Float]:
+    """The images with their class activation maps (n, h, w) by the runtime that serves."""
     images = data.images[asked]
     pictures = network_input(images)
     maps = [runtime.look(pictures[at : at + LARGEST_BATCH]).maps[:, 0] for at in _starts(len(pictures))]
     thoraces = tuple(find_thorax(image) for image in images)
-    return _Asked(images, pictures, np.concatenate(maps), data.patients[asked], thoraces)
+    return Asked(images, pictures, data.patients[asked], thoraces), np.concatenate(maps)
 
 
 def _sums(
-    network: Network, members: Mapping[str, bytes], asked: _Asked, *, bias: float, fit: Calibration
+    network: Network,
+    members: Mapping[str, bytes],
+    asked: Asked,
+    maps: Float,
+    *,
+    bias: float,
+    fit: Calibration,
 ) -> dict[str, float]:
     """How far sum over map plus bias is from the logit by pooling, in fp32; what makes it up on average."""
     pooled = pooled_logits(network, asked.pictures)
     through_torch = maps_of(network, asked.pictures).sum(axis=(1, 2), dtype=np.float64) + bias
     exact = OpenVinoRuntime(members, precision="fp32")
-    maps = [exact.look(asked.pictures[at : at + LARGEST_BATCH]).maps[:, 0] for at in _starts(len(pooled))]
-    through_openvino = np.concatenate(maps).sum(axis=(1, 2), dtype=np.float64) + bias
+    again = [exact.look(asked.pictures[at : at + LARGEST_BATCH]).maps[:, 0] for at in _starts(len(pooled))]
+    through_openvino = np.concatenate(again).sum(axis=(1, 2), dtype=np.float64) + bias
     apart = np.abs(probabilities(through_openvino, fit) - probabilities(pooled, fit))
     return {
         "torch": round(float(np.abs(through_torch - pooled).max()), 6),
         "openvino": round(float(np.abs(through_openvino - pooled).max()), 6),
         "openvino_probability": round(float(apart.max()), 6),
         "bias": round(bias, 4),
-        "speaks_for": round(float(np.maximum(asked.maps, 0).sum(axis=(1, 2)).mean()), 4),
-        "speaks_against": round(float(np.minimum(asked.maps, 0).sum(axis=(1, 2)).mean()), 4),
+        "speaks_for": round(float(np.maximum(maps, 0).sum(axis=(1, 2)).mean()), 4),
+        "speaks_against": round(float(np.minimum(maps, 0).sum(axis=(1, 2)).mean()), 4),
     }
-
-
-def _curves(
-    asked: _Asked,
-    stand_ins: list[tuple[Float, Thorax]],
-    probability: Callable[[Float], Array],
-    *,
-    seed: int,
-    on_cases: Callable[[int], None],
-) -> dict[str, Any]:
-    """Mean curves, their areas, and by how much the map's order is better than the others."""
-    cases = []
-    for number, (picture, activation, thorax) in enumerate(
-        zip(asked.pictures[:, 0], asked.maps, asked.thoraces, strict=True)
-    ):
-        other, its = stand_ins[number % len(stand_ins)]
-        stand_in = other if thorax is None else laid_over(other, its=its, on=thorax)
-        cases.append(Case(picture, stand_in, activation))
-    by_order = curves(cases, probability, seed=seed, on_cases=on_cases)
-    outcome: dict[str, Any] = {"steps": STEPS, "read_as": read_as(cases, probability)}
-    for kind, sign in (("deletion", -1.0), ("insertion", 1.0)):
-        areas = {
-            name: found.deletion_area() if kind == "deletion" else found.insertion_area()
-            for name, found in by_order.items()
-        }
-        outcome[kind] = {
-            name: {
-                "area": _interval(area, asked.patients, seed=seed),
-                "curve": [
-                    round(float(value), 4)
-                    for value in (found.deletion if kind == "deletion" else found.insertion).mean(axis=0)
-                ],
-            }
-            for (name, found), area in zip(by_order.items(), areas.values(), strict=True)
-        } | {
-            f"better_than_{name}": _interval(sign * (areas["map"] - areas[name]), asked.patients, seed=seed)
-            for name in areas
-            if name != "map"
-        }
-    return outcome
 
 
 def _randomised(network: Network, pictures: Float, *, on_pass: Callable[[], None]) -> dict[str, Any]:
@@ -264,36 +252,3 @@ def _randomised(network: Network, pictures: Float, *, on_pass: Callable[[], None
         kind: {layer: round(float(values.mean()), 4) for layer, values in by_layer.items()}
         for kind, by_layer in found.items()
     }
-
-
-def _outside(asked: _Asked, *, seed: int) -> dict[str, Any]:
-    """Share outside the thorax of what speaks for the finding, and of the area; cells by their parts."""
-    shares, areas, patients, none = [], [], [], 0
-    rows, columns = asked.maps.shape[1:]
-    side = asked.images.shape[1]
-    for activation, thorax, patient in zip(asked.maps, asked.thoraces, asked.patients, strict=True):
-        speaks = np.maximum(activation, 0).astype(np.float64)
-        if thorax is None or not speaks.sum() > 0:
-            none += 1
-            continue
-        outside = ~thorax.mask(side * rows * columns // math.gcd(side, rows * columns))
-        cells = outside.reshape(rows, len(outside) // rows, columns, -1).mean(axis=(1, 3))
-        shares.append(float((speaks * cells).sum() / speaks.sum()))
-        areas.append(float(cells.mean()))
-        patients.append(patient)
-    if not shares:
-        nothing = {"value": 1.0, "low": 1.0, "high": 1.0}
-        return {"images": 0, "left_out": none, "outside": nothing, "area": nothing}
-    who = np.array(patients)
-    return {
-        "images": len(shares),
-        "left_out": none,
-        "outside": _interval(np.array(shares), who, seed=seed),
-        "area": _interval(np.array(areas), who, seed=seed),
-    }
-
-
-def _interval(values: Array, patients: NDArray[np.str_], *, seed: int) -> dict[str, float]:
-    """The mean with its 95% interval from resampling patients."""
-    low, high = merit.bootstrap(patients, lambda at: float(values[at].mean()), seed=seed)
-    return {"value": round(float(values.mean()), 4), "low": round(low, 4), "high": round(high, 4)}

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from models.figures import Array
 from models.preprocess import Float
 from models.runtime import LARGEST_BATCH
-from models.thorax import Thorax
 
+ORDERS = ("random", "centre")
+"""What the order of a map is compared with."""
 STEPS = 12
 """Equal parts in which the picture is exchanged: finer ones would be smaller than half a cell of the map."""
 _SOFT = 0.02
@@ -38,8 +39,8 @@ class Case:
 
     picture: Float
     stand_in: Float
-    activation: Float
-    """The class activation map, (h, w)."""
+    maps: Mapping[str, Float]
+    """Maps to be tried, (h, w), by their names."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,15 @@ class Curves:
 
 
 def orders(case: Case, draw: np.random.Generator) -> Mapping[str, Float]:
-    """What each point is worth, (side, side), by the map, by chance, and by nearness to the picture's centre.
+    """What each point is worth, (side, side), by each map, by chance, and by nearness to the centre.
 
-    Chance is a map of the same coarseness drawn anew: points drawn singly would only be noise.
+    Chance is a map as coarse as the first drawn anew: points drawn singly would only be noise.
     """
     side = case.picture.shape[0]
     across = np.linspace(-1, 1, side, dtype=np.float32)
-    chance = draw.standard_normal(case.activation.shape).astype(np.float32)
+    chance = draw.standard_normal(next(iter(case.maps.values())).shape).astype(np.float32)
     return {
-        "map": _enlarged(case.activation, side),
+        **{name: _enlarged(values, side) for name, values in case.maps.items()},
         "random": _enlarged(chance, side),
         "centre": -np.hypot(across[:, None], across[None, :]),
     }
@@ -124,19 +125,6 @@ def removed(worth: Float) -> Float:
         for step in range(1, STEPS)
     ]
     return np.stack([np.zeros_like(worth), *masks, np.ones_like(worth)]).astype(np.float32)
-
-
-def laid_over(stand_in: Float, *, its: Thorax, on: Thorax) -> Float:
-    """The other picture, float32 (side, side), moved, scaled, turned and sheared so that its thorax lies
-    where this one's lies.
-    """
-    side = stand_in.shape[0]
-    # Both outlines are one outline after an affine map, so three of its corners would do; all are exact.
-    there = np.column_stack([on.outline * side - 0.5, np.ones(len(on.outline))])
-    matrix, *_ = np.linalg.lstsq(there, its.outline * side - 0.5, rcond=None)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(stand_in, matrix.T, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, dtype=np.float32)
 
 
 def _enlarged(activation: Float, side: int) -> Float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.bundle_file import MANIFEST, unseal
 from models.dataset import Labelled
 from models.explain import explain
+from models.explain_figures import KINDS, by_kind
 from models.judge import Report
 from models.manifest import from_json
 from models.runtime import start
@@ -60,15 +61,21 @@ def write_explanations(
 
 
 def draw_explanations(outcome: dict[str, Any], picture: Path) -> None:
-    """Deletion and insertion curves, correlations under random weights, and shares outside the thorax."""
-    figure = Figure(figsize=(15, 3.9), layout="constrained")
-    deletion, insertion, randomised, thorax = figure.subplots(1, 4)
-    _curves(deletion, outcome["curves"]["deletion"], "Deletion: lower is better")
-    _curves(insertion, outcome["curves"]["insertion"], "Insertion: higher is better")
-    _randomised(randomised, outcome["randomised"], limit=outcome["limits"]["randomised_correlation"])
-    _thorax(thorax, outcome["thorax"])
-    verdict = "passes" if outcome["passes"] else "fails"
-    figure.suptitle(f"Class activation map of {outcome['finding']}, {outcome['images']} images: {verdict}")
+    """Deletion and insertion curves, correlations under random weights, and shares outside the thorax; a row
+    for each kind of map that was tested.
+    """
+    kinds = {kind: found for kind, found in by_kind(outcome).items() if "curves" in found}
+    figure = Figure(figsize=(15, 4.2 * len(kinds)), layout="constrained")
+    for part, (kind, found) in zip(
+        figure.subfigures(len(kinds), 1, squeeze=False)[:, 0], kinds.items(), strict=True
+    ):
+        deletion, insertion, randomised, thorax = part.subplots(1, 4)
+        _curves(deletion, found["curves"]["deletion"], "Deletion: lower is better")
+        _curves(insertion, found["curves"]["insertion"], "Insertion: higher is better")
+        _randomised(randomised, found["randomised"], limit=found["limits"]["randomised_correlation"])
+        _thorax(thorax, found["thorax"])
+        passes = "passes" if found["passes"] else "fails"
+        part.suptitle(f"{KINDS[kind].capitalize()} of {found['finding']}, {found['images']} images: {passes}")
     FigureCanvasAgg(figure).print_figure(str(picture))
 
 
@@ -83,6 +90,8 @@ def _curves(axis: Axes, found: dict[str, Any], title: str) -> None:
 def _randomised(axis: Axes, found: dict[str, Any], *, limit: float) -> None:
     names = list(found["cascading"])
     for kind, marker in (("cascading", "o"), ("independent", "x")):
+        if kind not in found:
+            continue
         axis.plot([found[kind][name] for name in names], range(len(names)), marker, label=kind)
     axis.axvline(found["of_other_patients"], color="#999999", linestyle=":", label="map of another patient")
     axis.axvline(limit, color="#c05a00", linewidth=1, label="limit for head and stem, cascading")

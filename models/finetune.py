@@ -45,6 +45,10 @@ class FinetuneSettings:
     rivals: float = 0.5
     """Share of the pictures that are drawn twice; the network learns from the drawing it does worse on, so
     that no frame, border or tone can serve it in place of the disease."""
+    mild: float = 0.0
+    """Share of the pictures that are drawn much as they arrive."""
+    swapped: float = 0.0
+    """Share of the pictures in which left and right are swapped."""
     average: float = 0.995
     """Decay of the running mean of the weights; the mean is what is kept."""
     research_weight: float = 0.2
@@ -53,7 +57,14 @@ class FinetuneSettings:
 
     def drawing(self) -> Drawing:
         """What of this concerns how pictures are drawn."""
-        return Drawing(self.batch, self.rivals, self.mixup, self.label_smoothing)
+        return Drawing(
+            self.batch, self.rivals, self.mixup, self.label_smoothing, mild=self.mild, swapped=self.swapped
+        )
+
+
+GOING_ON = FinetuneSettings(epochs=8, learning_rate=1.5e-4, mild=0.5, swapped=0.5)
+"""For a network that was fine-tuned before: half of the pictures much as they arrive, left and right swapped
+by chance, at half the rate."""
 
 
 class Paused(Exception):

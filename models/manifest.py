@@ -9,10 +9,10 @@ from typing import Any
 
 from models.pixel_gate import LABELS
 
-FORMAT_VERSION = 3
-READ_VERSIONS = (1, 2, 3)
+FORMAT_VERSION = 4
+READ_VERSIONS = (1, 2, 3, 4)
 """Format 1 knew no distance from the training images, format 2 no description by which like images are found
-and no test of the activation map.
+and no test of the activation map, format 3 no healthy chest and so no occlusion map.
 """
 
 
@@ -95,7 +95,8 @@ class Manifest:
     """
     explanations: Mapping[str, Any] = field(default_factory=dict)
     """What `models.explain` found of the class activation map on held-out patients: ``passes``, the sentences
-    of what ``failed``, limits and figures. Empty in bundles whose map was never tested.
+    of what ``failed``, limits and figures; and the same of the occlusion map under ``occlusion_map``. Empty
+    in bundles whose maps were never tested.
     """
     format_version: int = FORMAT_VERSION
     sha256: str = ""
@@ -117,7 +118,7 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
     stated = document.get("format_version") if isinstance(document, dict) else None
     if stated not in READ_VERSIONS:
         raise BundleRefused(
-            f"The bundle has format {stated!r} and this program reads formats 1 to 3; "
+            f"The bundle has format {stated!r} and this program reads formats 1 to 4; "
             "use a bundle made by this version's `firstread train`."
         )
     try:

@@ -55,8 +55,18 @@ class _Plate:
     def _add(self, paint: Callable[[Float], object], density: float) -> None:
         plate = np.zeros((_SIDE, _SIDE), np.float32)
         paint(plate)
-        soft = cv2.GaussianBlur(plate, (0, 0), float(self.draw.uniform(0.8, 2.5)))
-        self.density = self.density + np.asarray(density * soft, np.float32)
+        width = float(self.draw.uniform(0.8, 2.5))
+        # Beyond what was painted and the reach of the blur everything stays 0.
+        reach = round(4 * width) + 2
+        down, across = np.flatnonzero(plate.any(axis=1)), np.flatnonzero(plate.any(axis=0))
+        if not len(down):
+            return
+        here = (
+            slice(max(down[0] - reach, 0), down[-1] + reach + 1),
+            slice(max(across[0] - reach, 0), across[-1] + reach + 1),
+        )
+        soft = cv2.GaussianBlur(np.ascontiguousarray(plate[here]), (0, 0), width)
+        self.density[here] += np.asarray(density * soft, np.float32)
 
     def shown(self, *, turn: float) -> NDArray[np.uint8]:
         """Exposed, turned by up to so many degrees, framed anew, with grain and sometimes a marker."""

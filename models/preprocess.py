@@ -41,16 +41,12 @@ def squash(image: NDArray[np.uint8] | NDArray[np.uint16], *, side: int) -> Float
     # Far above the wanted size, averages of whole boxes come first: a tenth of the work, nearly the same
     # answer.
     box = min(image.shape) // reading_side(side)
-    if box >= 2 and image.dtype == np.uint8:
-        reduced = np.asarray(Image.fromarray(image).reduce(box), dtype=np.float32)
-    else:
-        reduced = image.astype(np.float32)
-        if box >= 2:
-            reduced = np.asarray(Image.fromarray(reduced).reduce(box), dtype=np.float32)
+    levels = Image.fromarray(image if image.dtype == np.uint8 else image.astype(np.float32))
+    if box >= 2:
+        levels = levels.reduce(box)
     # Pillow's filter for reducing is the triangle; in its mode F it computes with floats. As two products of
-    # matrices the same numbers cost five times the processor time, most of it BLAS threads that wait.
-    levels = Image.fromarray(reduced)
-    return np.array(levels.resize((side, side), Image.Resampling.BILINEAR), dtype=np.float32)
+    # matrices the same numbers cost two to five times the processor time.
+    return np.array(levels.convert("F").resize((side, side), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def reading_side(side: int) -> int:

@@ -21,6 +21,8 @@ from models.preprocess import Float, prepare
 
 LARGEST_BATCH = 16
 _MOST_STREAMS = 4
+_LARGEST_SHARE = 4
+"""Images in one pass of a stream."""
 AGREEMENT_TOLERANCE = 0.02
 """Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms.
 """
@@ -61,13 +63,13 @@ class OpenVinoRuntime:
     """The network on a processor, in one precision.
 
     A batch is shared out among independent streams. One stream of several threads, which wait for each other
-    in every layer, takes a fifth more processor time for the same images, and more where cores are busy.
+    in every layer, takes a fifth more processor time for the same images, and more where cores are busy. A
+    share of more than four images takes as long an image, and more memory.
     """
 
     def __init__(self, members: Mapping[str, bytes], *, precision: str, threads: int | None = None) -> None:
         core = openvino.Core()
-        weights = np.frombuffer(members[IR_BIN], dtype=np.uint8)
-        model = core.read_model(model=io.BytesIO(members[IR_XML]), weights=io.BytesIO(weights.tobytes()))
+        model = core.read_model(model=io.BytesIO(members[IR_XML]), weights=io.BytesIO(members[IR_BIN]))
         threads = threads or _cores()
         streams = min(threads, _MOST_STREAMS)
         settings: dict[str, Any] = {
@@ -81,24 +83,27 @@ class OpenVinoRuntime:
         self.name = f"openvino/CPU {precision}"
 
     def look(self, batch: Float) -> Look:
-        shares = np.array_split(np.ascontiguousarray(batch), min(len(batch), len(self._requests)))
-        busy = list(zip(self._requests, shares, strict=False))
+        streams = len(self._requests)
+        count = max(min(len(batch), streams), -(-len(batch) // _LARGEST_SHARE))
+        shares = np.array_split(np.ascontiguousarray(batch), count)
+        seen: list[list[Float]] = []
         try:
-            for request, share in busy:
-                request.start_async([share])
-            for request, _ in busy:
-                request.wait()
+            for at, share in enumerate(shares):
+                if at >= streams:
+                    seen.append(self._seen_by(self._requests[at % streams]))
+                self._requests[at % streams].start_async([share])
+            seen += [self._seen_by(self._requests[at % streams]) for at in range(len(seen), count)]
         except RuntimeError:
-            for request, _ in busy:  # what still runs would refuse the next batch
+            for request in self._requests:  # what still runs would refuse the next batch
                 with contextlib.suppress(RuntimeError):
                     request.wait()
             raise
-        return look_of(
-            [
-                np.concatenate([request.get_tensor(one).data for request, _ in busy], dtype=np.float32)
-                for one in self._compiled.outputs
-            ]
-        )
+        return look_of([np.concatenate(shared) for shared in zip(*seen, strict=True)])
+
+    def _seen_by(self, request: openvino.InferRequest) -> list[Float]:
+        """The outputs of a request, once it has them."""
+        request.wait()
+        return [np.array(request.get_tensor(one).data, np.float32) for one in self._compiled.outputs]
 
 
 def _cores() -> int:

@@ -82,6 +82,19 @@ def find_thorax(image: Picture) -> Thorax | None:
     return Thorax((points + 0.5) / SIDE, likeness)
 
 
+def laid_over(other: Float, *, its: Thorax, on: Thorax) -> Float:
+    """Another picture, float32 (side, side), moved, scaled, turned and sheared so that its thorax lies
+    where this one's lies.
+    """
+    side = other.shape[0]
+    # Both outlines are one outline after an affine map, so three of its corners would do; all are exact.
+    there = np.column_stack([on.outline * side - 0.5, np.ones(len(on.outline))])
+    matrix, *_ = np.linalg.lstsq(there, its.outline * side - 0.5, rcond=None)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(other, matrix.T, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.float32)
+
+
 @cache
 def atlas() -> Float:
     """The mean chest, float32 (SIDE, SIDE), in any unit: the match does not depend on level and scale."""

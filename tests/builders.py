@@ -175,6 +175,20 @@ def a_screened_study(
     return admission
 
 
+def a_study_with_a_lateral(blobs: Blobs) -> tuple[Admission, Admission]:
+    """A frontal image that was read and a lateral one that was not, of one study, committed."""
+    of_study = {"study_instance_uid": "1.2.826.0.1.3680043.8.498.1", "patient_id": "P1"}
+    with transaction() as session:
+        a_bundle(session)
+        frontal = admit(session, blobs, a_dicom(**of_study))
+        lateral = admit(session, blobs, a_dicom(**of_study, tags={"ViewPosition": "LL"}))
+    with transaction() as session:
+        [study] = claimed(session)
+        withheld = image_read(lateral.image_id, outcome=Outcome.WITHHELD, reason="This is a lateral view.")
+        record(session, study, image_read(frontal.image_id), withheld)
+    return frontal, lateral
+
+
 def a_signed_study(
     blobs: Blobs,
     *,

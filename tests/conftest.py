@@ -1,4 +1,6 @@
-"""Real parts for every test: one PostgreSQL and one Valkey per run, a fresh migrated database per test."""
+"""Real parts for every test: one PostgreSQL and one Valkey for each process of the run, a fresh migrated
+database per test.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from redis import Redis
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from app.blobs import Blobs
+from app.commands import passwords
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
 from app.queue import configure_from_settings
 from app.records.engine import forget_engine, transaction
 from app.settings import settings
 from migrations import upgrade
+from tests.distribution import WholeFolders, rank
 
 _TEMPLATE = "firstread_template"
 _numbers = itertools.count(1)
+_AS_SERVED = passwords._hasher
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -39,9 +46,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that the processes of a run end together."""
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Processes of the run share the cores: libraries whose threads would wait for each other start fewer."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(specs))))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFolders:
+    """Files stay whole, and the folders that share a service or a browser."""
+    return WholeFolders(config, log)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """One PostgreSQL for the run, with a template database built by the migrations."""
+    """One PostgreSQL for this process, with a template database built by the migrations."""
     with EmbeddedPostgres.temporary() as server:
         _administer(server, f"CREATE DATABASE {_TEMPLATE}")
         upgrade(server.url_of(_TEMPLATE))
@@ -50,9 +74,26 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[EmbeddedValkey]:
-    """One Valkey for the run."""
+    """One Valkey for this process."""
     with EmbeddedValkey.temporary() as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hashing a password takes no time in this process: a fifth of a second is right for a sign-in and would
+    be minutes of a run. What passwords cost is tested with `passwords_as_served`.
+    """
+    cheap = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHash((cheap,)))
+        yield
+
+
+@pytest.fixture
+def passwords_as_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as the service hashes them."""
+    monkeypatch.setattr(passwords, "_hasher", _AS_SERVED)
 
 
 @pytest.fixture

@@ -73,3 +73,15 @@ def name_of(requirement: str) -> str:
     for mark in ";=[":
         requirement = requirement.split(mark, maxsplit=1)[0]
     return requirement.strip().lower().replace("_", "-")
+
+
+def test_a_new_stage_of_the_setup_is_said_at_once_and_its_progress_every_twenty_seconds() -> None:
+    stages = (
+        "from install import Line; line = Line(); line.say('package 1'); line.say('package 2');"
+        " line.say('compiling', at_once=True)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", stages], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    said = [words.partition(": ")[2] for words in answer.stdout.splitlines()]
+    assert said == ["package 1", "compiling"]

@@ -41,6 +41,8 @@ WHO_MAY: dict[str, str] = {
     "DELETE /api/v1/destinations/{destination_id}": "destination.manage",
     "GET /api/v1/events": "study.read",
     "POST /api/v1/images/{image_id}/layers": "model.look-inside",
+    "GET /api/v1/images/{image_id}/occlusion-map": "study.read",
+    "POST /api/v1/images/{image_id}/occlusion-map": "study.read",
     "GET /api/v1/images/{image_id}/pixels": "study.read",
     "GET /api/v1/images/{image_id}/pixels/info": "study.read",
     "GET /api/v1/images/{image_id}/preview": "study.read",

@@ -1,7 +1,8 @@
-"""What the layers see, for administrators who ask: each look in a process that yields to all others.
+"""What the layers see, for administrators who ask, and occlusion maps, for readers who do: each in a process
+of its own.
 
 The duty worker hears the bell; the child decodes (in the decoder's own supervised child), runs the network
-once on one thread at the lowest priority, says what it saw, and its memory is free again.
+on one thread, yielding to all others, says what it saw, and its memory is free again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import sys
 import threading
 import time
 from typing import Any
+from uuid import UUID
 
 import structlog
 
 from app import looks
 from app.blobs import Blobs
+from app.commands import explaining
 from app.domain.explanation import why_map_withheld, with_maps_allowed
 from app.errors import Problem, Unavailable
 from app.looks import Question
@@ -60,7 +63,7 @@ class Glass:
     def _answer(self, question: Question, stop: threading.Event) -> None:
         started = time.monotonic()
         try:
-            said = self._look(question, stop)
+            said = self._map(question, stop) if question.map_of else self._look(question, stop)
         except Problem as problem:
             said = {"refused": problem.detail}
         except OSError as error:
@@ -74,21 +77,41 @@ class Glass:
             looks.answer(question, said)
         _log.info("looked_inside", refused="refused" in said, seconds=round(time.monotonic() - started, 2))
 
+    def _map(self, question: Question, stop: threading.Event) -> dict[str, Any]:
+        """The map is kept with the reading it explains; the answer here only says that it is."""
+        order = self._order(question, bundle=question.bundle or "", what="map")
+        said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
+        if "refused" in said:
+            return said
+        with transaction() as session:
+            explaining.keep(
+                session,
+                image_reading_id=UUID(question.look_id),
+                finding=said["finding"],
+                cells=said["cells"],
+                runtime=said["runtime"],
+            )
+        return {"kept": True}
+
     def _look(self, question: Question, stop: threading.Event) -> dict[str, Any]:
         with transaction() as session:
             bundle = next((known for known in bundles(session) if known.active), None)
         if bundle is None:
             return {"refused": "No network has been promoted at this site, so there is none to look into."}
+        order = self._order(question, bundle=bundle.sha256, what="layers")
+        said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
+        return said if "refused" in said else said | _added_up(said, bundle.manifest.get("explanations"))
+
+    def _order(self, question: Question, *, bundle: str, what: str) -> dict[str, Any]:
         image = self._blobs.lent(question.lent) if question.lent else self._blobs.path(question.sha256 or "")
-        order = {
-            "bundle": str(self._blobs.path(bundle.sha256)),
+        return {
+            "what": what,
+            "bundle": str(self._blobs.path(bundle)),
             "image": str(image),
             "media_type": question.media_type,
             "seconds": self._decoding,
             "memory_bytes": self._memory,
         }
-        said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
-        return said if "refused" in said else said | _added_up(said, bundle.manifest.get("explanations"))
 
 
 def _added_up(said: dict[str, Any], explanations: object) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The child of one look: an order on its standard input, what the layers see on its standard output; JSON."""
+"""The child of one look: an order on its standard input; on its standard output what the layers see, or the
+occlusion map. JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,26 @@ from numpy.typing import NDArray
 from app.dicom.decoder_pool import DecoderPool
 from app.errors import DecodeFailed
 from models.layers import BundleRefused, ImageRefused, Inside, look_inside
+from models.occlusion import Occlusion, occlude
 
 _LOWEST_PRIORITY = 19
+_WAITED_FOR = 5
+"""For a map: a reader sits before it."""
 
 
 def main() -> None:
     """Says `{"refused": sentence}` where the image or the bundle cannot be shown."""
-    os.nice(_LOWEST_PRIORITY)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library has to say is no answer
     order = json.load(sys.stdin)
+    os.nice(_WAITED_FOR if order["what"] == "map" else _LOWEST_PRIORITY)
     try:
-        said = as_json(look_inside(Path(order["bundle"]), _decoded(order)))
+        bundle, image = Path(order["bundle"]), _decoded(order)
+        said = (
+            map_as_json(occlude(bundle, image))
+            if order["what"] == "map"
+            else as_json(look_inside(bundle, image))
+        )
     except (BundleRefused, ImageRefused) as refusal:
         said = {"refused": str(refusal)}
     except DecodeFailed as failure:
@@ -64,6 +74,16 @@ def as_json(inside: Inside) -> dict[str, Any]:
             name: [[round(float(value), 4) for value in row] for row in values]
             for name, values in inside.contributions.items()
         },
+    }
+
+
+def map_as_json(found: Occlusion) -> dict[str, Any]:
+    """Cells row by row, to the fourth decimal of the logit."""
+    return {
+        "finding": found.finding,
+        "cells": [[round(float(value), 4) for value in row] for row in found.cells],
+        "logit": round(found.logit, 4),
+        "runtime": found.runtime,
     }
 
 

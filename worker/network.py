@@ -53,6 +53,7 @@ class Network:
         self._device = device
         self._configured = configured
         self._offered = False
+        self._from_offer: Bundle | None = None
         self._loaded: Loaded | None = None
         self._refused: tuple[str, str, float] | None = None
 
@@ -92,8 +93,11 @@ class Network:
             if refused == sha256 and time.monotonic() - at < _PAUSE_AFTER_REFUSAL:
                 raise NetworkUnavailable(sentence, promotion=promotion)
         started = time.monotonic()
+        bundle, self._from_offer = self._from_offer, None
         try:
-            bundle = Bundle.load(self._blobs.path(sha256), device=self._device)
+            path = self._blobs.path(sha256)
+            if bundle is None or bundle.manifest.sha256 != sha256:
+                bundle = Bundle.load(path, device=self._device)
             if bundle.manifest.sha256 != sha256:
                 raise BundleRefused("The stored bytes are not those that were promoted.")
         except (BundleRefused, NotFound) as error:
@@ -130,6 +134,7 @@ class Network:
                 return
             raise NetworkUnavailable(f"{_NOT_LOADED} {error}", promotion=None) from error
         sha256 = self._blobs.put(path.read_bytes())
+        self._from_offer = bundle  # most likely what reads next: loaded twice, it would take its memory twice
         reason = "configured by the site" if self._configured else "shipped with the program"
         with transaction() as session:
             registry.register(

@@ -9,6 +9,7 @@ from app import queue
 from app.blobs import Blobs
 from app.dicom.decoder_pool import DecoderPool
 from app.settings import settings
+from worker.deference import Deference
 from worker.deliver import Courier
 from worker.inside import Glass
 from worker.network import Network
@@ -57,6 +58,9 @@ def screener() -> Screener:
         ),
         configuration=configuration,
         stop=stop,
+        deference=Deference(
+            network(), others_read=queue.somebody_reads, pass_on=lambda: queue.ring(queue.SCREEN, "passed on")
+        ),
     )
 
 

@@ -52,6 +52,11 @@ class Recorder:
         self._held.update({study.study_id: study for study in studies})
         return studies
 
+    def is_due(self) -> bool:
+        """True where a study waits that nobody has leased. Raises Unavailable without a database."""
+        with transaction() as session:
+            return bool(leases.due(session, limit=1))
+
     def prolong(self) -> None:
         """What is held stays held, however slow its decoding, which has limits of its own."""
         if time.monotonic() - self._prolonged < self._lease.total_seconds() / 3:

@@ -17,7 +17,7 @@ import structlog
 from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
 from app.dicom.gate import AGE_UNKNOWN, GateVerdict, header_gate
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 from app.domain.intended_use import IntendedUse
 from app.domain.states import Outcome
 from app.errors import DecodeFailed

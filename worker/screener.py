@@ -20,10 +20,11 @@ from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
-from app.dicom.header import DICOM
+from app.dicom.image_header import DICOM
 from app.domain.reading import ImageRead
 from app.errors import NotFound, Unavailable
 from app.settings import Settings
+from worker.deference import Deference
 from worker.network import Loaded, Network, NetworkUnavailable
 from worker.recorder import Recorder, image_read
 from worker.screen import Batch, ImageFile, ImageScreened, NetworkBroke, batches
@@ -73,8 +74,10 @@ class Screener:
         recorder: Recorder,
         configuration: Settings,
         stop: threading.Event,
+        deference: Deference | None = None,
     ) -> None:
         """`stop` is set when the worker must end."""
+        self._deference = deference or Deference(network)
         self._blobs = blobs
         self._pool = pool
         self._network = network
@@ -146,6 +149,8 @@ class Screener:
         """Claims the next batch that can be read, and has its decoding started; None when nothing is due."""
         while not self._stop.is_set():
             began = time.monotonic()
+            if self._deference.is_due(self._recorder, self._stop):
+                return None
             claimed = self._recorder.claim()
             if not claimed:
                 return None

@@ -1,4 +1,4 @@
-"""What `firstread evaluate` does beside the figures: the test of the map, and the styles left out."""
+"""What `firstread evaluate` does beside the figures: the test of the maps, and the styles left out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FurtherTests:
 
             tested, data = self._map
             written += write_explanations(tested, data.images, folder, seed=_SEED)
-            for line in _of_map(tested):
+            for line in _of_maps(tested):
                 print(line)
         if self._by_style is not None:
             from models.styles_report import tell_styles, write_styles
@@ -67,17 +67,23 @@ class FurtherTests:
         return written
 
 
-def _of_map(tested: dict[str, Any]) -> Iterator[str]:
-    """The verdict on the map, and what it rests on."""
-    yield f"  the class activation map             {'passes' if tested['passes'] else 'fails'} its test"
-    for reason in tested["failed"]:
-        yield f"    {reason}"
-    if "curves" not in tested:
-        return
-    for kind in ("deletion", "insertion"):
-        for order in ("random", "centre"):
-            better = tested["curves"][kind][f"better_than_{order}"]
-            interval = f"({better['low']:+.3f} to {better['high']:+.3f})"
-            yield f"  {kind} against {order:20s} {better['value']:+.3f}  {interval}"
-    outside, area = tested["thorax"]["outside"], tested["thorax"]["area"]
-    yield f"  of it outside the thorax             {outside['value']:.3f}  (of the area: {area['value']:.3f})"
+def _of_maps(tested: dict[str, Any]) -> Iterator[str]:
+    """The verdict on each kind of map, and what it rests on."""
+    from models.explain_figures import KINDS, by_kind
+
+    for kind, found in by_kind(tested).items():
+        yield f"  the {KINDS[kind]:32s} {'passes' if found['passes'] else 'fails'} its test"
+        for reason in found["failed"]:
+            yield f"    {reason}"
+        if "curves" not in found:
+            continue
+        for way in ("deletion", "insertion"):
+            for order in ("random", "centre"):
+                better = found["curves"][way][f"better_than_{order}"]
+                interval = f"({better['low']:+.3f} to {better['high']:+.3f})"
+                yield f"  {way} against {order:20s} {better['value']:+.3f}  {interval}"
+        left = found["randomised"]["cascading"]
+        yield f"  left of it with a random head        {left['head']:.3f}  (all random: {left['stem']:.3f})"
+        outside, area = found["thorax"]["outside"], found["thorax"]["area"]
+        share = f"(of the area: {area['value']:.3f})"
+        yield f"  of it outside the thorax             {outside['value']:.3f}  {share}"

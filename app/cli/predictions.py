@@ -165,7 +165,7 @@ def _open(path: Path) -> _Opened:
     except OSError as error:
         return _Opened(path, None, None, f"The file cannot be read: {error.strerror or error}.")
     try:
-        header = read_header(path)
+        header = read_header(path, with_attributes=False)
     except Problem as problem:
         return _Opened(path, sha256, None, problem.detail)
     except OSError as error:

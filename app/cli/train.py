@@ -31,6 +31,10 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Pause after this long; the same command goes on.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A bundle of the same data and seed, from which thorough training goes on."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads to use.")] = 2,
     name: Annotated[str, typer.Option(help="The bundle's name.")] = "paediatric-pneumonia",
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
@@ -48,12 +52,16 @@ def train(
     from dataclasses import replace
 
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
-    from models.finetune import FinetuneSettings
+    from models.bundle import BundleRefused
+    from models.explain_figures import verdicts
+    from models.finetune import GOING_ON, FinetuneSettings
     from models.plots import draw_training
     from models.train import PAEDIATRIC_USE, DatasetRefused, Paused, TrainingOrder
     from models.train import train as run
 
-    settings = FinetuneSettings()
+    if start is not None and mode != "thorough":
+        raise Unprocessable("Only thorough training goes on from a bundle: --mode thorough.")
+    settings = FinetuneSettings() if start is None else GOING_ON
     settings = replace(settings, minutes=minutes, epochs=epochs or settings.epochs)
     order = TrainingOrder(
         data=data,
@@ -67,11 +75,12 @@ def train(
         data_statement=data_statement,
         intended_use=_intended_use(intended_use) if intended_use else dict(PAEDIATRIC_USE),
         finetune=settings,
+        start=start,
     )
     try:
         with progress() as report, image_reader() as read_image:
             manifest = run(order, read_image=read_image, patient_of=patient_of_dicom, report=report)
-    except DatasetRefused as error:
+    except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
     except Paused as pause:
         print(pause)
@@ -83,6 +92,8 @@ def train(
     first = manifest.findings[0].name
     for kind, figures in manifest.provenance["held_out"][first].items():
         print(f"{first}, {kind}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    for sentence in verdicts(manifest.explanations):
+        print(sentence)
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); the log is in {log.parent}.")
 
 

@@ -18,6 +18,7 @@ from app.embedded.listener import address_of, listen
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.refusal import CannotStart, StartCancelled
 from app.embedded.signals import Signals
+from app.embedded.sizes import connections_for, machine_memory, shared_buffers_for
 from app.embedded.supervisor import Program, Server, Supervisor
 from app.embedded.valkey import EmbeddedValkey
 from app.settings import Settings, settings
@@ -101,7 +102,12 @@ def _start_servers(
     """
     database_url, broker_url = configured.database_url, configured.broker_url
     if database_url is None:
-        postgres = EmbeddedPostgres(home.postgres, log=home.log("postgres"))
+        postgres = EmbeddedPostgres(
+            home.postgres,
+            log=home.log("postgres"),
+            connections=connections_for(web_processes=configured.web_processes),
+            shared_buffers=shared_buffers_for(machine_memory()),
+        )
         supervisor.start(Server("PostgreSQL", postgres, signals=signals))
         database_url = postgres.url
         if postgres.outside is not None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.commands.ranking import announce, place
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
 from app.domain.states import DONE, READ_BY_NETWORK, State
@@ -139,14 +139,14 @@ def flag(
     """
     warnings: list[str] = []
     for sibling in siblings:
-        if sibling in same:
+        if sibling in same and sibling.study_id == study.id:
             sibling.superseded_by = image_id
             revise(study, header)
             warnings.append("The same picture was known with another header; this one is now shown.")
         else:
             session.add(
                 IdentityConflict(
-                    kind="other-pixels",
+                    kind="same-picture" if sibling in same else "other-pixels",
                     uid=header.sop_instance_uid,
                     study_id=study.id,
                     other_study_id=sibling.study_id,
@@ -154,9 +154,12 @@ def flag(
                     other_image_id=sibling.id,
                 ),
             )
-            warnings.append(
-                "Another picture has the same SOPInstanceUID; both are kept and an administrator is told."
+            found = (
+                "The same picture is known in another study"
+                if sibling in same
+                else "Another picture has the same SOPInstanceUID"
             )
+            warnings.append(f"{found}; both are kept and an administrator is told.")
     if study_is_new:
         others = session.scalars(
             select(Study.id).where(
@@ -207,6 +210,7 @@ def asked_again(
     if study.purpose == "prior":
         study.purpose, study.arrived_at = "current", now()
         study.screening_due, study.screening_attempts, study.screening_not_before = True, 0, None
+        study.screening_again_at = None
     if asked is Priority.STAT:
         study.priority = asked.value
     order_credit = max(study.order_credit, credits.of_order(asked))
@@ -258,7 +262,9 @@ def late_image(
     order_credit = max(study.order_credit, credits.of_order(priority))
     unread = credits.of_study(given=study.given_credit, is_read=False)
     place(study, network_credit=unread, order_credit=order_credit)
-    study.screening_due, study.screening_attempts, study.screening_not_before = True, 0, None
+    if not study.screening_due:  # else an image of it has waited for longer
+        study.screening_due, study.screening_again_at = True, now()
+    study.screening_attempts, study.screening_not_before = 0, None
     state = State(study.state)
     if state in READ_BY_NETWORK:
         study.state, study.reason = State.ADMITTED.value, None

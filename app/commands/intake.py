@@ -158,8 +158,8 @@ def _admit(
         study = found
         image.study_id = event.study_id = study.id
     siblings = identity.same_sop_instance(session, header)
-    same = revisions.same_picture(blobs, siblings, file.staged.path, study=study)
-    revised = revisions.revision_of(same, header)
+    same = revisions.same_picture(blobs, siblings, file.staged.path)
+    revised = revisions.revision_of([one for one in same if one.study_id == study.id], header)
     session.add_all([image, event])
     session.flush()
     warnings = identity.flag(

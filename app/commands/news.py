@@ -14,7 +14,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
 from app.commands.ranking import EVENTS_CHANNEL
-from app.dicom.header import DICOM, ImageHeader
+from app.dicom.image_header import DICOM, ImageHeader
 from app.records import AuditEvent, Base, Image, Study
 from app.records.engine import driver_of
 

@@ -14,6 +14,7 @@ from app.domain.roles import Actor
 from app.domain.states import DONE
 from app.errors import NotFound
 from app.records import Bundle, Promotion, Study
+from app.records.base import now
 
 _TURN = "hashtextextended(:what, 0)"
 
@@ -83,6 +84,7 @@ def _screen_again(session: Session) -> int:
             screening_due=True,
             screening_attempts=0,
             screening_not_before=None,
+            screening_again_at=now(),
             screening_lacked_network=False,
         )
         .returning(Study.id)

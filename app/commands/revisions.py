@@ -27,18 +27,17 @@ _WHO_AND_WHAT = {
 """What a signature relied on: whom the picture shows, and from which side. PatientID makes another study."""
 
 
-def same_picture(blobs: Blobs, siblings: Sequence[Image], path: Path, *, study: Study) -> list[Image]:
-    """Those of the study's images whose pixels, as encoded, are those of the file at `path`.
+def same_picture(blobs: Blobs, siblings: Sequence[Image], path: Path) -> list[Image]:
+    """Those of the images whose pixels, as encoded, are those of the file at `path`, in whatever study.
 
     Pixels are compared only here, where two files have one SOPInstanceUID: hashing those of every image that
     arrives would take a tenth of the time of its admission. Bytes that cannot be read any more are another
     picture, so that an administrator sees both.
     """
-    in_question = [sibling for sibling in siblings if sibling.study_id == study.id]
-    if not in_question:
+    if not siblings:
         return []
     arrived = pixel_sha256(path)
-    return [sibling for sibling in in_question if _stored_pixels(blobs, sibling) == arrived]
+    return [sibling for sibling in siblings if _stored_pixels(blobs, sibling) == arrived]
 
 
 def _stored_pixels(blobs: Blobs, image: Image) -> str | None:

@@ -19,7 +19,7 @@ from app.commands.ranking import announce, place
 from app.commands.readings import image_reading
 from app.commands.registry import Lacking
 from app.commands.stored_header import header_from_json
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 from app.domain.order import Credits
 from app.domain.reading import ImageRead
 from app.domain.roles import SYSTEM
@@ -77,7 +77,7 @@ def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyT
         study.screening_lease, study.screening_lease_expires_at = uuid4(), moment + lease
         study.screening_attempts += 1
         if study.state in _CLAIMABLE:
-            study.state = State.SCREENING.value
+            study.state, study.reason = State.SCREENING.value, None
         claimed.append(
             StudyToScreen(
                 study_id=study.id,
@@ -194,6 +194,7 @@ def retry(session: Session, *, study_id: UUID) -> bool:
     if row is None or row.screening_due or row.state not in (State.FAILED.value, State.WITHHELD.value):
         return False
     row.screening_due, row.screening_attempts, row.screening_not_before = True, 0, None
+    row.screening_again_at = now()
     if row.state == State.WITHHELD.value:
         row.state, row.reason = State.ADMITTED.value, None
     return True
@@ -220,6 +221,7 @@ def settle(
         row.screening_attempts = 0
         return
     row.screening_due, row.screening_attempts, row.screening_not_before = False, 0, None
+    row.screening_again_at = None
     row.screening_lacked_network = lacked_network
     # A reader may have claimed the study and let go of it while it was being read.
     if row.state in _UNREVIEWED:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import date
 from typing import Any
 
-from app.dicom.header import ImageHeader
+from app.dicom.image_header import ImageHeader
 
 _NAMES = tuple(field.name for field in fields(ImageHeader) if field.name != "attributes")
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from app.dicom.age import say_age
 from app.dicom.anatomy import BodyPart, body_part_of, names_chest, says_nothing, words_of
-from app.dicom.header import DICOM, ImageHeader
+from app.dicom.image_header import DICOM, ImageHeader
 from app.dicom.projection import View, view_of, view_of_orientation
 from app.domain.intended_use import IntendedUse
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -19,11 +17,21 @@ from pydicom.uid import UID
 from app.dicom.age import age_between, parse_patient_age
 from app.dicom.attributes import json_model
 from app.dicom.elements import calendar_date, code_meaning, spacing, text, whole_number
+from app.dicom.image_header import DICOM, ImageHeader
 from app.dicom.part10 import OpenedDicom, open_dicom
 from app.dicom.raster import RasterHeader, read_raster_header
 from app.errors import NotAnImage, TooLarge, Unreadable
 
-DICOM = "application/dicom"
+__all__ = [
+    "DICOM",
+    "LARGEST_PIXELS",
+    "LARGEST_SIDE",
+    "PLAUSIBLE_UID",
+    "ImageHeader",
+    "pixel_sha256",
+    "read_header",
+]
+
 LARGEST_SIDE = 16_384
 """Rows or columns; the longest stitched radiographs have about 12,000."""
 LARGEST_PIXELS = 64 * 2**20
@@ -38,68 +46,8 @@ _LONGEST_IDENTIFIER = 256
 _HASH_CHUNK = 2**18
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageHeader:
-    """What a file says of itself; None where it says nothing. Texts are clean of control characters.
-
-    `age_years` is PatientAge when it says something, otherwise reckoned from the dates;
-    `age_from_dates_years` is the second alone, so that a contradiction can be seen. `body_part_examined` and
-    `view_position` fall back to the meanings of AnatomicRegionSequence and ViewCodeSequence,
-    `patient_species` (None says nothing) to that of PatientSpeciesCodeSequence and to the breed. `image_type`
-    is joined by backslashes.
-    `attributes` is the DICOM JSON model without bulk data; empty for PNG and JPEG.
-    """
-
-    media_type: str
-    study_instance_uid: str | None = None
-    series_instance_uid: str | None = None
-    sop_instance_uid: str | None = None
-    sop_class_uid: str | None = None
-    transfer_syntax_uid: str | None = None
-    specific_character_set: str | None = None
-    patient_id: str | None = None
-    issuer_of_patient_id: str | None = None
-    patient_name: str | None = None
-    patient_sex: str | None = None
-    patient_species: str | None = None
-    patient_birth_date: date | None = None
-    age_years: float | None = None
-    age_from_dates_years: float | None = None
-    study_date: date | None = None
-    study_time: str | None = None
-    accession_number: str | None = None
-    study_description: str | None = None
-    series_description: str | None = None
-    protocol_name: str | None = None
-    modality: str | None = None
-    body_part_examined: str | None = None
-    view_position: str | None = None
-    image_laterality: str | None = None
-    patient_orientation: str | None = None
-    presentation_intent: str | None = None
-    image_type: str | None = None
-    conversion_type: str | None = None
-    quality_control_image: str | None = None
-    photometric_interpretation: str | None = None
-    station_name: str | None = None
-    institution_name: str | None = None
-    manufacturer: str | None = None
-    series_number: int | None = None
-    instance_number: int | None = None
-    rows: int | None = None
-    columns: int | None = None
-    bits_allocated: int | None = None
-    bits_stored: int | None = None
-    samples_per_pixel: int | None = None
-    number_of_frames: int | None = None
-    pixel_spacing: tuple[float, float] | None = None
-    imager_pixel_spacing: tuple[float, float] | None = None
-    burned_in_annotation: str | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-def read_header(path: Path) -> ImageHeader:
-    """Read the header of a DICOM, PNG or JPEG file.
+def read_header(path: Path, *, with_attributes: bool = True) -> ImageHeader:
+    """Read the header of a DICOM, PNG or JPEG file; `attributes` stays empty where nobody wants it.
 
     Raises NotAnImage when the file holds no image, Unreadable when it claims to and is damaged, TooLarge
     when its dimensions or its header pass a limit; each says what to send instead.
@@ -109,7 +57,7 @@ def read_header(path: Path) -> ImageHeader:
         return _header_of_raster(raster)
     with open_dicom(path) as opened:
         try:
-            return _header_of_dicom(opened)
+            return _header_of_dicom(opened, with_attributes=with_attributes)
         except (NotAnImage, Unreadable, TooLarge):
             raise
         except Exception as error:
@@ -142,7 +90,7 @@ def _header_of_raster(raster: RasterHeader) -> ImageHeader:
     )
 
 
-def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
+def _header_of_dicom(opened: OpenedDicom, *, with_attributes: bool) -> ImageHeader:
     dataset = opened.dataset
     if opened.pixels is None:
         raise _without_pixels(opened)
@@ -213,7 +161,7 @@ def _header_of_dicom(opened: OpenedDicom) -> ImageHeader:
         pixel_spacing=spacing(dataset, "PixelSpacing"),
         imager_pixel_spacing=spacing(dataset, "ImagerPixelSpacing"),
         burned_in_annotation=text(dataset, "BurnedInAnnotation"),
-        attributes=json_model(dataset),
+        attributes=json_model(dataset) if with_attributes else {},
     )
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from app.dicom.frames import frame_count
 from app.dicom.part10 import open_dicom
-from app.dicom.raster import read_raster_header
-from app.dicom.stored import Samples, StoredPixels, read_stored
+from app.dicom.raster import JPEG, PNG, read_raster_header
+from app.dicom.resolution import Resolution
+from app.dicom.stored import HALVED_JPEG, Samples, StoredPixels, read_stored
 from app.dicom.tables import palette_brightness, read_modality, read_padding, read_voi_lut, read_windows
 from app.dicom.windowing import VoiLut, Window, full_range_window, robust_window
 from app.errors import DecodeFailed
@@ -26,15 +27,18 @@ NO_WINDOW = "The header has no window; one was chosen from the grey levels."
 LOW_BITS = 8
 """Images of no more bits were made for display and are shown as they are."""
 
-_SAMPLE_STRIDE = 4
-"""Every fourth row and column is enough to choose a window by."""
+_MEAN_LITTLE_AVERAGED = ("PixelPaddingValue", "ModalityLUTSequence")
+"""Where the header has one of these, an average of stored values may stand for something else altogether."""
+_FEWEST_SAMPLED = 64
+"""Rows and columns that are enough to choose a window by."""
 
 
 @dataclass(frozen=True)
 class Interpretation:
     """`codes` is uint8 or uint16 (rows, columns); `values[code]` is its modality value, `is_padding[code]`
     says what is background. `data[code]` is the non-negative integer that stands for it at full depth: value
-    = data * slope + intercept.
+    = data * slope + intercept. Where the codec made the image smaller, `reduced_from` is what rows and
+    columns the whole one has.
     """
 
     codes: Samples
@@ -47,25 +51,31 @@ class Interpretation:
     windows: tuple[Window, ...]
     voi_lut: VoiLut | None
     notices: tuple[str, ...] = ()
+    reduced_from: tuple[int, int] | None = None
 
-    def sampled_counts(self) -> NDArray[np.int64]:
-        """How often each code occurs on a sparse grid, padding not counted."""
-        rows, columns = self.codes.shape
-        stride = _SAMPLE_STRIDE if min(rows, columns) >= 64 * _SAMPLE_STRIDE else 1
+    def sampled_counts(self, *, stride: int = 4) -> NDArray[np.int64]:
+        """How often each code occurs in every `stride`-th row and column, padding not counted; on a closer
+        grid where the image is small.
+        """
+        stride = max(min(stride, min(self.codes.shape) // _FEWEST_SAMPLED), 1)
         counts = np.bincount(self.codes[::stride, ::stride].reshape(-1), minlength=len(self.values))
         if self.is_padding is not None:
             counts = np.where(self.is_padding, 0, counts)
         return np.asarray(counts, dtype=np.int64)
 
 
-def interpret_dicom(path: Path) -> Interpretation:
-    """Decode and interpret a DICOM file. Raises DecodeFailed with a sentence."""
+def interpret_dicom(path: Path, *, resolution: Resolution | None = None) -> Interpretation:
+    """Decode and interpret a DICOM file, smaller where `resolution` and its codec allow it. Raises
+    DecodeFailed with a sentence.
+    """
     with open_dicom(path) as opened:
         frames = frame_count(opened)
         if frames > 1:
             raise DecodeFailed(f"The image has {frames} frames; this program reads single radiographs.")
-        stored = read_stored(opened, path)
         dataset, big_endian = opened.dataset, opened.big_endian
+        if any(keyword in dataset for keyword in _MEAN_LITTLE_AVERAGED):
+            resolution = None
+        stored = read_stored(opened, path, resolution=resolution)
         if stored.layout.photometric == "PALETTE COLOR":
             return _interpret_palette(stored, dataset, big_endian=big_endian)
         if stored.samples.ndim == 3 or stored.layout.samples == 3:
@@ -96,6 +106,7 @@ def interpret_dicom(path: Path) -> Interpretation:
             monochrome1=stored.layout.photometric == "MONOCHROME1",
             windows=read_windows(dataset),
             voi_lut=read_voi_lut(dataset, signed=bool(values.min() < 0), big_endian=big_endian),
+            reduced_from=stored.reduced_from,
         )
     if not interpretation.windows and interpretation.voi_lut is None:
         return _with_default_window(interpretation, as_is=stored.bits <= LOW_BITS and table is None)
@@ -120,15 +131,20 @@ def native_frame(path: Path, number: int) -> bytes:
     return np.asarray(cv2.LUT(np.ascontiguousarray(codes), table)).astype(sample).tobytes()
 
 
-def interpret_raster(path: Path) -> Interpretation:
-    """Decode a PNG or JPEG to brightness, turned as its EXIF says. Raises DecodeFailed with a sentence.
+def interpret_raster(path: Path, *, resolution: Resolution | None = None) -> Interpretation:
+    """Decode a PNG or JPEG to brightness, turned as its EXIF says, a JPEG smaller where `resolution` allows
+    it. Raises DecodeFailed with a sentence.
 
     16-bit files are shown over the range of the fewest bits that hold their largest value: 4095 is white in
     an image whose maximum is 4000.
     """
     header = read_raster_header(path)
-    flags = cv2.IMREAD_GRAYSCALE
-    if header is not None and header.media_type == "image/png" and (header.channels > 1 or header.bits > 8):
+    flags, reduced_from = cv2.IMREAD_GRAYSCALE, None
+    if resolution is not None and header is not None and header.media_type == JPEG:
+        halvings = resolution.halvings(header.rows, header.columns)
+        flags = HALVED_JPEG[halvings]
+        reduced_from = (header.rows, header.columns) if halvings else None
+    if header is not None and header.media_type == PNG and (header.channels > 1 or header.bits > 8):
         flags = cv2.IMREAD_UNCHANGED
     picture: Any
     try:
@@ -140,7 +156,8 @@ def interpret_raster(path: Path) -> Interpretation:
         raise DecodeFailed("The picture is cut off or damaged and cannot be decoded. Send it again.")
     if picture.dtype not in (np.uint8, np.uint16):
         raise DecodeFailed(f"The picture has samples of the type {picture.dtype}, which is no grey level.")
-    return _as_is(_brightness(picture[..., ::-1] if picture.ndim == 3 and picture.shape[2] == 3 else picture))
+    colour = picture.ndim == 3 and picture.shape[2] == 3
+    return replace(_as_is(_brightness(picture[..., ::-1] if colour else picture)), reduced_from=reduced_from)
 
 
 def _code_table(stored: StoredPixels) -> tuple[Samples, NDArray[np.float64]]:

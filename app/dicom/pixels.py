@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.dicom.decoded import PixelValues, Presentation
-from app.dicom.header import DICOM
+from app.dicom.image_header import DICOM
 from app.dicom.interpret import Interpretation, interpret_dicom, interpret_raster
+from app.dicom.resolution import Resolution
 from app.dicom.windowing import Window, apply_voi_lut, apply_window, robust_window
 from app.errors import DecodeFailed
 
@@ -29,18 +30,22 @@ _FEWEST_GREYS = 6
 """A window that shows an image in fewer levels than this, while the image has many more, shows nothing."""
 
 
-def interpret(path: Path, media_type: str) -> Interpretation:
-    """Decode a file of this media type. Raises DecodeFailed (or what opening the file raises) with a
-    sentence.
+def interpret(path: Path, media_type: str, *, resolution: Resolution | None = None) -> Interpretation:
+    """Decode a file of this media type, smaller where `resolution` and its codec allow it.
+
+    Raises DecodeFailed (or what opening the file raises) with a sentence.
     """
-    return interpret_dicom(path) if media_type == DICOM else interpret_raster(path)
+    if media_type == DICOM:
+        return interpret_dicom(path, resolution=resolution)
+    return interpret_raster(path, resolution=resolution)
 
 
 def present(path: Path, media_type: str, *, preview_side: int, reading_side: int = 0) -> Presentation:
     """Decode, window and preview one image; a `preview_side` of 0 leaves the preview out, a `reading_side`
     other than 0 reduces the picture as `DecoderPool.presentation` says.
     """
-    interpretation = interpret(path, media_type)
+    resolution = Resolution(shorter=reading_side, longer=preview_side) if reading_side else None
+    interpretation = interpret(path, media_type, resolution=resolution)
     brightness, notices = _first_brightness(interpretation)
     grey = apply_table(interpretation, brightness)
     preview = b""
@@ -50,7 +55,7 @@ def present(path: Path, media_type: str, *, preview_side: int, reading_side: int
             picture_format="jpeg",
             quality=PREVIEW_QUALITY,
         )
-    rows, columns = grey.shape
+    rows, columns = interpretation.reduced_from or grey.shape
     picture = reduce(grey, reading_side) if reading_side else grey
     return Presentation(picture, preview, rows, columns, (*interpretation.notices, *notices))
 
@@ -125,10 +130,13 @@ def _first_brightness(interpretation: Interpretation) -> tuple[NDArray[np.float6
         brightness = apply_voi_lut(interpretation.values, interpretation.voi_lut)
     else:
         brightness = apply_window(interpretation.values, interpretation.windows[0])
+    levels = np.rint(255 * brightness)
+    if len(np.unique(levels[interpretation.sampled_counts(stride=16) > 0])) >= _FEWEST_GREYS:
+        return brightness, ()
     counts = interpretation.sampled_counts()
     present_codes = counts > 0
-    shown = np.unique(np.rint(255 * brightness[present_codes]))
-    if len(shown) < _FEWEST_GREYS and np.count_nonzero(present_codes) > 4 * _FEWEST_GREYS:
+    few = len(np.unique(levels[present_codes])) < _FEWEST_GREYS
+    if few and np.count_nonzero(present_codes) > 4 * _FEWEST_GREYS:
         window = robust_window(counts, interpretation.values)
         return apply_window(interpretation.values, window), (EMPTY_WINDOW,)
     return brightness, ()

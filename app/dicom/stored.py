@@ -7,6 +7,7 @@ fails. Runs only in the decoder's child processes.
 from __future__ import annotations
 
 import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -29,10 +31,20 @@ from app.dicom.codestream import Codec, Codestream, read_codestream
 from app.dicom.frames import encapsulated_frame, native_frame_place
 from app.dicom.layout import FLOAT_TAGS, PixelLayout, read_layout
 from app.dicom.part10 import OpenedDicom
+from app.dicom.resolution import Resolution, half
 from app.errors import DecodeFailed
 
 Samples = NDArray[Any]
 
+HALVED_JPEG = (
+    *(cv2.IMREAD_GRAYSCALE, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    *(cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+)
+"""OpenCV's flags to decode a JPEG halved so often."""
+_WAVELET_MARGIN = 1.5
+"""What wavelets leave is sharper than an average: with no more pixels than asked for, the network's answers
+moved by .003 on average, with so many more by half of that.
+"""
 _DAMAGED = "The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 
@@ -45,7 +57,7 @@ class StoredPixels:
     `bits` of them count, `shift` bits below these are foreign; `signed` says that they are two's complement.
     `lossy` samples may leave the range of `bits` by overshoot and are clipped; others carry foreign bits
     above (overlays, garbage), which are masked. `extended` samples are two's complement over their whole
-    width.
+    width. Where the codec made the image smaller, `reduced_from` is what rows and columns the layout has.
     """
 
     samples: Samples
@@ -55,10 +67,16 @@ class StoredPixels:
     signed: bool
     lossy: bool
     extended: bool = False
+    reduced_from: tuple[int, int] | None = None
 
 
-def read_stored(opened: OpenedDicom, path: Path, *, frame: int = 1) -> StoredPixels:
-    """Decode one frame, counted from 1. Raises DecodeFailed with a sentence on what stands in the way."""
+def read_stored(
+    opened: OpenedDicom, path: Path, *, frame: int = 1, resolution: Resolution | None = None
+) -> StoredPixels:
+    """Decode one frame, counted from 1, smaller where `resolution` and its codec allow it.
+
+    Raises DecodeFailed with a sentence on what stands in the way.
+    """
     layout = read_layout(opened)
     if opened.pixels is not None and opened.pixels.tag in FLOAT_TAGS:
         samples = _read_native(opened, layout, FLOAT_TAGS[opened.pixels.tag], frame)
@@ -69,7 +87,7 @@ def read_stored(opened: OpenedDicom, path: Path, *, frame: int = 1) -> StoredPix
     elif syntax.is_private or syntax.type != "Transfer Syntax":
         raise DecodeFailed("The file's transfer syntax is private or unknown. Send it in a standard one.")
     elif syntax.is_encapsulated:
-        return _decode_codestream(opened, path, layout, frame)
+        return _decode_codestream(opened, path, layout, frame, resolution)
     else:
         byte_order = ">" if opened.big_endian else "<"
         samples = _read_native(opened, layout, np.dtype(f"{byte_order}u{layout.allocated // 8}"), frame)
@@ -127,7 +145,9 @@ def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
     return _to_rgb(colour, layout.photometric)
 
 
-def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, number: int) -> StoredPixels:
+def _decode_codestream(
+    opened: OpenedDicom, path: Path, layout: PixelLayout, number: int, resolution: Resolution | None
+) -> StoredPixels:
     frame = encapsulated_frame(opened, number)
     found = read_codestream(frame)
     if (found.rows, found.columns) != (layout.rows, layout.columns):
@@ -138,6 +158,9 @@ def _decode_codestream(opened: OpenedDicom, path: Path, layout: PixelLayout, num
     if found.components not in (1, 3):
         raise DecodeFailed(f"The compressed image has {found.components} components; 1 and 3 can be read.")
     lossy = found.codec is Codec.JPEG or opened.transfer_syntax in _LOSSY
+    if resolution is not None and (smaller := _decode_smaller(frame, found, layout, resolution)) is not None:
+        whole = (layout.rows, layout.columns)
+        return StoredPixels(smaller, layout, layout.stored, 0, False, True, reduced_from=whole)
     try:
         samples = _decode(frame, found, layout)
     except MemoryError:
@@ -173,6 +196,42 @@ def _decode(frame: bytes, found: Codestream, layout: PixelLayout) -> Samples:
             # Without a marker that names the colours, the header's word decides; libjpeg would guess YCbCr.
             plain_rgb = found.components == 3 and layout.photometric == "RGB" and not found.names_colours
             return _squeezed(imagecodecs.jpeg8_decode(frame, colorspace="RGB" if plain_rgb else None))
+
+
+def _decode_smaller(
+    frame: bytes, found: Codestream, layout: PixelLayout, resolution: Resolution
+) -> Samples | None:
+    """The samples halved by the codec itself; None where it cannot, or where the mean of stored values would
+    mean something else, because some of their bits are foreign or a sign.
+    """
+    margin = _WAVELET_MARGIN if found.codec is Codec.JPEG_2000 else 1.0
+    halvings = resolution.halvings(layout.rows, layout.columns, margin=margin)
+    if found.codec is Codec.JPEG_2000:
+        halvings = _as_pillow_rounds(layout, halvings)
+    plain = found.components == 1 and not found.signed and not layout.signed
+    if not halvings or not plain or not found.precision == layout.stored == layout.high_bit + 1:
+        return None
+    samples: Samples | None = None
+    if found.codec is Codec.JPEG and found.precision == 8:
+        samples = cv2.imdecode(np.frombuffer(frame, np.uint8), HALVED_JPEG[halvings])
+    elif found.codec is Codec.JPEG_2000 and 8 <= found.precision <= 16:
+        with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(frame)) as picture:
+            picture.reduce = halvings  # type: ignore[method-assign, assignment]
+            samples = np.asarray(picture)
+            if samples.dtype == np.uint16:
+                samples = samples >> (16 - found.precision)  # Pillow shifts what has fewer bits to the top
+    expected = half(layout.rows, halvings), half(layout.columns, halvings)
+    return samples if samples is not None and samples.shape == expected else None
+
+
+def _as_pillow_rounds(layout: PixelLayout, halvings: int) -> int:
+    """As often at most as Pillow, which rounds sides to the nearest, comes to the codec's own, which are
+    rounded up; it refuses the others. Once can always be halved.
+    """
+    sides = layout.rows, layout.columns
+    while any((side + 2**halvings // 2) // 2**halvings != half(side, halvings) for side in sides):
+        halvings -= 1
+    return halvings
 
 
 def _squeezed(samples: Samples) -> Samples:

@@ -19,6 +19,7 @@ from app.embedded.child import Child
 from app.embedded.cluster import check_cluster, check_unused, is_ready, log_size, sentence
 from app.embedded.placement import Placement, noted, place
 from app.embedded.refusal import CannotStart, StartCancelled, check_disk_space, from_os_error
+from app.embedded.sizes import MEGABYTE
 from app.embedded.sockets import remove_socket_folder, socket_folder
 
 USER = "app"
@@ -33,11 +34,23 @@ class EmbeddedPostgres:
 
     `folder` is made on first use and belongs to this class alone. Without `fsync` commits do not survive a
     power cut: for tests. Start it from the main thread: on Linux it ends when the thread that started it
-    does.
+    does. `connections` are allowed at once; `shared_buffers`, in bytes, is its own cache.
     """
 
-    def __init__(self, folder: Path, *, log: Path | None = None, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        log: Path | None = None,
+        fsync: bool = True,
+        connections: int = 100,
+        shared_buffers: int = 128 * MEGABYTE,
+    ) -> None:
         self._asked = folder
+        self._sizes = {
+            "max_connections": str(connections),
+            "shared_buffers": f"{shared_buffers // MEGABYTE}MB",
+        }
         self._log = log
         self._fsync = fsync
         self._child: Child | None = None
@@ -205,6 +218,7 @@ class EmbeddedPostgres:
             # DETAIL lines quote the values of a row, and logs hold no patient data
             "log_error_verbosity": "terse",
             "cluster_name": "firstread",
+            **self._sizes,
         }
         command: list[str | Path] = [self._programs / "postgres", "-D", data]
         for name, value in settings.items():

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.states import State
+from app.queries.worklist import DUE_SINCE
 from app.records import Delivery, Study
 from app.records.base import now
 
@@ -26,7 +27,7 @@ def backlog(session: Session) -> Backlog:
     """What there is now."""
     counted = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).all())
     due, oldest = session.execute(
-        select(func.count(), func.min(Study.arrived_at)).where(Study.screening_due),
+        select(func.count(), func.min(DUE_SINCE)).where(Study.screening_due),
     ).one()
     messages = dict(session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all())
     return Backlog(

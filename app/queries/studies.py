@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from app.commands.identity import uid_is_shared
 from app.commands.review import can_claim, can_sign
-from app.domain.explanation import why_map_withheld, with_maps_allowed
+from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
 from app.errors import NotFound
 from app.queries.worklist import WorklistEntry, entry_of
-from app.records import Bundle, IdentityConflict, Image, ImageReading, Reading, Review, Study
+from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Review, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,10 @@ class ReadingShown:
     runtime: str | None
     read_at: datetime
     map_withheld: str | None
-    """Why the images' findings come without activation maps, in a sentence; None where they have them, or the
-    network read nothing."""
+    """Why no heat map is shown, in a sentence; None where the images' findings have activation maps, where an
+    occlusion map can be asked for, or the network read nothing."""
+    occlusion_map_withheld: str | None
+    """Why there is no occlusion map to ask for; None where there is, or the network read nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +168,7 @@ def image(session: Session, *, image_id: UUID) -> tuple[UUID, ImageShown]:
     row = session.get(Image, image_id)
     if row is None:
         raise NotFound("There is no such image.")
-    return row.study_id, _image(row, None, None)
+    return row.study_id, _image(row, None, None, kept={})
 
 
 def _explanations(session: Session, reading: Reading | None) -> object:
@@ -186,13 +189,20 @@ def _images(
         .order_by(Image.superseded_by.is_not(None), Image.arrived_at),
     ).all()
     said: dict[UUID, ImageReading] = {}
+    kept: dict[UUID, OcclusionMap] = {}
     if reading is not None:
-        rows = session.scalars(select(ImageReading).where(ImageReading.reading_id == reading.id))
+        rows = session.scalars(select(ImageReading).where(ImageReading.reading_id == reading.id)).all()
         said = {row.image_id: row for row in rows}
-    return tuple(_image(image, said.get(image.id), tested) for image in images)
+        if why_occlusion_withheld(tested) is None:
+            maps = select(OcclusionMap).where(OcclusionMap.image_reading_id.in_([row.id for row in rows]))
+            kept = {row.image_reading_id: row for row in session.scalars(maps)}
+    return tuple(_image(image, said.get(image.id), tested, kept=kept) for image in images)
 
 
-def _image(image: Image, said: ImageReading | None, tested: object) -> ImageShown:
+def _image(
+    image: Image, said: ImageReading | None, tested: object, *, kept: Mapping[UUID, OcclusionMap]
+) -> ImageShown:
+    occlusion = kept.get(said.id) if said else None
     return ImageShown(
         image_id=image.id,
         sha256=image.sha256,
@@ -209,7 +219,9 @@ def _image(image: Image, said: ImageReading | None, tested: object) -> ImageShow
         superseded=image.superseded_by is not None,
         outcome=said.outcome if said else None,
         reason=said.reason if said else None,
-        findings=with_maps_allowed(said.findings, tested) if said else {},
+        findings=with_maps_allowed(said.findings, tested, occlusion=occlusion.cells if occlusion else None)
+        if said
+        else {},
         notices=tuple(said.notices) if said else (),
     )
 
@@ -228,7 +240,8 @@ def _reading(reading: Reading | None, tested: object) -> ReadingShown | None:
         bundle_sha256=reading.bundle_sha256,
         runtime=reading.runtime,
         read_at=reading.read_at,
-        map_withheld=why_map_withheld(tested) if reading.findings else None,
+        map_withheld=why_no_heat_map(tested) if reading.findings else None,
+        occlusion_map_withheld=why_occlusion_withheld(tested) if reading.findings else None,
     )
 
 
@@ -281,5 +294,6 @@ def _conflicts(session: Session, study: Study) -> tuple[str, ...]:
     words = {
         "other-patient": "Another patient has a study with the same StudyInstanceUID.",
         "other-pixels": "Another picture was sent with the same SOPInstanceUID.",
+        "same-picture": "Another study has the same picture under the same SOPInstanceUID.",
     }
     return tuple(dict.fromkeys(words[row.kind] for row in rows))

@@ -12,10 +12,14 @@ from app.records import Study
 def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
     """The reason for the study's place, in sentences a radiologist can check."""
     if study.lane is None:
-        first = {
-            State.WITHHELD.value: "Not read by the network.",
-            State.FAILED.value: "Not read by the network: screening failed.",
-        }.get(study.state, "Not yet read by the network.")
+        first = (
+            "Not yet read by the network."
+            if study.screening_due
+            else {
+                State.WITHHELD.value: "Not read by the network.",
+                State.FAILED.value: "Not read by the network: screening failed.",
+            }.get(study.state, "Not yet read by the network.")
+        )
     else:
         first = "Network: " + "; ".join(
             f"{name} {in_words(finding)} ({finding['probability']:.2f})"

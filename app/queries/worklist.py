@@ -49,6 +49,8 @@ class WorklistEntry:
     urgency: float | None
     findings: dict[str, Any]
     notices: tuple[str, ...]
+    awaits_network: bool
+    """True where the network owes it a reading, be it the first or another."""
     why_here: str
     held_by: str | None
     held_until: datetime | None
@@ -78,6 +80,8 @@ class WorklistCounts:
 EVERY_STUDY = WorklistFilter()
 _UNSIGNED = (Study.state.not_in([State.SIGNED.value, State.AMENDED.value]), Study.purpose == "current")
 _DONE = (Study.state.in_([State.SIGNED.value, State.AMENDED.value]), Study.purpose == "current")
+DUE_SINCE = func.coalesce(Study.screening_again_at, Study.arrived_at)
+"""Since when a study that is due has waited for the network."""
 _LATEST_READING = (
     select(Reading.findings, Reading.notices)
     .where(Reading.study_id == Study.id)
@@ -205,7 +209,7 @@ def counts(
         counted = counted.outerjoin(_LATEST_READING, literal(True))
     conditions = where.conditions(reader=reader, findings=_LATEST_READING.c.findings)
     unsigned, unread_count, due = session.execute(counted.where(*_UNSIGNED, *conditions)).one()
-    oldest = session.scalar(select(func.min(Study.arrived_at)).where(Study.screening_due))
+    oldest = session.scalar(select(func.min(DUE_SINCE)).where(Study.screening_due))
     return WorklistCounts(
         unsigned=unsigned,
         unread_by_network=unread_count,
@@ -260,6 +264,7 @@ def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]
         urgency=study.urgency,
         findings=findings,
         notices=notices,
+        awaits_network=study.screening_due,
         why_here=why_here(study, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
         held_until=study.claim_expires_at,

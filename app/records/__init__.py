@@ -6,6 +6,7 @@ from app.records.case import ConfirmedCase
 from app.records.delivery import Delivery, Destination
 from app.records.image import Image
 from app.records.network import Bundle, Promotion
+from app.records.occlusion import OcclusionMap
 from app.records.person import ApiKey, Session, User
 from app.records.reading import ImageReading, Reading
 from app.records.review import Review
@@ -22,6 +23,7 @@ __all__ = [
     "IdentityConflict",
     "Image",
     "ImageReading",
+    "OcclusionMap",
     "Promotion",
     "Reading",
     "Review",

@@ -19,17 +19,19 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from app.errors import Unavailable
 from app.settings import settings
 
+POOL, OVERFLOW = 10, 20
+"""Connections a process keeps, and further ones while it is busy."""
 _RESTED_SECONDS = 10.0
 """A connection that rested longer is asked whether it lives."""
 _SILENT = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
 
 
-def build_engine(url: str, *, pool_size: int = 10) -> Engine:
+def build_engine(url: str, *, pool_size: int = POOL) -> Engine:
     """An engine that checks its connections before use, so that a restarted PostgreSQL is no error."""
     made = create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=20,
+        max_overflow=OVERFLOW,
         pool_timeout=10,
         hide_parameters=True,  # they are patient data, and errors are logged
         connect_args={"connect_timeout": 5, "application_name": "firstread"},

@@ -65,6 +65,8 @@ class Study(HasId, Base):
     screening_lease_expires_at: Mapped[datetime | None]
     screening_attempts: Mapped[int] = mapped_column(default=0)
     screening_not_before: Mapped[datetime | None]
+    screening_again_at: Mapped[datetime | None]
+    """When it became due again (asked for, a further image, a promotion); None if due since arrival."""
     screening_lacked_network: Mapped[bool] = mapped_column(default=False)
     """It failed because no network could read it; a promotion makes it due again."""
 
@@ -122,7 +124,9 @@ class IdentityConflict(HasId, Base):
     __tablename__ = "identity_conflicts"
 
     kind: Mapped[str]
-    """other-patient: one StudyInstanceUID, two patients; other-pixels: one SOPInstanceUID, two pictures."""
+    """other-patient: one StudyInstanceUID, two patients; other-pixels: one SOPInstanceUID, two pictures;
+    same-picture: one SOPInstanceUID and one picture in two studies.
+    """
     uid: Mapped[str]
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
     other_study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
@@ -134,7 +138,7 @@ class IdentityConflict(HasId, Base):
     resolution: Mapped[str | None]
 
     __table_args__ = (
-        CheckConstraint("kind IN ('other-patient', 'other-pixels')", name="kind"),
+        CheckConstraint("kind IN ('other-patient', 'other-pixels', 'same-picture')", name="kind"),
         CheckConstraint("(resolved_at IS NULL) = (resolved_by_name IS NULL)", name="resolved_who_and_when"),
         Index("ix_identity_conflicts_open", "study_id", postgresql_where=text("resolved_at IS NULL")),
     )

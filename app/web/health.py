@@ -114,7 +114,7 @@ class _Backlog:
         )
         yield GaugeMetricFamily(
             "firstread_oldest_unscreened_seconds",
-            "Age of the oldest study that waits for the network.",
+            "How long the study that waits longest has waited for the network.",
             value=self._backlog.oldest_unscreened_seconds or 0,
         )
         messages = GaugeMetricFamily("firstread_deliveries", "Messages by state.", labels=["state"])

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
 
 from app import queue
-from app.web import problems
+from app.web import lost, problems
 from app.web.api import routers as api
 from app.web.auth import GuardedRoute, RouteWithoutRule
 from app.web.dicomweb import routers as dicomweb
@@ -62,6 +62,8 @@ def create_app() -> FastAPI:
     app.add_middleware(Guard)
     problems.install(app)
     app.state.problem_page = problem_page
+    app.state.recognise = lost.recognise
+    app.state.page_above, app.state.came_from = lost.page_above, lost.came_from
     for router in (*api, *dicomweb, events, health, openapi, pages):
         app.include_router(router)
     app.mount("/static", Static(), name="static")

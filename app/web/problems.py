@@ -140,7 +140,10 @@ def answer(request: Request, problem: Problem, *, headers: dict[str, str] | None
     if not wants_page(request):
         return problem_json(problem, request_id=request_id_of(request), headers=headers)
     if isinstance(problem, NotSignedIn) and request.url.path != "/sign-in":
-        return _lead_to(request, f"/sign-in?next={_quoted(request)}")
+        after = request.url.path if request.method == "GET" else request.app.state.came_from(request)
+        return _lead_to(request, f"/sign-in?next={quote(after, safe='/')}")
+    if isinstance(problem, MethodNotAllowed) and request.method == "GET":
+        return _lead_to(request, request.app.state.page_above(request, request.url.path))
     if isinstance(problem, PasswordChangeRequired):
         return _lead_to(request, "/password")
     page = request.app.state.problem_page
@@ -153,11 +156,6 @@ def _lead_to(request: Request, address: str) -> Response:
     if "hx-request" in request.headers:  # htmx would swap the sign-in page into a corner of this one
         return Response(status_code=401, headers={"HX-Redirect": address})
     return RedirectResponse(address, status_code=303)
-
-
-def _quoted(request: Request) -> str:
-    target = request.url.path if request.method == "GET" else "/"
-    return quote(target, safe="/")
 
 
 def request_id_of(request: Request) -> str | None:
@@ -178,7 +176,11 @@ def plain_problem_page(_request: Request, *, problem: Problem, request_id: str |
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the application leaves it as a problem."""
+    """Every error of the application leaves it as a problem.
+
+    `app.state` then holds how a problem page is made, and what `app.web.lost` says of people: the caller
+    replaces the first, and must add the others.
+    """
     app.state.problem_page = plain_problem_page
 
     async def on_problem(request: Request, error: Exception) -> Response:
@@ -188,12 +190,16 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if wants_page(request) and all(item["loc"][0] == "path" for item in error.errors()):
+            return answer(request, NotFound("There is nothing at this address."))
         return answer(request, problem_of_validation(error))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, Problem):  # FastAPI hides whatever ends the reading of a body
             return await on_problem(request, error.__cause__)
+        if wants_page(request):
+            await run_in_threadpool(request.app.state.recognise, request)
         return answer(request, problem_of_http(error), headers=dict(error.headers or {}))
 
     app.add_exception_handler(Problem, on_problem)

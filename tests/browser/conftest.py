@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from app.domain.roles import Role
 from app.records.engine import transaction
 from app.web.main import create_app
 from tests.builders import PASSWORD, a_user
+from tests.served import end
 
 CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -140,9 +140,4 @@ def worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[[], 
 
     yield start
     for process in started:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)

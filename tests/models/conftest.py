@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pytest
 
-from models.manifest import Manifest
+from models.bundle_file import MANIFEST, seal, unseal
+from models.manifest import Manifest, from_json
 from models.phantom import phantom
 from models.train import TrainingOrder, train
+from tests.distribution import made_once
 
 PATIENTS = 40
+NAME = "drawn.bundle"
 
 
 def draw_set(folder: Path, *, patients: int = PATIENTS, side: int = 96) -> Path:
@@ -44,7 +48,7 @@ def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
 
 @dataclass(frozen=True)
 class Trained:
-    """A bundle trained in quick mode, the data it was trained on and the manifest it was given."""
+    """A bundle trained in quick mode, the data it was trained on and the manifest in it."""
 
     path: Path
     data: Path
@@ -54,14 +58,25 @@ class Trained:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some sixty drawn chests of forty patients, half with an opacity."""
-    return draw_set(tmp_path_factory.mktemp("drawn"))
+    return made_once(tmp_path_factory, "drawn", draw_set)
 
 
 @pytest.fixture(scope="session")
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """What quick training makes of the drawn chests."""
-    out = tmp_path_factory.mktemp("trained") / "drawn.bundle"
-    manifest = train(
-        TrainingOrder(data=drawn, out=out, side=96, threads=1, name="drawn", data_statement="drawn")
-    )
-    return Trained(out, drawn, manifest)
+    folder = made_once(tmp_path_factory, "trained", lambda folder: train(quick_order(drawn, folder / NAME)))
+    members, _ = unseal(folder / NAME)
+    return Trained(folder / NAME, drawn, from_json(members[MANIFEST], sha256=""))
+
+
+def quick_order(data: Path, out: Path) -> TrainingOrder:
+    """The order by which the bundle of these tests is trained."""
+    return TrainingOrder(data=data, out=out, side=96, threads=1, name="drawn", data_statement="drawn")
+
+
+def resealed(source: Path, target: Path, **changes: object) -> Path:
+    """The bundle with parts of its manifest changed and sealed again: whole, but not what was trained."""
+    members, _ = unseal(source)
+    document = json.loads(members[MANIFEST]) | changes
+    seal(target, members | {MANIFEST: json.dumps(document).encode()})
+    return target

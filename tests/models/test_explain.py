@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from models.bundle_file import MANIFEST, unseal
+from models.bundle_file import HEALTHY_CHEST, MANIFEST, unseal
 from models.dataset import Labelled
-from models.explain import LEAST_IMAGES, explain, failures
-from models.explain_curves import STEPS, Case, curves, laid_over, removed
+from models.explain import LEAST_IMAGES, NO_HEALTHY_CHEST, explain, failures, verdicts
+from models.explain_curves import STEPS
 from models.explain_randomised import (
     layers,
     maps_of,
@@ -29,12 +28,12 @@ from models.explain_randomised import (
     rank_correlation,
 )
 from models.explain_report import write_explanations
+from models.healthy_chest import as_png
 from models.manifest import Manifest, from_json
 from models.phantom import phantom
 from models.preprocess import Float
 from models.runtime import Look, OpenVinoRuntime, Runtime
 from models.stress import network_input
-from models.thorax import find_thorax
 from tests.models.conftest import Trained
 
 SIDE = 96
@@ -42,7 +41,9 @@ SIDE = 96
 
 @pytest.fixture(scope="module")
 def members(trained: Trained) -> dict[str, bytes]:
-    return unseal(trained.path)[0]
+    """With a healthy chest: the drawn set is too small to take the mean of."""
+    chest = as_png(network_input(phantom(0, rows=SIDE, columns=SIDE)[None])[0, 0])
+    return unseal(trained.path)[0] | {HEALTHY_CHEST: chest}
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,33 @@ def test_the_outcome_states_every_figure_with_its_limit_and_survives_the_manifes
     assert replace(manifest, explanations=document).explanations == outcome
 
 
+def test_the_occlusion_map_is_tested_alike_and_beside_it(outcome: dict[str, Any]) -> None:
+    tested = outcome["occlusion_map"]
+    assert tested["limits"] == outcome["limits"]
+    assert tested["passes"] == (not tested["failed"])
+    for way in ("deletion", "insertion"):
+        for order in ("random", "centre"):
+            assert tested["curves"][way][order] == outcome["curves"][way][order], "the same comparison"
+        assert tested["curves"][way]["map"] != outcome["curves"][way]["map"]
+        assert tested["curves"][way]["better_than_random"]["low"] > 0, "it finds the drawn opacities"
+    assert set(tested["randomised"]["cascading"]) == {"head", "stem"}
+    assert 0 <= tested["randomised"]["cascading"]["head"] <= 1
+    assert tested["thorax"]["images"] > 0
+    assert [line.split(" its test")[0] for line in verdicts(outcome)] == [
+        f"The class activation map {'passes' if outcome['passes'] else 'fails'}",
+        f"The occlusion map {'passes' if tested['passes'] else 'fails'}",
+    ]
+
+
+def test_without_a_healthy_chest_the_occlusion_map_fails_and_the_other_is_tested(
+    runtime: OpenVinoRuntime, members: dict[str, bytes], manifest: Manifest, chests: Labelled
+) -> None:
+    lacking = {name: data for name, data in members.items() if name != HEALTHY_CHEST}
+    said = explain(runtime, lacking, manifest, chests, seed=7)
+    assert said["occlusion_map"] == {"passes": False, "failed": [NO_HEALTHY_CHEST]}
+    assert "curves" in said
+
+
 def test_a_map_turned_upside_down_does_worse_than_the_true_one(
     runtime: OpenVinoRuntime,
     members: dict[str, bytes],
@@ -146,6 +174,7 @@ def test_too_few_images_with_the_finding_are_a_failure_and_not_a_pass(
     said = explain(runtime, members, manifest, chests.take(np.arange(20)), seed=7)
     assert said["passes"] is False
     assert "too few to test the map on" in said["failed"][0]
+    assert said["occlusion_map"]["passes"] is False
 
 
 def test_training_writes_the_outcome_into_the_bundle_even_where_it_cannot_pass(manifest: Manifest) -> None:
@@ -201,57 +230,6 @@ def test_each_limit_has_its_sentence(place: tuple[str, ...], value: float, sente
     at[last] = value
     [said] = failures(figures)
     assert sentence in said
-
-
-def test_points_leave_worthiest_first_from_none_to_all() -> None:
-    worth = np.tile(np.arange(48, dtype=np.float32), (48, 1))
-    masks = removed(worth)
-    assert masks.shape == (STEPS + 1, 48, 48)
-    assert masks[0].max() == 0
-    assert masks[-1].min() == 1
-    assert masks[3][:, -6:].min() > 0.95, "the worthiest quarter but for its soft edge"
-    assert masks[3][:, :30].max() < 0.01
-
-
-def test_an_order_that_knows_the_place_beats_chance_and_the_middle() -> None:
-    """A network that sees only one corner, and a map that says so."""
-    spot = np.zeros((48, 48), np.float32)
-    spot[:12, :12] = 1
-    activation = np.zeros((4, 4), np.float32)
-    activation[0, 0] = 1
-    cases = [Case(spot, np.zeros_like(spot), activation)] * 6
-
-    def probability(pictures: Float) -> np.ndarray:
-        return pictures[:, 0, :12, :12].mean(axis=(1, 2)).astype(np.float64)
-
-    found = curves(cases, probability, seed=3)
-    for order in ("random", "centre"):
-        assert (found["map"].deletion_area() < found[order].deletion_area()).all()
-        assert (found["map"].insertion_area() > found[order].insertion_area()).all()
-    assert found["map"].deletion[0, 0] == 1
-    assert found["map"].deletion[0, -1] == 0
-    assert found["map"].insertion[0, -1] == 1
-
-
-def test_another_chest_is_laid_so_that_its_thorax_covers_this_one() -> None:
-    here, other = (phantom(seed, rows=SIDE, columns=SIDE) for seed in (1, 2))
-    move = np.array([[0.9, 0, 9], [0, 1, 3]], dtype=np.float64)
-    moved = cv2.warpAffine(other, move, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
-    on, its = find_thorax(here), find_thorax(moved)
-    assert on is not None
-    assert its is not None
-    there = find_thorax(laid_over(moved.astype(np.float32), its=its, on=on).astype(np.uint8))
-    assert there is not None
-    assert np.abs(there.outline - on.outline).max() < 0.03
-    assert np.abs(its.outline - on.outline).max() > 0.05, "they lay apart before"
-
-
-def test_rank_correlation_is_spearmans() -> None:
-    one = np.array([[[1.0, 2.0], [3.0, 4.0]]] * 3, np.float32)
-    other = np.array([[[10, 20], [30, 40]], [[4, 3], [2, 1]], [[5, 5], [5, 5]]], np.float32)
-    assert rank_correlation(one, other).round(6).tolist() == [1, -1, 0]
-    ties = rank_correlation(one[:1], np.array([[[1, 1], [2, 3]]], np.float32))
-    assert ties[0] == pytest.approx(0.948683, abs=1e-5), "scipy.stats.spearmanr([1, 2, 3, 4], [1, 1, 2, 3])"
 
 
 def test_random_weights_change_the_layer_they_are_put_in_and_no_other(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from models.bundle import Bundle
-from models.bundle_file import WEIGHTS, unseal
+from models.bundle_file import MANIFEST, WEIGHTS, unseal
 from models.dataset import Labelled, load
 from models.epoch import Drawing, epoch_order, lending, training_batch
 from models.evaluate import evaluate, write_report
@@ -26,7 +26,7 @@ from models.plots import draw_training
 from models.stress import MIXED, conditions, shifted
 from models.style import conflicting, surroundings_score
 from models.train import CALIBRATE, SELECT, TRAIN, TrainingOrder, parts_of, read_data, train
-from tests.models.conftest import PATIENTS, Trained, draw_set, write_manifest
+from tests.models.conftest import PATIENTS, Trained, draw_set, quick_order, write_manifest
 
 TINY = FinetuneSettings(epochs=2, batch=8, per_epoch=16)
 
@@ -58,11 +58,10 @@ def test_a_bundle_tells_where_it_comes_from(trained: Trained) -> None:
 
 def test_training_again_gives_the_same_weights_and_thresholds(trained: Trained, tmp_path: Path) -> None:
     again = tmp_path / "again.bundle"
-    manifest = train(
-        TrainingOrder(data=trained.data, out=again, side=96, threads=1, name="drawn", data_statement="drawn")
-    )
-    assert unseal(again)[0][WEIGHTS] == unseal(trained.path)[0][WEIGHTS]
-    assert manifest == trained.manifest
+    train(quick_order(trained.data, again))
+    ours, theirs = unseal(again)[0], unseal(trained.path)[0]
+    assert ours[WEIGHTS] == theirs[WEIGHTS]
+    assert ours[MANIFEST] == theirs[MANIFEST]
 
 
 def test_thorough_training_goes_on_where_it_stopped_and_ends_the_same(drawn: Path, tmp_path: Path) -> None:
@@ -248,6 +247,9 @@ def test_an_evaluation_under_stress_names_the_worst_change(trained: Trained, lab
     rows = outcome["stress"]["conditions"]
     assert len(rows) == len(list(conditions())) - 1
     assert outcome["stress"]["worst"]["auc"] == min(row["auc"] for row in rows if row["change"] != MIXED)
+    cuts = trained.manifest.thresholds["pneumonia"]
+    broken = {f"{row['change']} {row['grade']}" for row in rows if row["missed"] > cuts.rule_out_miss_bound}
+    assert set(outcome["stress"]["broken_bounds"]["missed"]) == broken
 
 
 def test_data_of_another_finding_are_refused(trained: Trained, labelled: Labelled) -> None:

@@ -10,15 +10,18 @@ from uuid import UUID, uuid4
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from app import looks
 from app.blobs import Blobs
-from app.commands import registry
+from app.commands import explaining, registry
 from app.domain.roles import SYSTEM
+from app.records import OcclusionMap
 from app.records.engine import transaction
 from app.settings import settings
 from models.bundle import default_bundle_path
 from tests.builders import a_dicom
+from tests.explainable import a_read_image, stored_bundle
 from tests.worker.conftest import StartWorker, a_broken_dicom, until
 from worker.inside import Glass
 
@@ -99,6 +102,44 @@ def test_a_worker_that_must_end_ends_its_look(glass: Glass, blobs: Blobs) -> Non
     assert time.monotonic() - started < 5
     look = looks.find(look_id, by=ME)
     assert look.state == "done" or "Ask again" in str(look.reason)
+
+
+def test_an_occlusion_map_is_made_once_and_kept_with_the_reading(
+    database: str, broker: str, blobs: Blobs
+) -> None:
+    bundle = stored_bundle(blobs)
+    _, reading, image = a_read_image(blobs, bundle)
+    for _ in range(2):  # two readers at once
+        looks.ask_for_map(reading, bundle=bundle, sha256=image, media_type="application/dicom")
+    assert Glass(settings(), blobs=blobs).drain(stop=threading.Event()) == 1
+    look = looks.find_map(reading)
+    assert look is not None
+    assert look.state == "done", look.reason
+    with transaction() as session:
+        kept = session.scalars(select(OcclusionMap)).one()
+        assert (kept.image_reading_id, kept.finding) == (reading, "pneumonia")
+        assert [len(row) for row in kept.cells] == [5] * 5
+        assert kept.runtime.startswith("openvino/CPU")
+        first = kept.cells
+    with transaction() as session:
+        explaining.keep(
+            session, image_reading_id=reading, finding="pneumonia", cells=[[9.0]], runtime="later"
+        )
+        assert session.scalars(select(OcclusionMap)).one().cells == first, "what was shown stays"
+
+
+def test_a_bundle_that_cannot_make_a_map_says_so_and_keeps_none(
+    database: str, broker: str, blobs: Blobs
+) -> None:
+    bundle = stored_bundle(blobs, healthy_chest=False)
+    _, reading, image = a_read_image(blobs, bundle)
+    looks.ask_for_map(reading, bundle=bundle, sha256=image, media_type="application/dicom")
+    Glass(settings(), blobs=blobs).drain(stop=threading.Event())
+    look = looks.find_map(reading)
+    assert look is not None
+    assert "carries no healthy chest" in str(look.reason)
+    with transaction() as session:
+        assert session.scalars(select(OcclusionMap)).all() == []
 
 
 def test_the_duty_worker_answers(glass: Glass, blobs: Blobs, start_worker: StartWorker) -> None:

@@ -44,3 +44,11 @@ def test_freed_pieces_among_kept_ones_are_given_back() -> None:
         [sys.executable, "-c", _MEASURED], check=True, capture_output=True, text=True, timeout=60
     )
     assert float(done.stdout) > 10, f"{done.stdout} MB given back of 24"
+
+
+def test_a_screening_worker_carries_neither_torch_nor_pydicom() -> None:
+    told = "import sys, worker.parts; print([name for name in ('torch', 'pydicom') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", told], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

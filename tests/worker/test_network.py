@@ -36,6 +36,21 @@ def test_the_first_start_promotes_the_shipped_bundle_and_keeps_its_bytes(
         assert session.get_one(BundleRecord, loaded.sha256).manifest["name"] == bundle.manifest.name
 
 
+def test_the_first_start_loads_its_network_once(
+    database: str, blobs: Blobs, loaded_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loads = Bundle.load, []
+
+    def counted(path: Path, *, device: str = "auto") -> Bundle:
+        loads.append(path)
+        return load(path, device=device)
+
+    monkeypatch.setattr(Bundle, "load", counted)
+    network = Network(blobs, device="cpu", configured=None)
+    assert network.current() is network.current()
+    assert loads == [default_bundle_path()]
+
+
 def test_workers_that_start_together_promote_once(database: str, blobs: Blobs, loaded_once: None) -> None:
     networks = [Network(blobs, device="cpu", configured=None) for _ in range(4)]
     threads = [threading.Thread(target=network.current) for network in networks]

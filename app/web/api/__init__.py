@@ -7,12 +7,23 @@ from fastapi import APIRouter
 from app.web.api.images import router as images
 from app.web.api.layers import router as layers
 from app.web.api.network import router as network
+from app.web.api.occlusion import router as occlusion
 from app.web.api.results import router as results
 from app.web.api.review import router as review
 from app.web.api.similar import router as similar
 from app.web.api.studies import router as studies
 from app.web.api.worklist import router as worklist
 
-routers: tuple[APIRouter, ...] = (studies, similar, worklist, review, images, results, network, layers)
+routers: tuple[APIRouter, ...] = (
+    studies,
+    similar,
+    worklist,
+    review,
+    images,
+    occlusion,
+    results,
+    network,
+    layers,
+)
 
 __all__ = ["routers"]

@@ -81,8 +81,12 @@ class Reading(Answer):
     notices: list[str]
     bundle: str | None = Field(description="sha256 of the bundle that read it")
     map_withheld: str | None = Field(
-        description="Why the images' findings have no `activation_map`: the bundle's failed its test, or was "
-        "never tested. Null where they have it, or nothing was read."
+        description="Why there is no heat map: the bundle's maps failed their tests, or were never tested. "
+        "Null where the images' findings have `activation_map`, where an occlusion map can be asked for, or "
+        "nothing was read."
+    )
+    occlusion_map_withheld: str | None = Field(
+        description="Why no occlusion map can be asked for; null where one can, or nothing was read."
     )
     runtime: str | None
     read_at: datetime

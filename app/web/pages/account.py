@@ -12,7 +12,7 @@ from app.domain.roles import Caller
 from app.errors import NotSignedIn, TooManyRequests, Unprocessable
 from app.records.engine import transaction
 from app.web import sign_in as sessions
-from app.web.auth import GuardedRoute, anyone, signed_in
+from app.web.auth import SESSION_COOKIE, GuardedRoute, anyone, signed_in
 from app.web.pages.forms import Posted
 from app.web.pages.render import page, see
 from app.web.problems import problem_headers
@@ -22,8 +22,11 @@ router = APIRouter(route_class=GuardedRoute)
 
 @router.get("/sign-in", dependencies=[anyone()])
 def sign_in_page(request: Request, next: str = "/") -> Response:
-    """Asks for name and password."""
-    return page(request, "sign_in.html", next=sessions.safe_next(next), username="", problem=None)
+    """Asks for name and password; who was led here with a cookie that opens nothing is told why."""
+    ended = "next" in request.query_params and SESSION_COOKIE in request.cookies
+    return page(
+        request, "sign_in.html", next=sessions.safe_next(next), username="", problem=None, ended=ended
+    )
 
 
 @router.post("/sign-in", dependencies=[anyone()])
@@ -40,6 +43,7 @@ def sign_in(request: Request, form: Posted) -> Response:
             next=target,
             username=form.text("username"),
             problem=problem,
+            ended=False,
         )
         if isinstance(problem, TooManyRequests):
             response.headers.update(problem_headers(problem))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.commands import keys, people
 from app.domain.roles import Caller, Permission, Role, Scope
-from app.errors import Conflict, Problem, Unprocessable
+from app.errors import BadRequest, Conflict, Problem, Unprocessable
 from app.queries import people as queries
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
@@ -102,7 +102,7 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
                 by=caller.actor,
                 lifetime=timedelta(days=days) if days else None,
             )
-    except (Conflict, Unprocessable) as problem:
+    except (BadRequest, Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)
     return _people(request, caller, secret=Secret(what=f"API key {form.text('name')}", value=key))
 

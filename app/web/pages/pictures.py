@@ -12,7 +12,11 @@ _LATERALITY = {"R": "right", "L": "left", "B": "both", "U": "unpaired"}
 
 def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
     """One JSON object per image, as `StudyImage` in app/web/viewer/src/source.ts declares it."""
-    return [_picture(image, number) for number, image in enumerate(study.images, start=1)]
+    reading = study.reading
+    on_request = reading is not None and bool(reading.findings) and reading.occlusion_map_withheld is None
+    return [
+        _picture(image, number, on_request=on_request) for number, image in enumerate(study.images, start=1)
+    ]
 
 
 def state_of(image: ImageShown) -> tuple[str, str | None]:
@@ -26,7 +30,7 @@ def state_of(image: ImageShown) -> tuple[str, str | None]:
     return "not yet read", "Not yet read by the network."
 
 
-def _picture(image: ImageShown, number: int) -> dict[str, Any]:
+def _picture(image: ImageShown, number: int, *, on_request: bool) -> dict[str, Any]:
     address = f"/api/v1/images/{image.image_id}"
     state, not_read = state_of(image)
     return {
@@ -40,13 +44,22 @@ def _picture(image: ImageShown, number: int) -> dict[str, Any]:
         "columns": image.columns,
         "spacing": image.header.get("pixel_spacing") or image.header.get("imager_pixel_spacing"),
         "overlay": _overlay(image),
-        "heat": [
-            {"finding": name, "map": finding["activation_map"]}
-            for name, finding in lasting(image.findings).items()
-            if finding.get("activation_map")
-        ],
+        "heat": _heat(image),
+        "heatFrom": f"{address}/occlusion-map" if on_request and image.outcome == "screened" else None,
         "notRead": not_read,
     }
+
+
+def _heat(image: ImageShown) -> list[dict[str, Any]]:
+    """The maps that are there already: the activation map where it may be shown, else an occlusion map that
+    was made before.
+    """
+    return [
+        {"finding": name, "kind": kind, "map": finding[kind]}
+        for name, finding in lasting(image.findings).items()
+        for kind in [next((kind for kind in ("activation_map", "occlusion_map") if finding.get(kind)), None)]
+        if kind is not None
+    ]
 
 
 def _name(image: ImageShown, number: int) -> str:

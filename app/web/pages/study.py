@@ -234,8 +234,6 @@ def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple
         changes.append(f"{new_images} new image{'s' if new_images > 1 else ''} arrived.")
     if shown.reading and shown.reading.read_at > since:
         changes.append(f"The network read it anew at {say_moment(shown.reading.read_at)}.")
-    if shown.entry.held_by and shown.entry.held_by != caller.actor.name:
-        changes.append(f"{shown.entry.held_by} holds it until {say_moment(shown.entry.held_until)}.")
     return tuple(changes)
 
 

@@ -52,17 +52,19 @@ def test_one_instance_uid_sent_in_two_studies_at_once_is_a_conflict(database: st
         assert session.scalars(select(IdentityConflict.kind)).all() == ["other-pixels"]
 
 
+def send(blobs: Blobs, data: bytes) -> Admission:
+    """Another sender of the same bytes."""
+    with transaction() as session:
+        return admit(session, blobs, data)
+
+
 def test_one_picture_sent_twice_at_once_is_one_study(database: str, blobs: Blobs) -> None:
     data = a_png()
-
-    def send() -> Admission:
-        with transaction() as session:
-            return admit(session, blobs, data)
 
     with ThreadPoolExecutor(1) as pool:
         with transaction() as session:
             first = admit(session, blobs, data)
-            second = pool.submit(send)
+            second = pool.submit(send, blobs, data)
             wait_for_a_lock(second)
         again = second.result(_LONGEST)
     assert (again.created, again.study_id) == (False, first.study_id)
@@ -75,14 +77,10 @@ def test_one_picture_whose_first_sender_breaks_off_is_admitted_by_the_second(
 ) -> None:
     data = a_png()
 
-    def send() -> Admission:
-        with transaction() as session:
-            return admit(session, blobs, data)
-
     with ThreadPoolExecutor(1) as pool:
         with transaction() as session:
             admit(session, blobs, data)
-            second = pool.submit(send)
+            second = pool.submit(send, blobs, data)
             wait_for_a_lock(second)
             session.rollback()
         admission = second.result(_LONGEST)

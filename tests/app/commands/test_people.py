@@ -55,7 +55,7 @@ def test_a_wrong_answer_never_says_which_part_was_wrong(session: Session, name: 
 
 
 def test_every_sign_in_computes_one_hash_whether_the_name_is_known_or_not(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session, passwords_as_served: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grace = a_user(session, "grace", Role.RADIOLOGIST)
     a_user(session, "root", Role.ADMINISTRATOR)
@@ -85,7 +85,7 @@ def test_every_sign_in_computes_one_hash_whether_the_name_is_known_or_not(
     assert computed == ["verify_secret"]
 
 
-def test_the_hash_of_nobody_costs_what_a_new_hash_costs() -> None:
+def test_the_hash_of_nobody_costs_what_a_new_hash_costs(passwords_as_served: None) -> None:
     cost = passwords.hashed("some password").split("$")[1:4]
     assert passwords._HASH_OF_NOBODY.split("$")[1:4] == cost
     assert passwords.verify("", None) == (False, None)

@@ -9,41 +9,26 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import registry, review, screening
+from app.commands import registry, review
 from app.commands.intake import Admission
 from app.commands.registry import Lacking
-from app.domain.order import Credits, Lane
+from app.domain.order import Lane
 from app.domain.roles import Role
 from app.domain.states import State
-from app.records import AuditEvent, Study
+from app.records import AuditEvent
 from app.records.engine import transaction
+from tests.app.commands.studies import SENTENCE, fail_attempt, row
 from tests.app.commands.test_intake_races import wait_for_a_lock
 from tests.builders import a_bundle, a_png, a_user, admit, claimed, image_read, record
-
-NO_NETWORK = "The network could not be loaded. It is cut off."
 
 
 def failed_for(session: Session, blobs: Blobs, sentence: str, *, lacking: Lacking | None = None) -> Admission:
     """A study that was given up with this sentence."""
     admission = admit(session, blobs, a_png())
     [study] = claimed(session)
-    screening.postpone(
-        session,
-        study=study,
-        error=sentence,
-        attempts=1,
-        backoff=timedelta(0),
-        credits=Credits(),
-        lacking=lacking,
-    )
+    fail_attempt(session, study, error=sentence, lacking=lacking)
     assert row(session, admission).state == State.FAILED.value
     return admission
-
-
-def row(session: Session, admission: Admission) -> Study:
-    session.flush()
-    session.expire_all()
-    return session.get_one(Study, admission.study_id)
 
 
 def test_what_failed_for_want_of_a_network_is_screened_again_once_one_is_promoted(
@@ -53,17 +38,9 @@ def test_what_failed_for_want_of_a_network_is_screened_again_once_one_is_promote
     a_bundle(session, "a" * 64)
     [late] = claimed(session)
     assert late.study_id == none.study_id
-    screening.postpone(
-        session,
-        study=late,
-        error=NO_NETWORK,
-        attempts=1,
-        backoff=timedelta(0),
-        credits=Credits(),
-        lacking=standing(session),
-    )
-    refused = failed_for(session, blobs, NO_NETWORK, lacking=standing(session))
-    other = failed_for(session, blobs, NO_NETWORK)  # the same words, of something else
+    fail_attempt(session, late, lacking=standing(session))
+    refused = failed_for(session, blobs, SENTENCE, lacking=standing(session))
+    other = failed_for(session, blobs, SENTENCE)  # the same words, of something else
     assert claimed(session) == []
     a_bundle(session)
     again = claimed(session)
@@ -84,7 +61,7 @@ def test_what_failed_for_want_of_a_network_is_screened_again_once_one_is_promote
 
 def test_a_study_somebody_holds_or_signed_keeps_its_reader(session: Session, blobs: Blobs) -> None:
     grace = a_user(session, "grace", Role.RADIOLOGIST)
-    held, signed = (failed_for(session, blobs, NO_NETWORK, lacking=Lacking(promotion=None)) for _ in range(2))
+    held, signed = (failed_for(session, blobs, SENTENCE, lacking=Lacking(promotion=None)) for _ in range(2))
     for admission in (held, signed):
         review.claim(session, study_id=admission.study_id, by=grace, minutes=5)
     review.sign(
@@ -117,15 +94,7 @@ def test_a_refusal_that_is_told_after_the_promotion_fails_nothing(database: str,
             [study] = claimed(session)
             lacking = standing(session)
     with transaction() as session:
-        screening.postpone(
-            session,
-            study=study,
-            error=NO_NETWORK,
-            attempts=1,
-            backoff=timedelta(hours=1),
-            credits=Credits(),
-            lacking=lacking,
-        )
+        fail_attempt(session, study, backoff=timedelta(hours=1), lacking=lacking)
         assert row(session, admission).state == State.ADMITTED.value
         [again] = claimed(session)
         assert again.attempt == 1
@@ -142,15 +111,7 @@ def test_a_study_that_fails_while_a_bundle_is_promoted_is_screened_again(databas
 
     with ThreadPoolExecutor(1) as pool:
         with transaction() as session:
-            screening.postpone(
-                session,
-                study=study,
-                error=NO_NETWORK,
-                attempts=1,
-                backoff=timedelta(hours=1),
-                credits=Credits(),
-                lacking=Lacking(promotion=None),
-            )
+            fail_attempt(session, study, backoff=timedelta(hours=1), lacking=Lacking(promotion=None))
             promoting = pool.submit(promote)
             wait_for_a_lock(promoting)
         promoting.result(20)

@@ -46,6 +46,13 @@ def sender(key: KeyMaker) -> dict[str, str]:
 
 
 @pytest.fixture
+def archive(client: TestClient, sender: dict[str, str]) -> TestClient:
+    """The application, with a key that sends and reads."""
+    client.headers.update(sender)
+    return client
+
+
+@pytest.fixture
 def sign_in(client: TestClient) -> SignIn:
     """Makes a person with the given roles and signs the client in; its requests carry the CSRF token."""
     made = 0

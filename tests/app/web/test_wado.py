@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import os
-import tracemalloc
-from email import message_from_bytes
-from importlib import import_module
 from typing import Any
 
 import cv2
@@ -15,42 +10,14 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app.blobs import Blobs
-from app.records import AuditEvent, Image
-from app.records.engine import transaction
+from app.records import AuditEvent
+from tests.app.web.instances import INSTANCE, an_instance, parts_of
 from tests.app.web.test_stow import store
-from tests.builders import a_dicom, a_png
-
-INSTANCE = "/dicomweb/studies/1.1/series/1.1.1/instances/1.1.1.1"
-
-
-def an_instance(**arguments: Any) -> bytes:
-    return a_dicom(
-        **{"study_instance_uid": "1.1", "series_instance_uid": "1.1.1", "sop_instance_uid": "1.1.1.1"}
-        | arguments
-    )
-
-
-@pytest.fixture
-def archive(client: TestClient, sender: dict[str, str]) -> TestClient:
-    client.headers.update(sender)
-    return client
-
-
-def parts_of(answer: Any) -> list[tuple[str, bytes]]:
-    kind = answer.headers["content-type"]
-    message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer.content)
-    boundary = message.get_boundary()
-    assert boundary is not None
-    found = []
-    for part in answer.content.split(b"--" + boundary.encode())[1:-1]:
-        head, _, body = part.partition(b"\r\n\r\n")
-        found.append((head.decode().strip(), body[:-2]))
-    return found
+from tests.builders import a_png
 
 
 def test_what_was_stored_under_a_hashed_uid_comes_back(archive: TestClient) -> None:
@@ -221,196 +188,6 @@ def test_one_look_at_a_study_is_one_row_of_the_audit(archive: TestClient, sessio
         assert archive.get(path).status_code == 200
     rows = session.scalars(select(AuditEvent).where(AuditEvent.action == "study.viewed")).all()
     assert [row.details for row in rows] == [{"via": "dicomweb"}]
-
-
-# One StudyInstanceUID, two patients
-
-
-@pytest.fixture
-def shared(archive: TestClient) -> dict[str, str]:
-    """Study 1.1 of Ada and of Bo, with a series each; the ids of their studies by PatientID."""
-    for number, patient in enumerate(("Ada", "Bo"), start=1):
-        data = an_instance(
-            patient_id=patient, series_instance_uid=f"1.1.{number}", sop_instance_uid=f"1.1.{number}.1"
-        )
-        assert store(archive, {}, data).status_code == 200
-    studies = archive.get("/api/v1/studies", params={"study_instance_uid": "1.1"}).json()["studies"]
-    return {study["patient"]["id"]: study["id"] for study in studies}
-
-
-def patients_of(models: Any) -> list[str]:
-    return [model["00100020"]["Value"][0] for model in models]
-
-
-@pytest.mark.parametrize("path", ["", "/metadata", "/series", "/instances"])
-def test_an_address_that_would_mix_two_patients_is_a_conflict_that_says_how_to_ask(
-    archive: TestClient, shared: dict[str, str], path: str
-) -> None:
-    answer = archive.get(f"/dicomweb/studies/1.1{path}")
-    assert answer.status_code == 409
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["type"] == "/problems/shared-study-uid"
-    assert "study_id" in problem["detail"]
-    assert {study["id"] for study in problem["studies"]} == set(shared.values())
-    assert "Ada" not in answer.text
-    for study in problem["studies"]:
-        assert archive.get(study["url"]).json()["id"] == study["id"]
-        assert archive.get(study["retrieve"]).status_code == 200
-
-
-def test_rest_and_stow_lead_to_the_study_that_is_meant(archive: TestClient, shared: dict[str, str]) -> None:
-    for study_id in shared.values():
-        address = archive.get(f"/api/v1/studies/{study_id}").json()["dicomweb_url"]
-        assert address == f"/dicomweb/studies/1.1?study_id={study_id}"
-        assert archive.get(address).status_code == 200
-    for patient in ("Third", "Ada"):
-        stored = archive.post(
-            "/dicomweb/studies",
-            content=a_dicom(study_instance_uid="1.1", patient_id=patient),
-            headers={"Content-Type": "application/dicom"},
-        ).json()
-        instance = stored["00081199"]["Value"][0]["00081190"]["Value"][0]
-        for address in (stored["00081190"]["Value"][0], instance):
-            assert patients_of(archive.get(f"{address.replace('?', '/metadata?')}").json()) in (
-                [patient],
-                [patient] * 2,
-            )
-
-
-def test_study_id_says_whose_study_is_meant(archive: TestClient, shared: dict[str, str]) -> None:
-    for patient, study_id in shared.items():
-        asked = {"study_id": study_id}
-        assert patients_of(archive.get("/dicomweb/studies/1.1/metadata", params=asked).json()) == [patient]
-        [(_, body)] = parts_of(archive.get("/dicomweb/studies/1.1", params=asked))
-        assert dcmread(io.BytesIO(body)).PatientID == patient
-        assert len(archive.get("/dicomweb/studies/1.1/series", params=asked).json()) == 1
-        assert len(archive.get("/dicomweb/studies/1.1/instances", params=asked).json()) == 1
-    assert archive.get("/dicomweb/studies/1.1", params={"study_id": "x"}).status_code == 400
-
-
-def test_a_search_lists_each_patients_study_and_leads_to_it(
-    archive: TestClient, shared: dict[str, str]
-) -> None:
-    found = archive.get("/dicomweb/studies", params={"StudyInstanceUID": "1.1"}).json()
-    assert sorted(patients_of(found)) == ["Ada", "Bo"]
-    for level in ("studies", "series", "instances"):
-        for model in archive.get(f"/dicomweb/{level}", params={"StudyInstanceUID": "1.1"}).json():
-            address = model["00081190"]["Value"][0]
-            assert address.endswith(f"?study_id={shared[patients_of([model])[0]]}")
-            answer = archive.get(address)
-            [(_, body)] = parts_of(answer)
-            assert dcmread(io.BytesIO(body)).PatientID == patients_of([model])[0]
-
-
-def test_a_series_or_instance_of_one_patient_is_found_under_a_shared_study_uid(
-    archive: TestClient, shared: dict[str, str]
-) -> None:
-    [ada] = archive.get("/dicomweb/studies/1.1/series/1.1.1/metadata").json()
-    assert patients_of([ada]) == ["Ada"]
-    assert archive.get("/dicomweb/studies/1.1/series/1.1.2/instances/1.1.2.1/rendered").status_code == 200
-    assert len(archive.get("/dicomweb/studies/1.1/series", params={"PatientID": "Bo"}).json()) == 1
-
-
-def test_a_refused_mixture_is_no_look_at_a_study(
-    archive: TestClient, shared: dict[str, str], session: Session
-) -> None:
-    assert archive.get("/dicomweb/studies/1.1").status_code == 409
-    looks = session.scalars(select(AuditEvent).where(AuditEvent.action == "study.viewed")).all()
-    assert all(look.details["via"] == "api" for look in looks)  # those of the fixture
-
-
-# Studies of many instances
-
-
-def many(blobs: Blobs, count: int) -> None:
-    """The one stored image once more `count` times: other UIDs and rows, the same bytes under other names."""
-    with transaction() as session:
-        stored = session.scalars(select(Image)).one()
-        path = blobs.path(stored.sha256)
-        columns = [column.name for column in Image.__table__.columns]
-        new = {
-            "id": "gen_random_uuid()",
-            "sha256": "encode(sha256(number::text::bytea), 'hex')",
-            "sop_instance_uid": "'1.1.1.' || number",
-        }
-        values = ", ".join(new.get(column, column) for column in columns)
-        names = session.scalars(
-            text(
-                f"INSERT INTO images ({', '.join(columns)}) SELECT {values} FROM images,"
-                f" generate_series(2, {count + 1}) AS number RETURNING sha256"
-            )
-        ).all()
-    for name in names:
-        link = blobs._path(name)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        os.link(path, link)
-
-
-def test_all_pages_of_a_large_study_are_sent_in_order_and_once(
-    archive: TestClient, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store(archive, {}, an_instance())
-    many(blobs, 22)
-    expected = {f"1.1.1.{number}" for number in range(2, 24)} | {"1.1.1.1"}
-    for page in (1, 7, 23, 100):
-        monkeypatch.setattr(import_module("app.web.dicomweb.wado"), "PAGE", page)
-        assert len(archive.get("/dicomweb/studies/1.1/metadata").json()) == 23
-        parts = parts_of(archive.get("/dicomweb/studies/1.1"))
-        assert len(parts) == 23
-        places = [head.partition("Content-Location: ")[2] for head, _ in parts]
-        assert {place.rpartition("/")[2] for place in places} == expected
-    xml = archive.get("/dicomweb/studies/1.1/metadata", headers={"Accept": "application/dicom+xml"})
-    assert len(parts_of(xml)) == 23
-
-
-def test_metadata_of_a_large_study_are_never_whole_in_memory(archive: TestClient, blobs: Blobs) -> None:
-    words = "x" * 10_000
-    store(archive, {}, an_instance(tags={"ImageComments": words}))
-    many(blobs, 600)
-    sent, largest, peak = drained(archive, "/dicomweb/studies/1.1/metadata")
-    assert sent > 601 * len(words)
-    assert largest < 5 * len(words)
-    assert peak < sent / 2
-
-
-def drained(archive: TestClient, path: str) -> tuple[int, int, int]:
-    """Bytes sent, the largest piece of them, and the most memory held while they were sent and dropped."""
-    sent, largest = 0, 0
-
-    async def send(message: Any) -> None:
-        nonlocal sent, largest
-        if message["type"] == "http.response.start":
-            assert message["status"] == 200
-            tracemalloc.reset_peak()
-        body = message.get("body", b"")
-        sent, largest = sent + len(body), max(largest, len(body))
-
-    async def receive() -> Any:
-        await asyncio.sleep(60)
-
-    headers = [(name.lower().encode(), value.encode()) for name, value in archive.headers.items()]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "scheme": "http",
-        "http_version": "1.1",
-        "server": ("firstread.test", 80),
-        "client": ("127.0.0.1", 1),
-        "headers": [*headers, (b"host", b"firstread.test")],
-        "state": {},
-    }
-    tracemalloc.start()
-    try:
-        assert archive.portal is not None
-        archive.portal.call(archive.app, scope, receive, send)
-        return sent, largest, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 // What every page does: the keys' list, dark or light, and forms that are sent once.
 
+import { forgetAllDrafts } from "./drafts.js";
 import { isTyping } from "./shared.js";
 
 const help = document.getElementById("help");
@@ -32,6 +33,7 @@ document.addEventListener("keydown", (event) => {
 // A form pressed twice is sent once; the server holds the same rule for those without scripts.
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.getAttribute("action") === "/sign-out") forgetAllDrafts();
   if (!form.matches("[data-once]")) return;
   if (form.dataset.sent) {
     event.preventDefault();

@@ -1,5 +1,6 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
+import { draftOf, keepDraft } from "./drafts.js";
 import { csrf, isTyping, listen } from "./shared.js";
 
 const room = document.getElementById("content");
@@ -44,6 +45,35 @@ async function openCorrection() {
 
 document.querySelector("[data-correct]")?.addEventListener("click", () => void openCorrection());
 
+// What is filled in is kept until it is signed: the session may end first, or the page be loaded anew.
+const mine = { by: document.body.dataset.user, revision: room.dataset.revision };
+
+function filledIn(sent) {
+  const comment = correct.querySelector("textarea").value;
+  const findings = [...correct.querySelectorAll("input[type=radio]:checked")].map(({ name, value }) => [name, value]);
+  return { ...mine, findings, comment, sent };
+}
+
+function restore({ findings, comment }) {
+  for (const [name, value] of findings) {
+    const input = [...correct.querySelectorAll("input[type=radio]")].find((one) => one.name === name && one.value === value);
+    if (input) input.checked = true;
+  }
+  correct.querySelector("textarea").value = comment;
+  correction.open = true;
+  document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
+  document.getElementById("restored").hidden = false;
+}
+
+if (correct) {
+  const draft = draftOf(study, mine);
+  const refused = room.querySelector(".act [role=alert]"); // then the server has filled the form in again
+  if (refused) keepDraft(study, filledIn(false));
+  else if (draft) restore(draft);
+  correct.addEventListener("input", () => keepDraft(study, filledIn(false)));
+  correct.addEventListener("submit", () => keepDraft(study, filledIn(true)));
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.repeat || document.querySelector("dialog[open]")) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && correction?.open && hasBeenSeen()) {
@@ -60,8 +90,18 @@ document.addEventListener("keydown", (event) => {
     void openCorrection();
   } else if (event.key === "3") document.getElementById("next-study")?.click();
   else if (event.key === "l") location.assign("/");
+  else if (event.key === "b") document.getElementById("signed-study")?.click();
+  else if (event.key === "h") tellOfMap();
   else if (event.key in statements && correction?.open) state(statements[event.key]);
 });
+
+// A map that is withheld cannot be shown; the key that asks for it says why.
+function tellOfMap() {
+  const withheld = document.querySelector("[data-map-withheld]");
+  if (!withheld) return;
+  withheld.open = !withheld.open;
+  if (withheld.open) withheld.scrollIntoView({ block: "nearest" });
+}
 
 // One key answers the first finding that has no answer yet, or the one in focus.
 function state(value) {
@@ -81,6 +121,11 @@ function state(value) {
 
 async function compare() {
   const answer = await fetch(`/studies/${study}/now`, { headers: { Accept: "application/json" } }).catch(() => null);
+  if (answer?.status === 401) {
+    // The words of the page stay where they are; signing would lead to the sign-in, and back to this study.
+    document.getElementById("ended").hidden = false;
+    return;
+  }
   if (!answer?.ok) return;
   const now = await answer.json();
   if (held) {
@@ -110,4 +155,7 @@ listen({
     if (id === study) void compare();
   },
   resync: () => void compare(),
+  lost: ({ forGood }) => {
+    if (forGood) void compare();
+  },
 });

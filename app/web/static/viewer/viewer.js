@@ -266,7 +266,7 @@ var w = [
 ], T = class extends Error {};
 async function E(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new T(await A(t));
+	if (!t.ok) throw new T(await M(t));
 	return createImageBitmap(await t.blob());
 }
 async function D(e, t) {
@@ -274,8 +274,8 @@ async function D(e, t) {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new T(await A(r));
-	if (!i.ok) throw new T(await A(i));
+	if (!r.ok) throw new T(await M(r));
+	if (!i.ok) throw new T(await M(i));
 	let a = await r.json(), o = new S(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
@@ -285,17 +285,40 @@ async function D(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: O(a, o, s)
+		presets: A(a, o, s)
 	};
 }
-function O(e, t, n) {
+var O = 400;
+async function k(e, t) {
+	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
+		method: "POST",
+		headers: n,
+		credentials: "same-origin",
+		signal: t
+	});
+	for (;;) {
+		if (!r.ok) throw new T(await M(r));
+		let n = await r.json();
+		if (n.state === "failed") throw new T(n.reason ?? "The heat map could not be made.");
+		if (n.finding && n.cells) return {
+			finding: n.finding,
+			kind: "occlusion_map",
+			map: n.cells
+		};
+		await new Promise((e) => setTimeout(e, O)), r = await fetch(e, {
+			credentials: "same-origin",
+			signal: t
+		});
+	}
+}
+function A(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: k(a, "As sent (table)")
+			name: j(a, "As sent (table)")
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -304,7 +327,7 @@ function O(e, t, n) {
 			center: e.center,
 			width: e.width,
 			function: w.includes(n) ? n : "LINEAR",
-			name: k(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+			name: j(e.explanation, t ? `As sent ${t + 1}` : "As sent")
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
@@ -315,10 +338,10 @@ function O(e, t, n) {
 	let o = [i(e.minimum), i(e.maximum)];
 	return r.push(y(Math.min(...o), Math.max(...o), "Full range")), r;
 }
-function k(e, t) {
+function j(e, t) {
 	return e ? e === "default" ? "Middle 99 %" : e : t;
 }
-async function A(e) {
+async function M(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -326,7 +349,7 @@ async function A(e) {
 	return `The image could not be fetched (status ${e.status}).`;
 }
 // src/view.ts
-var j = 32, M = class {
+var N = 32, P = class {
 	image;
 	aspect;
 	viewport;
@@ -358,7 +381,7 @@ var j = 32, M = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), j);
+		this.scale = Math.min(Math.max(e, r), N);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -427,7 +450,7 @@ var j = 32, M = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, N = class {
+}, F = class {
 	root;
 	images;
 	canvas;
@@ -475,7 +498,7 @@ var j = 32, M = class {
 			voi: null,
 			heat: null,
 			invert: !1
-		}), this.fullDepth = null, this.view = t.rows && t.columns ? this.viewOf(t.columns, t.rows, t) : null, this.setState("loading", "Fetching the image …"), this.presentImage(t, e), this.showHeat(), this.repaint(), this.fetch(t, this.fetching.signal);
+		}), this.fullDepth = null, this.view = t.rows && t.columns ? this.viewOf(t.columns, t.rows, t) : null, this.setState("loading", "Fetching the image …"), this.presentImage(t, e), this.showHeat(), this.fetchHeat(), this.repaint(), this.fetch(t, this.fetching.signal);
 	}
 	async fetch(e, t) {
 		let n = E(e.preview).then((n) => {
@@ -495,7 +518,7 @@ var j = 32, M = class {
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new M({
+		return new P({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -516,7 +539,7 @@ var j = 32, M = class {
 			case "tool-pan":
 			case "tool-zoom": return this.setTool(e.slice(5));
 			case "invert": return this.picture.invert = !this.picture.invert, this.repaint();
-			case "heat": return this.heatOn = !this.heatOn, this.showHeat();
+			case "heat": return this.heatOn = !this.heatOn, this.showHeat(), this.fetchHeat();
 			case "fit": return this.change((e) => e.fit());
 			case "actual": return this.change((e) => e.zoomTo(1 / devicePixelRatio, t));
 			case "turn": return this.change((e) => e.turn());
@@ -549,10 +572,25 @@ var j = 32, M = class {
 		]) r(this.root, `tool-${t}`, t === e);
 	}
 	showHeat() {
-		let e = this.images[this.shown].heat, t = this.heatOn && e.length > 0;
-		this.picture.heat = t ? c(e[0].map) : null, r(this.root, "heat", t);
-		let n = this.root.querySelector("button[data-do=\"heat\"]");
-		n && (n.disabled = e.length === 0), this.legend.hidden = !t, P(this.legend, "[data-heat-finding]", e[0]?.finding ?? ""), P(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.repaint();
+		let e = this.images[this.shown].heat, t = this.heatOn && e.length > 0, n = this.heatOn && !t && this.images[this.shown].heatFrom !== null;
+		this.picture.heat = t ? c(e[0].map) : null, r(this.root, "heat", t || n);
+		let i = this.root.querySelector("button[data-do=\"heat\"]");
+		i && (i.disabled = e.length === 0 && this.images[this.shown].heatFrom === null), this.text("[data-heat-state]", n ? "Making the heat map …" : ""), this.legend.hidden = !t, I(this.legend, "[data-heat-finding]", e[0]?.finding ?? "");
+		let a = e[0] && this.root.querySelector(`[data-heat-words="${e[0].kind}"]`)?.dataset.words;
+		a && I(this.legend, "p", a), I(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.repaint();
+	}
+	fetchHeat() {
+		let e = this.images[this.shown];
+		if (!this.heatOn || e.heat.length > 0 || e.heatFrom === null) return;
+		let { signal: t } = this.fetching;
+		k(e.heatFrom, t).then((n) => {
+			e.heat = [n], t.aborted || this.showHeat();
+		}, (e) => {
+			if (t.aborted) return;
+			this.heatOn = !1, this.showHeat();
+			let n = e instanceof T ? e.message : "The heat map did not arrive. Try again.";
+			this.text("[data-heat-state]", n);
+		});
 	}
 	presentImage(e, t) {
 		this.root.querySelectorAll("button[data-image]").forEach((e) => {
@@ -585,22 +623,22 @@ var j = 32, M = class {
 		let e = performance.now(), t = this.renderer.paint(this.view, this.picture);
 		performance.measure("paint", { start: e });
 		let { voi: n, invert: i } = this.picture, { dataset: a } = this.root;
-		a.invert = String(i), a.heat = String(this.picture.heat !== null), a.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), a.window = n && !m(n) ? `${F(n.center)},${F(n.width)}` : "", r(this.root, "invert", i), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", n && !m(n) ? `C ${F(n.center)}  W ${F(n.width)}` : ""), this.picture.full && !this.fullPainted && (this.fullPainted = !0, performance.mark("full-depth-painted")), t && a.painted !== this.images[this.shown].id && (a.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+		a.invert = String(i), a.heat = String(this.picture.heat !== null), a.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), a.window = n && !m(n) ? `${L(n.center)},${L(n.width)}` : "", r(this.root, "invert", i), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", n && !m(n) ? `C ${L(n.center)}  W ${L(n.width)}` : ""), this.picture.full && !this.fullPainted && (this.fullPainted = !0, performance.mark("full-depth-painted")), t && a.painted !== this.images[this.shown].id && (a.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
 	}
 	setState(e, t) {
 		this.root.dataset.state = e, this.text("[data-loading]", t), this.repaint();
 	}
 	text(e, t) {
-		P(this.root, e, t);
+		I(this.root, e, t);
 	}
 };
-function P(e, t, n) {
+function I(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function F(e) {
+function L(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 performance.mark("viewer-started");
-var I = document.getElementById("viewer"), L = document.getElementById("study-images");
-I && L && new N(I, JSON.parse(L.textContent ?? "[]"));
+var R = document.getElementById("viewer"), z = document.getElementById("study-images");
+R && z && new F(R, JSON.parse(z.textContent ?? "[]"));

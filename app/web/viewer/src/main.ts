@@ -9,7 +9,7 @@ import { connect, showPressed, type Action } from "./controls";
 import { drawHeat } from "./heat";
 import { listen, type Tool } from "./input";
 import { Renderer, type Picture } from "./renderer";
-import { type FullDepth, type StudyImage, loadFullDepth, loadPreview, NotShown } from "./source";
+import { type FullDepth, type StudyImage, loadFullDepth, loadHeat, loadPreview, NotShown } from "./source";
 import { View } from "./view";
 import { between, dragged, isTable, type Voi, type Window } from "./windowing";
 
@@ -79,6 +79,7 @@ class Viewer {
     this.setState("loading", "Fetching the image …");
     this.presentImage(image, index);
     this.showHeat();
+    this.fetchHeat();
     this.repaint();
     void this.fetch(image, this.fetching.signal);
   }
@@ -135,7 +136,8 @@ class Viewer {
         return this.repaint();
       case "heat":
         this.heatOn = !this.heatOn;
-        return this.showHeat();
+        this.showHeat();
+        return this.fetchHeat();
       case "fit":
         return this.change((view) => view.fit());
       case "actual":
@@ -184,14 +186,38 @@ class Viewer {
   private showHeat(): void {
     const heats = this.images[this.shown].heat;
     const on = this.heatOn && heats.length > 0;
+    const waiting = this.heatOn && !on && this.images[this.shown].heatFrom !== null;
     this.picture.heat = on ? drawHeat(heats[0].map) : null;
-    showPressed(this.root, "heat", on);
+    showPressed(this.root, "heat", on || waiting);
     const button = this.root.querySelector<HTMLButtonElement>('button[data-do="heat"]');
-    if (button) button.disabled = heats.length === 0;
+    if (button) button.disabled = heats.length === 0 && this.images[this.shown].heatFrom === null;
+    this.text("[data-heat-state]", waiting ? "Making the heat map …" : "");
     this.legend.hidden = !on;
     setText(this.legend, "[data-heat-finding]", heats[0]?.finding ?? "");
+    const words = heats[0] && this.root.querySelector<HTMLElement>(`[data-heat-words="${heats[0].kind}"]`)?.dataset.words;
+    if (words) setText(this.legend, "p", words);
     setText(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : "");
     this.repaint();
+  }
+
+  /** A map that is made on request is asked for once the reader wants to see it. */
+  private fetchHeat(): void {
+    const image = this.images[this.shown];
+    if (!this.heatOn || image.heat.length > 0 || image.heatFrom === null) return;
+    const { signal } = this.fetching;
+    loadHeat(image.heatFrom, signal).then(
+      (heat) => {
+        image.heat = [heat];
+        if (!signal.aborted) this.showHeat();
+      },
+      (error: unknown) => {
+        if (signal.aborted) return;
+        this.heatOn = false;
+        this.showHeat();
+        const reason = error instanceof NotShown ? error.message : "The heat map did not arrive. Try again.";
+        this.text("[data-heat-state]", reason);
+      },
+    );
   }
 
   private presentImage(image: StudyImage, index: number): void {

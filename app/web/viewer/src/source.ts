@@ -3,6 +3,13 @@
 import { Pyramid } from "./pyramid";
 import { between, type Scale, type Voi, type WindowFunction } from "./windowing";
 
+/** Rows of what speaks for (above 0) and against the finding, in units of the logit. */
+export interface HeatMap {
+  finding: string;
+  kind: "activation_map" | "occlusion_map";
+  map: number[][];
+}
+
 /** One image, as the study page states it in its `study-images` data block. */
 export interface StudyImage {
   id: string;
@@ -14,7 +21,9 @@ export interface StudyImage {
   columns: number | null;
   spacing: [number, number] | null;
   overlay: { topLeft: string[]; topRight: string[]; bottomLeft: string[] };
-  heat: { finding: string; map: number[][] }[];
+  heat: HeatMap[];
+  /** Where a heat map can be had that is made on request; null where none can. */
+  heatFrom: string | null;
   notRead: string | null;
 }
 
@@ -66,6 +75,29 @@ export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Pro
     padding: info.padding,
   };
   return { pyramid, scale, presets: presetsOf(info, pyramid, scale) };
+}
+
+interface MadeMap {
+  state: "waiting" | "done" | "failed";
+  reason: string | null;
+  finding: string | null;
+  cells: number[][] | null;
+}
+
+const ASK_AGAIN_MS = 400;
+
+/** The occlusion map: asked for, then waited for. Raises NotShown with the sentence why there is none. */
+export async function loadHeat(url: string, signal: AbortSignal): Promise<HeatMap> {
+  const headers = { "X-CSRF-Token": document.body.dataset.csrf ?? "" };
+  let answer = await fetch(url, { method: "POST", headers, credentials: "same-origin", signal });
+  for (;;) {
+    if (!answer.ok) throw new NotShown(await sentence(answer));
+    const made = (await answer.json()) as MadeMap;
+    if (made.state === "failed") throw new NotShown(made.reason ?? "The heat map could not be made.");
+    if (made.finding && made.cells) return { finding: made.finding, kind: "occlusion_map", map: made.cells };
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    answer = await fetch(url, { credentials: "same-origin", signal });
+  }
 }
 
 function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from typing import Any
@@ -41,3 +42,8 @@ def hidden(page: str, name: str) -> str:
     found = re.search(rf'name="{name}" value="([^"]*)"', page)
     assert found, f"no field {name}"
     return unescape(found.group(1))
+
+
+def pictures(page: str) -> list[dict[str, Any]]:
+    """What the study page tells its viewer of the images."""
+    return json.loads(re.search(r'id="study-images">(.*?)</script>', page, re.S).group(1))

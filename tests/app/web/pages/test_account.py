@@ -27,6 +27,30 @@ def test_a_stranger_is_led_to_the_sign_in_and_back(client: TestClient) -> None:
     assert came.headers["location"] == "/upload"
 
 
+def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(browser: Browser) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, "/account")
+    post(alice, "/sign-out", page)
+    alice.cookies.set("firstread_session", "a session that has ended")
+    study = "/studies/00000000-0000-0000-0000-000000000000"
+    for shown in (study, f"{study}/review"):  # the second was itself the answer to a form
+        led = alice.post(
+            f"{study}/review",
+            data={"comment": "x"},
+            headers=ACCEPT | {"Referer": f"http://firstread.test{shown}"},
+            follow_redirects=False,
+        )
+        assert (led.status_code, led.headers["location"]) == (303, f"/sign-in?next={study}")
+    assert "Your session has ended." in get(alice, f"/sign-in?next={study}")
+    assert "Your session has ended." not in get(alice, "/sign-in")
+
+
+@pytest.mark.parametrize("referer", ["http://evil.example/upload", "nonsense", ""])
+def test_only_a_page_of_ours_is_led_back_to(client: TestClient, referer: str) -> None:
+    led = client.post("/sign-out", headers=ACCEPT | {"Referer": referer}, follow_redirects=False)
+    assert led.headers["location"] == "/sign-in?next=/"
+
+
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example"])
 def test_the_sign_in_never_leads_to_another_site(client: TestClient, elsewhere: str) -> None:
     page = client.get("/sign-in", params={"next": elsewhere}).text

@@ -11,12 +11,21 @@ from sqlalchemy import select, update
 from app.blobs import Blobs
 from app.commands import registry
 from app.domain.roles import SYSTEM, Role
+from app.domain.states import Outcome
 from app.records import ApiKey, AuditEvent, Delivery, IdentityConflict, Study, User
 from app.records.base import now
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import ACCEPT, get, post, words
-from tests.builders import PASSWORD, a_screened_study, an_admitted_study
+from tests.builders import (
+    PASSWORD,
+    a_bundle,
+    a_screened_study,
+    an_admitted_study,
+    claimed,
+    image_read,
+    record,
+)
 
 
 def secret_in(page: str) -> str:
@@ -237,3 +246,29 @@ def test_the_status_page_counts_what_waits_and_warns_when_it_waits_long(
     )
     session.commit()
     assert "Screening has stalled" in words(get(oscar, "/status"))
+
+
+def test_a_senseless_number_of_days_is_told_on_the_page_and_keeps_the_form(browser: Browser) -> None:
+    root = browser("root", Role.ADMINISTRATOR)
+    answer = post(root, "/people/keys", get(root, "/people"), name="ward", days="soon", scopes="read")
+    assert answer.status_code == 400
+    assert "The field days holds a whole number." in words(answer.text)
+    assert 'value="ward"' in answer.text
+
+
+def test_the_trail_says_nothing_of_what_is_not_there(browser: Browser, blobs: Blobs) -> None:
+    admission = an_admitted_study(blobs)
+    with transaction() as session:
+        a_bundle(session)
+        [study] = claimed(session)
+        withheld = image_read(admission.image_id, outcome=Outcome.WITHHELD, reason="An adult.")
+        record(session, study, withheld)
+    page = words(get(browser("ada", Role.AUDITOR), "/audit?action=study.withheld"))
+    assert "study.withheld" in page
+    assert "None" not in page
+
+
+def test_the_status_page_leads_to_the_description_of_the_interface(browser: Browser) -> None:
+    theirs = browser("ivan", Role.INTEGRATOR)
+    assert 'href="/docs"' in get(theirs, "/status")
+    assert theirs.get("/docs", headers=ACCEPT).status_code == 200

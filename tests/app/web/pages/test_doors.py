@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from starlette.testclient import TestClient
 
 from app.domain.roles import Role
 from tests.app.web.pages.conftest import Browser
@@ -67,3 +68,45 @@ def test_every_page_says_what_it_is_not(browser: Browser) -> None:
         assert "For prioritisation only. Not a diagnosis; not a cleared medical device." in get(
             theirs, address
         )
+
+
+def test_who_is_lost_keeps_the_navigation_and_is_not_asked_to_sign_in_again(browser: Browser) -> None:
+    theirs = browser("somebody", Role.RADIOLOGIST)
+    for address in ("/nowhere", "/studies/no-id-at-all"):
+        answer = theirs.get(address, headers=ACCEPT)
+        assert answer.status_code == 404, address
+        assert "There is nothing at this address." in answer.text
+        assert 'href="/upload"' in answer.text
+        assert 'href="/sign-in"' not in answer.text
+
+
+def test_a_stranger_who_is_lost_is_shown_the_sign_in(client: TestClient) -> None:
+    answer = client.get("/nowhere", headers=ACCEPT)
+    assert answer.status_code == 404
+    assert 'href="/sign-in"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("/people/users", "/people"),
+        ("/people/users/00000000-0000-0000-0000-000000000000/roles", "/people"),
+        ("/sign-out", "/"),
+        (
+            "/studies/00000000-0000-0000-0000-000000000000/review",
+            "/studies/00000000-0000-0000-0000-000000000000",
+        ),
+    ],
+)
+def test_the_answer_to_a_form_loaded_again_is_the_page_it_was_on(
+    browser: Browser, address: str, page: str
+) -> None:
+    theirs = browser("somebody", Role.ADMINISTRATOR)
+    answer = theirs.get(address, headers=ACCEPT, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+
+
+def test_a_machine_is_told_which_methods_an_address_takes(client: TestClient) -> None:
+    answer = client.get("/people/users", headers={"Accept": "application/json"}, follow_redirects=False)
+    assert answer.status_code == 405
+    assert answer.json()["type"] == "/problems/method-not-allowed"

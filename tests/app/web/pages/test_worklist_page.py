@@ -9,9 +9,9 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from app.blobs import Blobs
-from app.commands import review
+from app.commands import review, screening
 from app.commands.intake import GivenMetadata
-from app.domain.order import Lane, Priority
+from app.domain.order import Credits, Lane, Priority
 from app.domain.roles import Actor, Role, permissions_of
 from app.domain.states import Outcome
 from app.records import Session, Study, User
@@ -62,6 +62,31 @@ def test_a_study_the_network_has_not_read_is_marked_with_the_reason(browser: Bro
     assert f"Not read by the network. {reason}" in row
     assert 'data-lane="unread"' in page
     assert "1 unsigned, 1 of them not read by the network" in words(page)
+
+
+def test_a_study_that_is_tried_again_no_longer_shows_why_it_failed(browser: Browser, blobs: Blobs) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    pages = ("/", f"/studies/{study_id}")
+    alice = browser("alice", Role.RADIOLOGIST)
+    with transaction() as session:
+        [job] = claimed(session)
+        screening.postpone(
+            session,
+            study=job,
+            error="The decoder ended.",
+            attempts=1,
+            backoff=timedelta(seconds=1),
+            credits=Credits(),
+        )
+    for address in pages:
+        assert "The decoder ended." in words(get(alice, address))
+    with transaction() as session:
+        assert screening.retry(session, study_id=study_id)
+    for address in pages:
+        page = words(get(alice, address))
+        assert "Waiting for the network" in page
+        assert "The decoder ended." not in page
+        assert "failed" not in page
 
 
 def test_age_unknown_stat_and_sample_are_marked_in_the_row(browser: Browser, blobs: Blobs) -> None:
@@ -140,7 +165,8 @@ def test_an_empty_worklist_says_how_to_send_the_first_study(browser: Browser) ->
     page = words(get(browser("alice", Role.RADIOLOGIST), "/"))
     assert "Nothing waits to be read." in page
     assert "http://firstread.test/api/v1/studies" in page
-    assert "firstread send" in page
+    assert 'KEY=$(.venv/bin/firstread key add "my modality" --scope intake,read)' in page
+    assert 'firstread send --key "$KEY" --phantoms 3' in page, "the sender draws nothing unasked"
 
 
 def test_live_rows_are_asked_for_by_id_and_unknown_ids_left_out(browser: Browser, blobs: Blobs) -> None:

@@ -1,0 +1,137 @@
+"""The worklist in a browser: it hears of every change, moves nothing under the hand, is walked by keys."""
+
+from __future__ import annotations
+
+from app.blobs import Blobs
+from app.domain.order import Lane
+from app.domain.roles import Role
+from app.records.engine import transaction
+from tests.browser.conftest import SignIn
+from tests.browser.pages import open_painted, rows
+from tests.builders import a_bundle, a_screened_study, an_admitted_study, claimed, image_read
+from tests.builders import record as recorded
+
+
+def test_a_new_study_announces_itself_and_nothing_jumps(signed_in: SignIn, blobs: Blobs) -> None:
+    waiting = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.mouse.move(400, 300)
+    before = page.locator("#rows tr[data-study]").first.bounding_box()
+    arrived = an_admitted_study(blobs)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+    assert page.locator("#spoken").inner_text() == "1 new study"
+    assert rows(page) == [str(waiting.study_id)]
+    assert page.locator("#rows tr[data-study]").first.bounding_box() == before
+    assert page.locator("#unsigned").inner_text() == "2"
+    page.keyboard.press("u")
+    page.wait_for_function("() => document.querySelectorAll('#rows tr[data-study]').length === 2")
+    assert rows(page) == [str(arrived.study_id), str(waiting.study_id)]
+    assert page.locator("#news").is_hidden()
+
+
+def test_a_row_changes_where_it_stands_when_the_network_has_read_it(signed_in: SignIn, blobs: Blobs) -> None:
+    with transaction() as session:
+        a_bundle(session)
+    admission = an_admitted_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    row = page.locator(f"#s-{admission.study_id}")
+    assert "Waiting for the network" in row.inner_text()
+    page.keyboard.press("j")
+    with transaction() as session:
+        [study] = claimed(session)
+        recorded(session, study, image_read(admission.image_id, probability=0.93))
+    page.wait_for_selector(f"#s-{admission.study_id}[data-lane=rule-in]")
+    assert "Pneumonia likely\n0.93" in row.inner_text() or "Pneumonia likely 0.93" in row.inner_text()
+    focused = page.evaluate("() => document.activeElement.closest('tr')?.dataset.study")
+    assert focused == str(admission.study_id), "the reader's place is kept"
+
+
+def test_a_quiet_list_takes_in_what_is_new_by_itself(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    an_admitted_study(blobs)
+    page.wait_for_function("() => document.querySelectorAll('#rows tr[data-study]').length === 2", timeout=20_000)
+
+
+def test_the_first_study_appears_on_an_empty_worklist(signed_in: SignIn, blobs: Blobs) -> None:
+    page = signed_in("alice", Role.RADIOLOGIST)
+    assert "Nothing waits to be read." in page.inner_text("main")
+    page.wait_for_selector("#live[data-live=on]")
+    admission = an_admitted_study(blobs)
+    page.wait_for_selector(f"#s-{admission.study_id}")
+
+
+def test_a_study_signed_elsewhere_is_marked_and_not_pulled_away(signed_in: SignIn, blobs: Blobs) -> None:
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    bob.wait_for_selector("#live[data-live=on]")
+    bob.mouse.move(400, 300)
+    open_painted(alice, first.study_id)
+    alice.keyboard.press("1")
+    alice.wait_for_url(f"**/studies/{second.study_id}?signed=*")
+    bob.wait_for_selector(f"#s-{first.study_id}.gone")
+    assert "Signed" in bob.locator(f"#s-{first.study_id}").inner_text()
+    assert len(rows(bob)) == 2
+
+
+def test_the_worklist_is_walked_and_opened_by_keys(signed_in: SignIn, blobs: Blobs) -> None:
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    assert "Open the study" in page.inner_text("#help")
+    page.keyboard.press("?")
+    page.wait_for_selector("#help", state="hidden")
+    page.keyboard.press("j")
+    assert page.locator("tr.here").get_attribute("data-study") == str(first.study_id)
+    page.keyboard.press("ArrowDown")
+    assert page.locator("tr.here").get_attribute("data-study") == str(second.study_id)
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/studies/{first.study_id}")
+    page.keyboard.press("l")
+    page.wait_for_url("**/")
+
+
+def test_a_lost_connection_is_said_and_made_up_for(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.context.set_offline(True)
+    page.evaluate("() => 0")
+    an_admitted_study(blobs)
+    page.context.set_offline(False)
+    page.reload()
+    page.wait_for_selector("#live[data-live=on]")
+    assert len(rows(page)) == 2
+
+
+def test_a_page_out_of_sight_holds_no_connection_and_catches_up(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    see = """(hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    page.evaluate(see, True)
+    an_admitted_study(blobs)
+    page.wait_for_timeout(800)
+    assert page.locator("#news").is_hidden()
+    page.mouse.move(300, 300)
+    page.evaluate(see, False)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+
+
+def test_a_page_whose_session_has_ended_leads_to_the_sign_in(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.context.clear_cookies()
+    an_admitted_study(blobs)
+    page.wait_for_url("**/sign-in?next=/")
