@@ -54,7 +54,9 @@ def test_a_quiet_list_takes_in_what_is_new_by_itself(signed_in: SignIn, blobs: B
     page = signed_in("alice", Role.RADIOLOGIST)
     page.wait_for_selector("#live[data-live=on]")
     an_admitted_study(blobs)
-    page.wait_for_function("() => document.querySelectorAll('#rows tr[data-study]').length === 2", timeout=20_000)
+    page.wait_for_function(
+        "() => document.querySelectorAll('#rows tr[data-study]').length === 2", timeout=20_000
+    )
 
 
 def test_the_first_study_appears_on_an_empty_worklist(signed_in: SignIn, blobs: Blobs) -> None:
