@@ -117,6 +117,10 @@ WHO_MAY: dict[str, str] = {
     "GET /upload": "study.admit",
     "GET /worklist/page": "study.read",
     "GET /worklist/rows": "study.read",
+    "POST /worklist/columns": "study.read",
+    "POST /worklist/search": "study.read",
+    "POST /worklist/views": "study.read",
+    "POST /worklist/views/forget": "study.read",
 }
 WITH_ONE_TIME_PASSWORD = {"GET /password", "POST /password", "POST /sign-out"}
 

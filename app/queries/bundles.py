@@ -42,3 +42,16 @@ def bundles(session: Session) -> tuple[BundleShown, ...]:
         )
         for row in rows
     )
+
+
+def findings(session: Session) -> tuple[str, ...]:
+    """The findings of the active bundle that rank the worklist; none without one."""
+    active = active_bundle(session)
+    named = session.scalar(select(Bundle.manifest["findings"]).where(Bundle.sha256 == active))
+    if not isinstance(named, list):
+        return ()
+    return tuple(
+        str(finding["name"])
+        for finding in named
+        if isinstance(finding, dict) and "name" in finding and not finding.get("research")
+    )

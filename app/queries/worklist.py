@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.domain.order import Lane
 from app.domain.states import State
-from app.errors import BadRequest
+from app.queries.cursor import read_cursor, write_cursor
+from app.queries.why_here import why_here
+from app.queries.worklist_filter import WorklistFilter, searched
 from app.records import Reading, Study
 from app.records.base import now
 
@@ -54,6 +54,8 @@ class WorklistEntry:
     why_here: str
     held_by: str | None
     held_until: datetime | None
+    signed_by: str | None
+    signed_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +72,14 @@ class WorklistCounts:
 
     unsigned: int
     unread_by_network: int
+    due_now: int
+    """Placed before the moment that divides the list (`page`'s `rank_at`)."""
     oldest_unscreened_seconds: float | None
 
 
+EVERY_STUDY = WorklistFilter()
 _UNSIGNED = (Study.state.not_in([State.SIGNED.value, State.AMENDED.value]), Study.purpose == "current")
+_DONE = (Study.state.in_([State.SIGNED.value, State.AMENDED.value]), Study.purpose == "current")
 DUE_SINCE = func.coalesce(Study.screening_again_at, Study.arrived_at)
 """Since when a study that is due has waited for the network."""
 _LATEST_READING = (
@@ -85,34 +91,90 @@ _LATEST_READING = (
 )
 
 
-def page(session: Session, *, cursor: str | None = None, size: int = 50) -> WorklistPage:
-    """The next `size` unsigned studies after the cursor, first the one that can wait least.
+def page(
+    session: Session,
+    *,
+    cursor: str | None = None,
+    size: int = 50,
+    where: WorklistFilter = EVERY_STUDY,
+    reader: str = "",
+) -> WorklistPage:
+    """The next `size` unsigned studies after the cursor that pass the filter, first the one that can wait
+    least. `reader` is who asks: a filter may speak of the studies they hold.
 
     Raises BadRequest for a cursor that is none of ours.
     """
     statement = (
-        select(Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices)
-        .outerjoin(_LATEST_READING, literal(True))
-        .where(*_UNSIGNED)
+        _with_reading()
+        .where(*_UNSIGNED, *where.conditions(reader=reader, findings=_LATEST_READING.c.findings))
         .order_by(Study.rank_at, Study.id)
         .limit(size + 1)
     )
     if cursor is not None:
-        rank_at, study_id = _read_cursor(cursor)
-        statement = statement.where(tuple_(Study.rank_at, Study.id) > (rank_at, study_id))
+        statement = statement.where(tuple_(Study.rank_at, Study.id) > read_cursor(cursor))
     rows = session.execute(statement).all()
     entries = tuple(_entry(row) for row in rows[:size])
+    last = entries[-1] if len(rows) > size else None
+    return WorklistPage(
+        entries=entries, next_cursor=write_cursor(last.rank_at, last.study_id) if last else None
+    )
+
+
+def done(session: Session, *, since: datetime, cursor: str | None = None, size: int = 50) -> WorklistPage:
+    """What was signed since then, the newest first. Raises BadRequest for a cursor that is none of ours."""
+    statement = (
+        _with_reading()
+        .where(*_DONE, Study.signed_at >= since)
+        .order_by(Study.signed_at.desc(), Study.id.desc())
+        .limit(size + 1)
+    )
+    if cursor is not None:
+        statement = statement.where(tuple_(Study.signed_at, Study.id) < read_cursor(cursor))
+    rows = session.execute(statement).all()
     more = len(rows) > size
-    return WorklistPage(entries=entries, next_cursor=_write_cursor(entries[-1]) if more else None)
+    last = rows[size - 1][0] if more else None
+    return WorklistPage(
+        entries=tuple(_entry(row) for row in rows[:size]),
+        next_cursor=write_cursor(last.signed_at, last.id) if last and last.signed_at else None,
+    )
+
+
+def search(session: Session, *, text: str, size: int = 50) -> WorklistPage:
+    """The newest `size` studies of this patient ID, accession number or name, signed ones and priors too.
+
+    Raises BadRequest for a text that is too short or too long.
+    """
+    statement = _with_reading().where(searched(text)).order_by(Study.arrived_at.desc(), Study.id.desc())
+    rows = session.execute(statement.limit(size)).all()
+    return WorklistPage(entries=tuple(_entry(row) for row in rows), next_cursor=None)
+
+
+def passing(
+    session: Session, *, study_ids: Sequence[UUID], where: WorklistFilter, reader: str
+) -> frozenset[UUID]:
+    """Those of the studies that are unsigned and pass the filter."""
+    return frozenset(
+        session.scalars(
+            select(Study.id)
+            .outerjoin(_LATEST_READING, literal(True))
+            .where(
+                Study.id.in_(study_ids),
+                *_UNSIGNED,
+                *where.conditions(reader=reader, findings=_LATEST_READING.c.findings),
+            )
+        )
+    )
+
+
+def _with_reading() -> Select[Any]:
+    return select(Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices).outerjoin(
+        _LATEST_READING, literal(True)
+    )
 
 
 def entries(session: Session, *, study_ids: Sequence[UUID]) -> tuple[WorklistEntry, ...]:
     """These studies as the worklist shows them now, signed ones too; unknown ids are left out."""
-    rows = session.execute(
-        select(Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices)
-        .outerjoin(_LATEST_READING, literal(True))
-        .where(Study.id.in_(study_ids)),
-    ).all()
+    rows = session.execute(_with_reading().where(Study.id.in_(study_ids))).all()
     return tuple(_entry(row) for row in rows)
 
 
@@ -131,18 +193,41 @@ def next_after(session: Session, *, study_id: UUID | None, reader: str) -> UUID 
     )
 
 
-def counts(session: Session) -> WorklistCounts:
-    """How many wait, and how long the oldest has waited for the network."""
+def counts(
+    session: Session, *, due_before: datetime, where: WorklistFilter = EVERY_STUDY, reader: str = ""
+) -> WorklistCounts:
+    """How many that pass the filter wait, how many of them are placed before a moment, and how long the
+    oldest of all has waited for the network.
+    """
     unread = [State.ADMITTED.value, State.SCREENING.value, State.WITHHELD.value, State.FAILED.value]
-    unsigned, unread_count = session.execute(
-        select(func.count(), func.count().filter(Study.state.in_(unread))).where(*_UNSIGNED),
-    ).one()
+    counted = select(
+        func.count(),
+        func.count().filter(Study.state.in_(unread)),
+        func.count().filter(Study.rank_at <= due_before),
+    ).select_from(Study)
+    if where.finding is not None:
+        counted = counted.outerjoin(_LATEST_READING, literal(True))
+    conditions = where.conditions(reader=reader, findings=_LATEST_READING.c.findings)
+    unsigned, unread_count, due = session.execute(counted.where(*_UNSIGNED, *conditions)).one()
     oldest = session.scalar(select(func.min(DUE_SINCE)).where(Study.screening_due))
     return WorklistCounts(
         unsigned=unsigned,
         unread_by_network=unread_count,
+        due_now=due,
         oldest_unscreened_seconds=(now() - oldest).total_seconds() if oldest else None,
     )
+
+
+def stations(session: Session, *, most: int = 50) -> tuple[str, ...]:
+    """StationNames of the unsigned studies, sorted; the first `most`."""
+    found = session.scalars(
+        select(Study.station_name)
+        .where(*_UNSIGNED, Study.station_name.is_not(None))
+        .distinct()
+        .order_by(Study.station_name)
+        .limit(most)
+    )
+    return tuple(name for name in found if name)
 
 
 def _entry(row: Sequence[Any]) -> WorklistEntry:
@@ -183,66 +268,6 @@ def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]
         why_here=why_here(study, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
         held_until=study.claim_expires_at,
+        signed_by=study.signed_by_name,
+        signed_at=study.signed_at,
     )
-
-
-def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
-    """The reason for the study's place, in sentences a radiologist can check."""
-    if study.lane is None:
-        first = (
-            "Not yet read by the network."
-            if study.screening_due
-            else {
-                State.WITHHELD.value: "Not read by the network.",
-                State.FAILED.value: "Not read by the network: screening failed.",
-            }.get(study.state, "Not yet read by the network.")
-        )
-    else:
-        first = "Network: " + "; ".join(
-            f"{name} {in_words(finding)} ({finding['probability']:.2f})"
-            for name, finding in findings.items()
-            if not finding.get("research")
-        )
-        first += "."
-        if study.screening_due:
-            first += " A further image waits to be read."
-    if study.priority == "stat":
-        first = "STAT order. " + first
-    return f"{first} {placement(hours)}"
-
-
-def placement(hours: float) -> str:
-    """By how many hours before its arrival a study is placed, in a sentence."""
-    if hours < 1 / 60:
-        return "Placed by its time of arrival."
-    return f"Placed as if it had arrived {hours:g} h earlier."
-
-
-def in_words(finding: dict[str, Any]) -> str:
-    """The lane of a finding in a word or two."""
-    match Lane(finding["lane"]):
-        case Lane.RULE_IN:
-            return "likely"
-        case Lane.ABSTAIN:
-            return "uncertain"
-        case Lane.RULE_OUT:
-            return "unlikely"
-
-
-def _write_cursor(entry: WorklistEntry) -> str:
-    text = json.dumps([entry.rank_at.isoformat(), str(entry.study_id)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        rank_at, study_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        moment = datetime.fromisoformat(rank_at)
-        if moment.tzinfo is None:
-            raise ValueError("a moment without a zone")
-        return moment, UUID(study_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadRequest(
-            "That cursor is not one this service gave out. Begin again without a cursor."
-        ) from error

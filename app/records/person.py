@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy import CheckConstraint, ForeignKey, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,6 +28,8 @@ class User(HasId, Base):
     disabled_at: Mapped[datetime | None]
     disabled_by_name: Mapped[str | None]
     last_signed_in_at: Mapped[datetime | None]
+    preferences: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    """`{columns: [name], views: [{name, query}]}` of the worklist; a part that is missing is as usual."""
 
     __table_args__ = (
         CheckConstraint("(disabled_at IS NULL) = (disabled_by_name IS NULL)", name="disabled_who_and_when"),

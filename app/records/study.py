@@ -109,6 +109,11 @@ class Study(HasId, Base):
         Index("ix_studies_signed_at", "signed_at", postgresql_where=text("state IN ('signed', 'amended')")),
         Index("ix_studies_accession_number", "accession_number"),
         Index("ix_studies_patient_id", "patient_id"),
+        Index(
+            "ix_studies_patient_name",
+            text("lower(patient_name) gin_trgm_ops"),
+            postgresql_using="gin",
+        ),
         Index("ix_studies_arrived_at", "arrived_at"),
     )
 

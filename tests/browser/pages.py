@@ -17,7 +17,7 @@ def stored(kind: Any) -> list[Any]:
 
 
 def rows(page: Any) -> list[str]:
-    return [row.get_attribute("data-study") for row in page.locator("#rows tr").all()]
+    return [row.get_attribute("data-study") for row in page.locator("#rows tr[data-study]").all()]
 
 
 def open_painted(page: Any, study_id: Any) -> None:

@@ -17,16 +17,16 @@ def test_a_new_study_announces_itself_and_nothing_jumps(signed_in: SignIn, blobs
     page = signed_in("alice", Role.RADIOLOGIST)
     page.wait_for_selector("#live[data-live=on]")
     page.mouse.move(400, 300)
-    before = page.locator("#rows tr").first.bounding_box()
+    before = page.locator("#rows tr[data-study]").first.bounding_box()
     arrived = an_admitted_study(blobs)
     page.wait_for_selector("#news:visible")
     assert page.locator("#news").inner_text().startswith("1 new study")
     assert page.locator("#spoken").inner_text() == "1 new study"
     assert rows(page) == [str(waiting.study_id)]
-    assert page.locator("#rows tr").first.bounding_box() == before
+    assert page.locator("#rows tr[data-study]").first.bounding_box() == before
     assert page.locator("#unsigned").inner_text() == "2"
     page.keyboard.press("u")
-    page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('#rows tr[data-study]').length === 2")
     assert rows(page) == [str(arrived.study_id), str(waiting.study_id)]
     assert page.locator("#news").is_hidden()
 
@@ -54,7 +54,9 @@ def test_a_quiet_list_takes_in_what_is_new_by_itself(signed_in: SignIn, blobs: B
     page = signed_in("alice", Role.RADIOLOGIST)
     page.wait_for_selector("#live[data-live=on]")
     an_admitted_study(blobs)
-    page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 2", timeout=20_000)
+    page.wait_for_function(
+        "() => document.querySelectorAll('#rows tr[data-study]').length === 2", timeout=20_000
+    )
 
 
 def test_the_first_study_appears_on_an_empty_worklist(signed_in: SignIn, blobs: Blobs) -> None:

@@ -67,8 +67,8 @@ def test_a_radiograph_is_stored_screened_opened_corrected_signed_and_audited(
     assert "FailedSOPSequence" not in answer
 
     # It appears on the open page by itself, and the reading follows without a key being pressed.
-    page.wait_for_selector("#rows tr", timeout=30_000)
-    page.wait_for_selector("#rows tr:not([data-lane=unread])", timeout=_SCREENED_WITHIN)
+    page.wait_for_selector("#rows tr[data-study]", timeout=30_000)
+    page.wait_for_selector("#rows tr[data-study]:not([data-lane=unread])", timeout=_SCREENED_WITHIN)
     with transaction() as session:
         study = session.scalars(select(Study)).one()
         reading = session.scalars(select(Reading)).one()
@@ -78,7 +78,7 @@ def test_a_radiograph_is_stored_screened_opened_corrected_signed_and_audited(
     assert (reading.outcome, reading.bundle_sha256) == ("screened", bundle.sha256)
     assert bundle.name in default_bundle_path().name
     said = reading.findings["pneumonia"]
-    row = page.locator("#rows tr").inner_text()
+    row = page.locator("#rows tr[data-study]").inner_text()
     assert "Story, Told" in row
     assert f"{said['probability']:.2f}" in row
     assert "Placed " in row

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
-from app.queries.worklist import placement
+from app.queries.why_here import placement
 from app.settings import settings
 from app.web.pages import words
 from app.web.static import static_url

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.domain.order import Lane
 from app.domain.states import State
-from app.queries.worklist import in_words
+from app.queries.why_here import in_words
 from app.settings import settings
 
 USE = "For prioritisation only. Not a diagnosis; not a cleared medical device."

@@ -1,27 +1,36 @@
-"""The worklist, and its rows for live pages."""
+"""The worklist: its sections, filters and search, and its rows for live pages."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from app.commands import preferences
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import Forbidden
-from app.queries import worklist
+from app.queries import bundles, worklist
+from app.queries import preferences as kept
 from app.queries.worklist import WorklistEntry
+from app.queries.worklist_filter import HOLDERS, LANES, STATES, WorklistFilter, filter_of
+from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require, signed_in
+from app.web.pages.forms import Posted
 from app.web.pages.render import doors_of, fragment, page, see
+from app.web.pages.words import local
 
 router = APIRouter(route_class=GuardedRoute)
 _ROWS_AT_ONCE = 50
-UNREAD = (State.ADMITTED, State.SCREENING, State.WITHHELD, State.FAILED)
+_Reader = Annotated[Caller, require(Permission.READ)]
+_Watcher = Annotated[Caller, require(Permission.READ, counts_as_activity=False)]
+Section = Literal["unsigned", "done"]
 
 
 @router.get("/")
@@ -29,6 +38,7 @@ def first_page(
     request: Request,
     caller: Annotated[Caller, signed_in()],
     cursor: str | None = None,
+    section: Section = "unsigned",
     signed: UUID | None = None,
 ) -> Response:
     """The worklist, or the first page that somebody without access to studies may see."""
@@ -37,31 +47,50 @@ def first_page(
         if not doors:
             raise Forbidden("Your roles open no page here. Ask an administrator.")
         return see(doors[0].address)
-    return _worklist(request, caller, cursor=cursor, signed=signed)
+    return _worklist(request, caller, cursor=cursor, section=section, signed=signed)
 
 
 @router.get("/worklist/page")
 def live_page(
-    request: Request,
-    caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)],
-    cursor: str | None = None,
+    request: Request, caller: _Watcher, cursor: str | None = None, section: Section = "unsigned"
 ) -> Response:
     """The same page for a script that renews an open one: an unattended screen keeps no session alive."""
-    return _worklist(request, caller, cursor=cursor, signed=None)
+    return _worklist(request, caller, cursor=cursor, section=section, signed=None)
 
 
-def _worklist(request: Request, caller: Caller, *, cursor: str | None, signed: UUID | None) -> Response:
+def _worklist(
+    request: Request, caller: Caller, *, cursor: str | None, section: Section, signed: UUID | None
+) -> Response:
+    where, reader, due_before = _filter(request), caller.actor.name, _due_before()
     with transaction() as session:
-        shown = worklist.page(session, cursor=cursor)
-        counts = worklist.counts(session)
+        if section == "done":
+            shown = worklist.done(session, since=_midnight(), cursor=cursor)
+        else:
+            shown = worklist.page(session, cursor=cursor, where=where, reader=reader)
+        counts = worklist.counts(session, due_before=due_before, where=where, reader=reader)
+        stations, findings = worklist.stations(session), bundles.findings(session)
+        choices = kept.of_user(session, user_id=caller.actor.id)
     stalled = counts.oldest_unscreened_seconds
     return page(
         request,
         "worklist.html",
         caller=caller,
         entries=shown.entries,
+        next_query=where.query(section=_named(section), cursor=shown.next_cursor),
         next_cursor=shown.next_cursor,
         counts=counts,
+        due_before=due_before,
+        due_hours=settings().credit_rule_in_hours,
+        section=section,
+        where=where,
+        own_query=where.query(section=_named(section)),
+        lanes=LANES,
+        states=STATES,
+        holders=HOLDERS,
+        stations=stations,
+        finding_names=findings,
+        choices=choices,
+        columns=preferences.COLUMNS,
         stalled_seconds=stalled if stalled and stalled > settings().stalled_minutes * 60 else None,
         is_first=cursor is None,
         signed=signed,
@@ -71,28 +100,89 @@ def _worklist(request: Request, caller: Caller, *, cursor: str | None, signed: U
 
 @router.get("/worklist/rows")
 def rows(
-    caller: Annotated[Caller, require(Permission.READ, counts_as_activity=False)],
+    request: Request,
+    caller: _Watcher,
     ids: Annotated[list[UUID], Query(alias="id", max_length=_ROWS_AT_ONCE)],
 ) -> Response:
-    """The rows of these studies as they are now, by id: `{html, rank, open}`; unknown ones are left out."""
+    """The rows of these studies as they are now, by id: `{html, rank, open, signed}`; unknown ones left out.
+
+    `open`: it is unsigned and passes the filter of the page that asks.
+    """
+    where, reader = _filter(request), caller.actor.name
     with transaction() as session:
         entries = worklist.entries(session, study_ids=ids)
-        counts = worklist.counts(session)
-    return Response(
-        json.dumps(
-            {
-                "rows": {str(entry.study_id): _row(entry, caller) for entry in entries},
-                "unsigned": counts.unsigned,
-                "unread": counts.unread_by_network,
-            },
-        ),
-        media_type="application/json",
-    )
+        counts = worklist.counts(session, due_before=_due_before(), where=where, reader=reader)
+        passing = worklist.passing(session, study_ids=ids, where=where, reader=reader)
+    answer = {
+        "rows": {
+            str(entry.study_id): _row(entry, caller, passes=entry.study_id in passing) for entry in entries
+        },
+        "unsigned": counts.unsigned,
+        "unread": counts.unread_by_network,
+        "due": counts.due_now,
+    }
+    return Response(json.dumps(answer), media_type="application/json")
 
 
-def _row(entry: WorklistEntry, caller: Caller) -> dict[str, str | bool]:
+@router.post("/worklist/search")
+def search(request: Request, form: Posted, caller: _Reader) -> Response:
+    """Studies of a patient, accession number or name. Posted, so that no patient data enter an address."""
+    text = form.text("text")
+    with transaction() as session:
+        shown = worklist.search(session, text=text)
+        choices = kept.of_user(session, user_id=caller.actor.id)
+    return page(request, "search.html", caller=caller, entries=shown.entries, text=text, choices=choices)
+
+
+@router.post("/worklist/views")
+def save_view(form: Posted, caller: _Reader) -> Response:
+    """The filter is kept under a name, for this reader."""
+    asked = {name: form.text(name) for name in WorklistFilter.names()}
+    query = filter_of(asked).query()
+    with transaction() as session:
+        preferences.save_view(session, by=caller.actor, name=form.text("name"), query=query)
+    return see(f"/?{query}")
+
+
+@router.post("/worklist/views/forget")
+def forget_view(form: Posted, caller: _Reader) -> Response:
+    """The view is no longer kept."""
+    with transaction() as session:
+        preferences.forget_view(session, by=caller.actor, name=form.text("name"))
+    return see("/")
+
+
+@router.post("/worklist/columns")
+def choose_columns(form: Posted, caller: _Reader) -> Response:
+    """This reader's worklist shows these columns."""
+    with transaction() as session:
+        preferences.choose_columns(session, by=caller.actor, columns=form.texts("columns"))
+    return see("/")
+
+
+def _filter(request: Request) -> WorklistFilter:
+    return filter_of({name: request.query_params.get(name, "") for name in WorklistFilter.names()})
+
+
+def _named(section: Section) -> str | None:
+    return None if section == "unsigned" else section
+
+
+def _due_before() -> datetime:
+    """What is placed before this moment stands under *now*: it came, or counts as having come, as long ago as
+    a study is moved forward when the network rules a finding in.
+    """
+    return now() - settings().credits.rule_in
+
+
+def _midnight() -> datetime:
+    return local(datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _row(entry: WorklistEntry, caller: Caller, *, passes: bool) -> dict[str, str | bool]:
     return {
         "html": fragment("worklist_row.html", entry=entry, caller=caller),
         "rank": entry.rank_at.isoformat(),
-        "open": entry.state not in (State.SIGNED, State.AMENDED),
+        "open": passes,
+        "signed": entry.state in (State.SIGNED, State.AMENDED),
     }

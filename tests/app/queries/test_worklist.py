@@ -142,7 +142,7 @@ def test_the_next_study_is_the_first_that_nobody_else_holds(blobs: Blobs, databa
 
 def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> None:
     with transaction() as session:
-        assert worklist.counts(session).oldest_unscreened_seconds is None
+        assert worklist.counts(session, due_before=now()).oldest_unscreened_seconds is None
     a_screened_study(blobs)
     waiting = an_admitted_study(blobs).study_id
     with transaction() as session:
@@ -150,8 +150,8 @@ def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> 
         session.execute(
             update(Study).where(Study.id == waiting).values(arrived_at=hour_ago, rank_at=hour_ago)
         )
-        counts = worklist.counts(session)
-    assert (counts.unsigned, counts.unread_by_network) == (2, 1)
+        counts = worklist.counts(session, due_before=now() - timedelta(minutes=30))
+    assert (counts.unsigned, counts.unread_by_network, counts.due_now) == (2, 1, 2)
     assert counts.oldest_unscreened_seconds == pytest.approx(3600, abs=60)
 
 

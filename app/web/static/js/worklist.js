@@ -11,6 +11,11 @@ const FETCH_AFTER = 250;
 const QUIET = 12_000;
 const RENEW = `/worklist/page${location.search}`;
 const AT_ONCE = 50;
+const STUDY = "tr[data-study]";
+const isDone = rows?.dataset.section === "done";
+const FILTER = new URLSearchParams(location.search);
+FILTER.delete("cursor");
+FILTER.delete("section");
 
 const waiting = new Set();
 const arrived = new Set();
@@ -34,7 +39,9 @@ async function fetchRows() {
   const ids = [...waiting].slice(0, AT_ONCE);
   ids.forEach((id) => waiting.delete(id));
   if (ids.length === 0) return;
-  const answer = await fetch(`/worklist/rows?${ids.map((id) => `id=${id}`).join("&")}`, {
+  const asked = new URLSearchParams(FILTER);
+  for (const id of ids) asked.append("id", id);
+  const answer = await fetch(`/worklist/rows?${asked}`, {
     headers: { Accept: "application/json" },
   }).catch(() => null);
   if (answer?.status === 401) return location.reload();
@@ -46,6 +53,8 @@ async function fetchRows() {
   const body = await answer.json();
   setText("unsigned", body.unsigned);
   setText("unread", body.unread);
+  setText("due", body.due);
+  setText("not-due", body.unsigned - body.due);
   for (const [id, row] of Object.entries(body.rows)) take(id, row);
   announce();
   if (waiting.size > 0) timer = setTimeout(fetchRows, FETCH_AFTER);
@@ -54,13 +63,13 @@ async function fetchRows() {
 function take(id, row) {
   const present = rowOf(id);
   if (!present) {
-    if (row.open && belongsHere(row.rank)) arrived.add(id);
+    if (isDone ? row.signed : row.open && belongsHere(row.rank)) arrived.add(id);
     return;
   }
   const holder = document.createElement("template");
   holder.innerHTML = row.html;
   const fresh = holder.content.querySelector("tr");
-  if (present.dataset.rank !== fresh.dataset.rank || !row.open) moved = true;
+  if (present.dataset.rank !== fresh.dataset.rank || (isDone ? !row.signed : !row.open)) moved = true;
   const focused = present.contains(document.activeElement);
   fresh.classList.toggle("here", present.classList.contains("here"));
   present.replaceWith(fresh);
@@ -70,7 +79,7 @@ function take(id, row) {
 // A page of the list shows a span of ranks; the last page has no end.
 function belongsHere(rank) {
   if (!isTable) return true;
-  const shown = rows.querySelectorAll("tr");
+  const shown = rows.querySelectorAll(STUDY);
   if (shown.length === 0) return true;
   const afterFirst = rows.dataset.first === "yes" || rank >= shown[0].dataset.rank;
   const beforeLast = rows.dataset.last === "yes" || rank <= shown[shown.length - 1].dataset.rank;
@@ -106,9 +115,9 @@ async function takeIn() {
   if (!isTable || theirs?.tagName !== "TBODY") return location.reload();
   const here = rows.querySelector("tr.here")?.dataset.study;
   const focused = document.activeElement?.closest?.("tr")?.dataset.study;
-  const known = new Set([...rows.querySelectorAll("tr")].map((row) => row.dataset.study));
+  const known = new Set([...rows.querySelectorAll(STUDY)].map((row) => row.dataset.study));
   rows.replaceChildren(...theirs.querySelectorAll("tr"));
-  for (const row of rows.querySelectorAll("tr")) {
+  for (const row of rows.querySelectorAll(STUDY)) {
     if (!known.has(row.dataset.study)) row.classList.add("fresh");
   }
   if (here) rowOf(here)?.classList.add("here");
@@ -147,14 +156,14 @@ async function resync() {
   if (answer?.redirected) return location.reload(); // the session has ended: to the sign-in, and back
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const row of page.querySelectorAll("#rows tr")) {
+  for (const row of page.querySelectorAll("#rows tr[data-study]")) {
     if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);
     else heard(row.dataset.study);
   }
   moved = false;
   if (isTable) {
-    const theirs = new Set([...page.querySelectorAll("#rows tr")].map((row) => row.dataset.study));
-    for (const row of rows.querySelectorAll("tr")) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
+    const theirs = new Set([...page.querySelectorAll("#rows tr[data-study]")].map((row) => row.dataset.study));
+    for (const row of rows.querySelectorAll(STUDY)) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
   }
   announce();
 }
@@ -170,7 +179,8 @@ function sayDuration(seconds) {
 
 setInterval(() => {
   if (!isTable) return;
-  for (const row of rows.querySelectorAll("tr")) {
+  if (!moved) divide();
+  for (const row of rows.querySelectorAll(STUDY)) {
     const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
     const cell = row.querySelector("[data-wait]");
     cell.textContent = sayDuration(seconds);
@@ -178,6 +188,16 @@ setInterval(() => {
     else if (seconds > 7200) cell.dataset.age = "long";
   }
 }, 10_000);
+
+// As time passes, what waits comes due: the line between the two parts goes down past it.
+function divide() {
+  const line = rows.querySelector("tr.section[data-part=waiting]");
+  const due = Date.now() - Number(rows.dataset.dueHours) * 3_600_000;
+  const next = [...rows.querySelectorAll(STUDY)].find((row) => Date.parse(row.dataset.rank) > due);
+  if (!line || line.nextElementSibling === (next ?? null)) return;
+  if (next) next.before(line);
+  else rows.append(line);
+}
 
 // Keys and mouse: a row opens as a whole, j and k walk, Enter opens.
 
@@ -188,13 +208,13 @@ for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
 news?.addEventListener("click", () => void takeIn());
 
 rows?.addEventListener("click", (event) => {
-  const row = event.target.closest("tr");
+  const row = event.target.closest(STUDY);
   if (!row || event.target.closest("a, button") || window.getSelection()?.toString()) return;
   row.querySelector("a.name").click();
 });
 
 function walk(step) {
-  const all = [...rows.querySelectorAll("tr")];
+  const all = [...rows.querySelectorAll(STUDY)];
   if (all.length === 0) return;
   const current = all.findIndex((row) => row.classList.contains("here"));
   const next = current < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(current + step, 0), all.length - 1);
@@ -204,6 +224,21 @@ function walk(step) {
   link.focus({ preventScroll: true });
   all[next].scrollIntoView({ block: "nearest" });
 }
+
+const filters = document.getElementById("filters");
+
+document.addEventListener("keydown", (event) => {
+  if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.getElementById("search").focus();
+  } else if (event.key === "f") {
+    event.preventDefault();
+    filters.open = !filters.open;
+    if (filters.open) filters.querySelector("select").focus();
+  }
+});
 
 document.addEventListener("keydown", (event) => {
   if (!isTable || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -1,0 +1,56 @@
+"""What a reader has chosen for the worklist: columns, and filters kept under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.domain.roles import Actor
+from app.errors import Conflict, Unprocessable
+from app.records import User
+
+COLUMNS = ("study", "reading", "waiting", "state")
+"""Those that may be left out, in their order; lane and patient always stand."""
+MOST_VIEWS = 20
+_LONGEST_NAME = 40
+
+
+def save_view(session: Session, *, by: Actor, name: str, query: str) -> None:
+    """The filter, as an address holds it, is kept under the name; one of that name is replaced.
+
+    Raises Unprocessable without a name or a filter, Conflict where there are `MOST_VIEWS`.
+    """
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        raise Unprocessable(f"Give the view a name of 1 to {_LONGEST_NAME} characters.")
+    if not query:
+        raise Unprocessable("There is no filter to keep. Choose one first.")
+    user = _user(session, by)
+    others = [view for view in user.preferences.get("views", []) if view["name"] != name]
+    if len(others) >= MOST_VIEWS:
+        raise Conflict(f"You have {MOST_VIEWS} views. Forget one first.")
+    _change(user, views=[*others, {"name": name, "query": query}])
+
+
+def forget_view(session: Session, *, by: Actor, name: str) -> None:
+    """No view of the reader has the name."""
+    user = _user(session, by)
+    _change(user, views=[view for view in user.preferences.get("views", []) if view["name"] != name])
+
+
+def choose_columns(session: Session, *, by: Actor, columns: Sequence[str]) -> None:
+    """The reader's worklist shows these columns besides lane and patient."""
+    if unknown := set(columns) - set(COLUMNS):
+        raise Unprocessable(f"There is no column {', '.join(sorted(unknown))}.")
+    _change(_user(session, by), columns=[column for column in COLUMNS if column in columns])
+
+
+def _user(session: Session, by: Actor) -> User:
+    if by.kind != "user" or by.id is None:
+        raise Unprocessable("Only people have preferences; this is a key.")
+    return session.get_one(User, by.id, with_for_update=True)
+
+
+def _change(user: User, **values: Any) -> None:
+    user.preferences = user.preferences | values

@@ -1,0 +1,52 @@
+"""Why a study stands where it stands, in sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain.order import Lane
+from app.domain.states import State
+from app.records import Study
+
+
+def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
+    """The reason for the study's place, in sentences a radiologist can check."""
+    if study.lane is None:
+        first = (
+            "Not yet read by the network."
+            if study.screening_due
+            else {
+                State.WITHHELD.value: "Not read by the network.",
+                State.FAILED.value: "Not read by the network: screening failed.",
+            }.get(study.state, "Not yet read by the network.")
+        )
+    else:
+        first = "Network: " + "; ".join(
+            f"{name} {in_words(finding)} ({finding['probability']:.2f})"
+            for name, finding in findings.items()
+            if not finding.get("research")
+        )
+        first += "."
+        if study.screening_due:
+            first += " A further image waits to be read."
+    if study.priority == "stat":
+        first = "STAT order. " + first
+    return f"{first} {placement(hours)}"
+
+
+def placement(hours: float) -> str:
+    """By how many hours before its arrival a study is placed, in a sentence."""
+    if hours < 1 / 60:
+        return "Placed by its time of arrival."
+    return f"Placed as if it had arrived {hours:g} h earlier."
+
+
+def in_words(finding: dict[str, Any]) -> str:
+    """The lane of a finding in a word or two."""
+    match Lane(finding["lane"]):
+        case Lane.RULE_IN:
+            return "likely"
+        case Lane.ABSTAIN:
+            return "uncertain"
+        case Lane.RULE_OUT:
+            return "unlikely"

@@ -1,0 +1,84 @@
+"""The worklist driven by hand and keyboard: filters, search, sections, live rows under a filter."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import update
+
+from app.blobs import Blobs
+from app.domain.order import Lane
+from app.domain.roles import Role
+from app.records import Study
+from app.records.base import now
+from app.records.engine import transaction
+from tests.browser.conftest import SignIn
+from tests.builders import a_screened_study, a_signed_study
+
+
+def rows(page: Any) -> list[str]:
+    return [row.get_attribute("data-study") for row in page.locator("#rows tr[data-study]").all()]
+
+
+def test_a_filter_is_chosen_by_keyboard_and_stays_in_the_address(signed_in: SignIn, blobs: Blobs) -> None:
+    ruled_in = a_screened_study(blobs).study_id
+    a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.keyboard.press("f")
+    assert page.evaluate("document.activeElement.name") == "lane"
+    page.select_option("select[name=lane]", "rule-in")
+    page.click(".filter-form button.main")
+    page.wait_for_url("**/?lane=rule-in*")
+    assert rows(page) == [str(ruled_in)]
+    page.fill("input[name=name]", "Urgent")
+    page.click("form[action='/worklist/views'] button")
+    page.wait_for_selector(".sections a:has-text('Urgent')[aria-current=page]")
+    page.click(".sections a:has-text('To be read')")
+    page.wait_for_selector("#rows tr.section[data-part=waiting]")
+    assert len(rows(page)) == 2
+
+
+def test_under_a_filter_only_arrivals_that_pass_it_announce_themselves(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    a_screened_study(blobs)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.goto("/?lane=rule-in")
+    page.wait_for_selector("#live[data-live=on]")
+    page.mouse.move(300, 300)
+    a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
+    second = a_screened_study(blobs, lane=Lane.RULE_IN, probability=0.97).study_id
+    page.wait_for_selector("#news:not([hidden])")
+    assert page.locator("#news").inner_text() == "1 new study: show"
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{second}")
+    assert len(rows(page)) == 2
+    assert page.locator("#due").inner_text() == "2"
+
+
+def test_a_search_leaves_nothing_of_the_patient_in_the_address(signed_in: SignIn, blobs: Blobs) -> None:
+    a_signed_study(blobs, patient_id="P-77", tags={"PatientName": "Okafor^Ada"})
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.keyboard.press("/")
+    page.keyboard.type("okafor")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Okafor, Ada")
+    assert page.url.endswith("/worklist/search")
+    assert "okafor" not in page.url.lower()
+
+
+def test_what_comes_due_crosses_the_line_before_the_readers_eyes(signed_in: SignIn, blobs: Blobs) -> None:
+    first, second = (a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02).study_id for _ in range(2))
+    with transaction() as session:
+        for study_id, waited in ((first, timedelta(hours=8) - timedelta(seconds=15)), (second, timedelta(0))):
+            early = now() - waited
+            session.execute(update(Study).where(Study.id == study_id).values(arrived_at=early, rank_at=early))
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#rows tr.section[data-part=waiting]")
+    follows = "() => document.querySelector('tr.section[data-part=waiting]').nextElementSibling.dataset.study"
+    assert page.evaluate(follows) == str(first)
+    page.wait_for_function(
+        f"() => ({follows})() === '{second}'",
+        timeout=60_000,
+    )
