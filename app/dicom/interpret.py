@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.dicom.frames import frame_count
 from app.dicom.part10 import open_dicom
 from app.dicom.raster import JPEG, PNG, read_raster_header
-from app.dicom.resolution import Resolution
+from app.dicom.resolution import JPEG_MARGIN, Resolution
 from app.dicom.stored import HALVED_JPEG, Samples, StoredPixels, read_stored
 from app.dicom.tables import palette_brightness, read_modality, read_padding, read_voi_lut, read_windows
 from app.dicom.windowing import VoiLut, Window, full_range_window, robust_window
@@ -141,7 +141,7 @@ def interpret_raster(path: Path, *, resolution: Resolution | None = None) -> Int
     header = read_raster_header(path)
     flags, reduced_from = cv2.IMREAD_GRAYSCALE, None
     if resolution is not None and header is not None and header.media_type == JPEG:
-        halvings = resolution.halvings(header.rows, header.columns)
+        halvings = resolution.halvings(header.rows, header.columns, margin=JPEG_MARGIN)
         flags = HALVED_JPEG[halvings]
         reduced_from = (header.rows, header.columns) if halvings else None
     if header is not None and header.media_type == PNG and (header.channels > 1 or header.bits > 8):

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 _MOST_HALVINGS = 3
 
+JPEG_MARGIN, WAVELET_MARGIN = 1.6, 2.0
+"""How many times the pixels asked for must be left. Codecs average with other weights than whole boxes do;
+with fewer pixels that moved the network's answers by .0026 (JPEG) and .0039 (JPEG 2000) on average, with
+these by .0007 and .0005.
+"""
+
 
 @dataclass(frozen=True)
 class Resolution:

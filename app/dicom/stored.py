@@ -31,7 +31,7 @@ from app.dicom.codestream import Codec, Codestream, read_codestream
 from app.dicom.frames import encapsulated_frame, native_frame_place
 from app.dicom.layout import FLOAT_TAGS, PixelLayout, read_layout
 from app.dicom.part10 import OpenedDicom
-from app.dicom.resolution import Resolution, half
+from app.dicom.resolution import JPEG_MARGIN, WAVELET_MARGIN, Resolution, half
 from app.errors import DecodeFailed
 
 Samples = NDArray[Any]
@@ -41,10 +41,6 @@ HALVED_JPEG = (
     *(cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_GRAYSCALE_8),
 )
 """OpenCV's flags to decode a JPEG halved so often."""
-_WAVELET_MARGIN = 1.5
-"""What wavelets leave is sharper than an average: with no more pixels than asked for, the network's answers
-moved by .003 on average, with so many more by half of that.
-"""
 _DAMAGED = "The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 
@@ -204,7 +200,7 @@ def _decode_smaller(
     """The samples halved by the codec itself; None where it cannot, or where the mean of stored values would
     mean something else, because some of their bits are foreign or a sign.
     """
-    margin = _WAVELET_MARGIN if found.codec is Codec.JPEG_2000 else 1.0
+    margin = WAVELET_MARGIN if found.codec is Codec.JPEG_2000 else JPEG_MARGIN
     halvings = resolution.halvings(layout.rows, layout.columns, margin=margin)
     if found.codec is Codec.JPEG_2000:
         halvings = _as_pillow_rounds(layout, halvings)
