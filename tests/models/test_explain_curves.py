@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from models.explain_curves import STEPS, Case, curves, laid_over, removed
-from models.explain_randomised import (
-    rank_correlation,
-)
+from models.explain_curves import STEPS, Case, curves, removed
+from models.explain_randomised import rank_correlation
 from models.phantom import phantom
 from models.preprocess import Float
-from models.thorax import find_thorax
+from models.thorax import find_thorax, laid_over
 
 SIDE = 96
 
