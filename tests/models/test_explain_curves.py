@@ -31,13 +31,14 @@ def test_an_order_that_knows_the_place_beats_chance_and_the_middle() -> None:
     spot[:12, :12] = 1
     activation = np.zeros((4, 4), np.float32)
     activation[0, 0] = 1
-    cases = [Case(spot, np.zeros_like(spot), activation)] * 6
+    elsewhere = np.rot90(activation, 2)
+    cases = [Case(spot, np.zeros_like(spot), {"map": activation, "wrong map": elsewhere})] * 6
 
     def probability(pictures: Float) -> np.ndarray:
         return pictures[:, 0, :12, :12].mean(axis=(1, 2)).astype(np.float64)
 
     found = curves(cases, probability, seed=3)
-    for order in ("random", "centre"):
+    for order in ("random", "centre", "wrong map"):
         assert (found["map"].deletion_area() < found[order].deletion_area()).all()
         assert (found["map"].insertion_area() > found[order].insertion_area()).all()
     assert found["map"].deletion[0, 0] == 1
