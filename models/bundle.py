@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle_file import MANIFEST, unseal
-from models.manifest import BundleRefused, Manifest, from_json
+from models.bundle_file import read_bundle
+from models.manifest import BundleRefused, Manifest
 from models.pixel_gate import (
     INVERTED,
     INVERTED_NOTICE,
@@ -28,7 +28,7 @@ from models.pixel_gate import (
     refuse_shape,
     stance,
 )
-from models.preprocess import PREPROCESSING_VERSION, Float, reading_side, squash, standardise
+from models.preprocess import Float, reading_side, squash, standardise
 from models.runtime import LARGEST_BATCH, Look, Runtime, start
 
 __all__ = ["Bundle", "BundleRefused", "FindingResult", "ImageScreening", "Manifest", "default_bundle_path"]
@@ -103,14 +103,7 @@ class Bundle:
         ``device`` is auto, cpu or cuda; ``research`` adds the research findings; ``threads`` limits
         OpenVINO's threads.
         """
-        members, sha256 = unseal(Path(path))
-        manifest = from_json(members[MANIFEST], sha256=sha256)
-        if manifest.preprocessing_version != PREPROCESSING_VERSION:
-            raise BundleRefused(
-                f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this "
-                f"program does {PREPROCESSING_VERSION!r}; its answers would be wrong. "
-                "Train it anew with this version."
-            )
+        members, manifest = read_bundle(Path(path))
         return cls(manifest, start(members, manifest, device=device, threads=threads), research=research)
 
     @property

@@ -9,7 +9,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.manifest import BundleRefused
+from models.manifest import BundleRefused, Manifest, from_json
+from models.preprocess import PREPROCESSING_VERSION
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
@@ -93,6 +94,22 @@ def unseal(path: Path) -> tuple[dict[str, bytes], str]:
 def _in_order(members: Mapping[str, bytes]) -> tuple[str, ...]:
     """The names of a bundle of these members, as they are sealed."""
     return (*MEMBERS, *(name for name in OPTIONAL_MEMBERS if name in members))
+
+
+def read_bundle(path: Path) -> tuple[dict[str, bytes], Manifest]:
+    """The members of a bundle that this program may use, and its manifest.
+
+    Raises `BundleRefused` as `unseal` does, and for a bundle that prepares its pictures otherwise.
+    """
+    members, sha256 = unseal(path)
+    manifest = from_json(members[MANIFEST], sha256=sha256)
+    if manifest.preprocessing_version != PREPROCESSING_VERSION:
+        raise BundleRefused(
+            f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this "
+            f"program does {PREPROCESSING_VERSION!r}; its answers would be wrong. "
+            "Train it anew with this version."
+        )
+    return members, manifest
 
 
 def _sum_line(line: str) -> tuple[str, str]:

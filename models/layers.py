@@ -17,10 +17,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from models.bundle_file import IR_BIN, IR_XML, MANIFEST, unseal
-from models.manifest import BundleRefused, Manifest, from_json
+from models.bundle_file import IR_BIN, IR_XML, read_bundle
+from models.manifest import BundleRefused, Manifest
 from models.pixel_gate import refuse_shape
-from models.preprocess import PREPROCESSING_VERSION, Float, prepare
+from models.preprocess import Float, prepare
 
 __all__ = ["BundleRefused", "FeatureMap", "ImageRefused", "Inside", "Layer", "look_inside"]
 
@@ -85,13 +85,7 @@ def look_inside(
     refused = refuse_shape(*image.shape)
     if refused is not None:
         raise ImageRefused(refused)
-    members, sha256 = unseal(path)
-    manifest = from_json(members[MANIFEST], sha256=sha256)
-    if manifest.preprocessing_version != PREPROCESSING_VERSION:
-        raise BundleRefused(
-            f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this program "
-            f"does {PREPROCESSING_VERSION!r}."
-        )
+    members, manifest = read_bundle(path)
     given = prepare(image, side=manifest.input_size)
     answer, seen = _pass(members, given, threads=threads)
     return Inside(

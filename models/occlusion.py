@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle_file import HEALTHY_CHEST, MANIFEST, unseal
+from models.bundle_file import HEALTHY_CHEST, read_bundle
 from models.layers import ImageRefused
-from models.manifest import BundleRefused, Manifest, from_json
+from models.manifest import BundleRefused, Manifest
 from models.pixel_gate import refuse_shape, stance
-from models.preprocess import PREPROCESSING_VERSION, Float, squash, standardise
+from models.preprocess import Float, squash, standardise
 from models.runtime import LARGEST_BATCH, Look, Runtime, start
 from models.thorax import OUTLINE, Picture, Thorax, find_thorax, laid_over
 
@@ -64,13 +64,7 @@ def occlude(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16], *, thread
     refused = refuse_shape(*image.shape)
     if refused is not None:
         raise ImageRefused(refused)
-    members, sha256 = unseal(path)
-    manifest = from_json(members[MANIFEST], sha256=sha256)
-    if manifest.preprocessing_version != PREPROCESSING_VERSION:
-        raise BundleRefused(
-            f"The bundle was trained with preprocessing {manifest.preprocessing_version!r} and this program "
-            f"does {PREPROCESSING_VERSION!r}."
-        )
+    members, manifest = read_bundle(path)
     if HEALTHY_CHEST not in members:
         raise BundleRefused("The bundle carries no healthy chest to put in the place of what is hidden.")
     runtime = start(members, manifest, device="cpu", threads=threads)
