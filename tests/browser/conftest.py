@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.blobs import Blobs
 from app.domain.roles import Role
 from app.records.engine import transaction
+from app.settings import settings
 from app.web.main import create_app
 from tests.builders import PASSWORD, a_user
 from tests.served import end
+from worker.inside import Glass
 
 CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -141,3 +144,20 @@ def worker(database: str, broker: str, tmp_path: Path) -> Iterator[Callable[[], 
     yield start
     for process in started:
         end(process)
+
+
+@pytest.fixture
+def looking(database: str, broker: str, blobs: Blobs) -> Iterator[None]:
+    """Somebody answers looks while the test runs."""
+    stop = threading.Event()
+
+    def answer() -> None:
+        glass = Glass(settings(), blobs=blobs)
+        while not stop.wait(0.1):
+            glass.drain(stop=stop)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +9,15 @@ import pytest
 
 from app.blobs import Blobs
 from app.domain.roles import Role
-from app.settings import settings
 from tests.app.web.test_layers import promoted
 from tests.browser.conftest import SignIn
 from tests.builders import a_dicom, an_admitted_study
-from worker.inside import Glass
 
 
 @pytest.fixture
-def looking(database: str, broker: str, blobs: Blobs) -> Iterator[None]:
-    """Somebody answers looks while the test runs."""
+def shown(looking: None, blobs: Blobs) -> None:
+    """The shipped bundle reads, its map was tested, and somebody answers looks."""
     promoted(blobs, explanations={"passes": True, "finding": "pneumonia"})
-    stop = threading.Event()
-
-    def answer() -> None:
-        glass = Glass(settings(), blobs=blobs)
-        while not stop.wait(0.1):
-            glass.drain(stop=stop)
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
 
 
 def pictures(page: Any) -> list[bool]:
@@ -45,7 +29,7 @@ def pictures(page: Any) -> list[bool]:
 
 
 def test_an_administrator_looks_into_a_study_and_into_a_file(
-    signed_in: SignIn, looking: None, blobs: Blobs, tmp_path: Path
+    signed_in: SignIn, shown: None, blobs: Blobs, tmp_path: Path
 ) -> None:
     page = signed_in("adam", Role.ADMINISTRATOR)
     study = an_admitted_study(blobs).study_id

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-
 import numpy as np
-import pytest
 
 from app.blobs import Blobs
 from app.domain.roles import Role
-from app.settings import settings
 from tests.browser.canvas import greys, open_study
 from tests.browser.conftest import SignIn
 from tests.explainable import OCCLUSION_PASSED, a_read_image, stored_bundle
-from worker.inside import Glass
-
-
-@pytest.fixture
-def looking(database: str, broker: str, blobs: Blobs) -> Iterator[None]:
-    """Somebody answers looks while the test runs."""
-    stop = threading.Event()
-
-    def answer() -> None:
-        glass = Glass(settings(), blobs=blobs)
-        while not stop.wait(0.1):
-            glass.drain(stop=stop)
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
 
 
 def test_the_key_has_the_map_made_once_and_says_what_it_means(
