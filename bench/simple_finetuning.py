@@ -31,10 +31,10 @@ from models.framing import worst_of_frames
 from models.judge import runtime_logits
 from models.manifest import from_json
 from models.network import Network, imagenet_network
+from models.parts import TRAIN, parts_of
 from models.runtime import OpenVinoRuntime
 from models.stress import MIXED, shifted
 from models.style import conflicting, surroundings_score
-from models.train import TRAIN, parts_of
 
 _SEED = 7
 _BATCH = 32

@@ -17,8 +17,10 @@ MANIFEST = "manifest.json"
 IR_XML, IR_BIN, WEIGHTS = "network.xml", "network.bin", "weights.safetensors"
 MEMBERS = (MANIFEST, IR_XML, IR_BIN, WEIGHTS)
 HEALTHY_CHEST = "healthy_chest.png"
-OPTIONAL_MEMBERS = (HEALTHY_CHEST,)
-"""From format 4 on, where training had enough radiographs (`models.healthy_chest`)."""
+TRAINED_PATIENTS = "trained_patients.bin"
+OPTIONAL_MEMBERS = (HEALTHY_CHEST, TRAINED_PATIENTS)
+"""From format 4 on, where training had enough radiographs (`models.healthy_chest`); from format 5 on
+(`models.trained_patients`)."""
 MOST_BYTES = 200 * 2**20
 
 

@@ -4,6 +4,7 @@ starts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -21,11 +22,11 @@ _BATCH = 32
 
 
 class FrozenFeatures:
-    """The ImageNet features of prepared images, through OpenVINO: several times as fast as torch on a
-    processor.
+    """A network's features of prepared images, through OpenVINO: several times as fast as torch on a
+    processor. Without a network, ImageNet's.
     """
 
-    def __init__(self, *, side: int, threads: int) -> None:
+    def __init__(self, network: Network | None = None, *, side: int, threads: int) -> None:
         class Pooled(nn.Module):
             def __init__(self, network: Network) -> None:
                 super().__init__()
@@ -34,7 +35,7 @@ class FrozenFeatures:
             def forward(self, x: Tensor) -> Tensor:
                 return self.network.features(x).mean(dim=(2, 3))
 
-        pooled = Pooled(imagenet_network(1)).eval()
+        pooled = Pooled(copy.deepcopy(network or imagenet_network(1))).eval()
         model = openvino_model(pooled, side=side)
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
@@ -52,6 +53,10 @@ class FrozenFeatures:
             out[first:last] = self._request.get_output_tensor(0).data
             on_images(last - first)
         return out
+
+    def of_prepared(self, prepared: Float, *, on_images: Callable[[int], None]) -> Float:
+        """The same for pictures that are all there, float32 (n, 1, side, side)."""
+        return self.of(lambda first, last: prepared[first:last], len(prepared), on_images=on_images)
 
 
 def fit_head(

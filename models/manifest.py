@@ -9,10 +9,11 @@ from typing import Any
 
 from models.pixel_gate import LABELS
 
-FORMAT_VERSION = 4
-READ_VERSIONS = (1, 2, 3, 4)
+FORMAT_VERSION = 5
+READ_VERSIONS = (1, 2, 3, 4, 5)
 """Format 1 knew no distance from the training images, format 2 no description by which like images are found
-and no test of the activation map, format 3 no healthy chest and so no occlusion map.
+and no test of the activation map, format 3 no healthy chest and so no occlusion map,
+format 4 not whom it had learnt from.
 """
 
 
@@ -118,7 +119,7 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
     stated = document.get("format_version") if isinstance(document, dict) else None
     if stated not in READ_VERSIONS:
         raise BundleRefused(
-            f"The bundle has format {stated!r} and this program reads formats 1 to 4; "
+            f"The bundle has format {stated!r} and this program reads formats 1 to 5; "
             "use a bundle made by this version's `firstread train`."
         )
     try:

@@ -49,6 +49,28 @@ def draw_evaluation(outcome: dict[str, Any], picture: Path) -> None:
     FigureCanvasAgg(figure).print_figure(str(picture))
 
 
+def draw_comparison(outcome: dict[str, Any], picture: Path) -> None:
+    """Differences of a candidate from the active bundle with their intervals, and AUC as pictures change."""
+    figure = Figure(figsize=(9.5, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    names = list(outcome["difference"])
+    for at, name in enumerate(names):
+        line = outcome["difference"][name]
+        left.plot([line["low"], line["high"]], [at, at], color="#1f4e79")
+        left.plot(line["value"], at, "o", color="#1f4e79")
+    left.axvline(0, color="#999999", linewidth=1)
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    left.set(xlabel="candidate less active, 95% interval", title="What the candidate gains or loses")
+    grades = ["as sent", *(f"grade {row['grade']}" for row in outcome["stress"])]
+    for name, colour in (("active", "#c55a11"), ("candidate", "#1f4e79")):
+        areas = [outcome[name]["auc"], *(row[name] for row in outcome["stress"])]
+        right.plot(grades, areas, marker="o", color=colour, label=name)
+    right.set(ylabel="AUC", title="Under two acquisition changes at once")
+    right.legend()
+    FigureCanvasAgg(figure).print_figure(str(picture))
+
+
 def _roc(axis: Axes, truth: np.ndarray[Any, Any], probability: np.ndarray[Any, Any], auc: float) -> None:
     order = np.argsort(-probability)
     caught = np.concatenate([[0], np.cumsum(truth[order]) / truth.sum()])

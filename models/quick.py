@@ -1,22 +1,134 @@
-"""Quick training: a head on frozen ImageNet features, and where thorough training starts."""
+"""Quick training: a head on frozen features, and where thorough training starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.augment import training_picture
 from models.dataset import Labelled
 from models.epoch import lending
+from models.feature_store import FeatureStore
 from models.features import FrozenFeatures, fit_head
 from models.network import Network
-from models.preprocess import Float
+from models.preprocess import PREPROCESSING_VERSION, Float
 from models.stress import network_input
 
 COPIES = 2
 """Hard drawings of every picture beside the picture as it is."""
+_CHUNK = 512
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture to be drawn: which, in which copy (0 is as it is), and from which pictures it may borrow."""
+
+    image: int
+    copy: int
+    lenders: tuple[int, ...]
+    key: bytes
+    """Names picture, copy and lenders by their pixels: what is drawn depends on nothing else."""
+
+
+def fit_quick(
+    network: Network,
+    data: Labelled,
+    *,
+    seed: int,
+    threads: int,
+    cache: Path | None = None,
+    report: Report = lambda *_: None,
+) -> None:
+    """Give the network's head the best weights for its own features, frozen, of every picture as it is and in
+    some hard copies.
+
+    What a copy borrows from follows from the pixels, so that further images leave nearly all others as they
+    were; features in the ``cache`` are not computed again.
+    """
+    drawings = drawings_of(data, seed=seed)
+    store = FeatureStore(cache, network=_name(network, side=data.images.shape[1]))
+    missing = [drawn for drawn in drawings if drawn.key not in store]
+    done = len(drawings) - len(missing)
+    report("Features", done, len(drawings))
+
+    def on_images(count: int) -> None:
+        nonlocal done
+        done += count
+        report("Features", done, len(drawings))
+
+    if missing:
+        frozen = FrozenFeatures(network, side=data.images.shape[1], threads=threads)
+        store.add([drawn.key for drawn in missing], _features(frozen, data, missing, on_images=on_images))
+    features = store.of([drawn.key for drawn in drawings])
+    _give_head(network, features, data.labels[[drawn.image for drawn in drawings]])
+
+
+def drawings_of(data: Labelled, *, seed: int) -> list[Drawn]:
+    """Every picture as it is and in its hard copies, which borrow from one with the finding and one without:
+    those whose hash comes next to one drawn for the copy.
+    """
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in data.images]
+    drawings = [Drawn(at, 0, (), hashes[at]) for at in range(len(data))]
+    circles = [
+        sorted((hashes[at], int(at)) for at in np.flatnonzero((data.labels[:, 0] > 0.5) == present))
+        for present in (True, False)
+    ]
+    for copy in range(1, 1 + COPIES):
+        for at, own in enumerate(hashes):
+            drawn = hashlib.sha256(f"{seed} {copy} ".encode() + own).digest()
+            lenders = tuple(_next(circle, drawn) for circle in circles if circle)
+            whole = hashlib.sha256(drawn + b"".join(hashes[lender] for lender in lenders)).digest()
+            drawings.append(Drawn(at, copy, lenders, whole))
+    return drawings
+
+
+def _next(circle: Sequence[tuple[bytes, int]], drawn: bytes) -> int:
+    """The image whose hash follows the drawn one, round the circle."""
+    low, high = 0, len(circle)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if circle[middle][0] < drawn else (low, middle)
+    return circle[low % len(circle)][1]
+
+
+def _features(
+    frozen: FrozenFeatures, data: Labelled, wanted: Sequence[Drawn], *, on_images: Callable[[int], None]
+) -> Float:
+    """Features of the drawings, float32 (n, 1280); drawing goes on beside the network."""
+
+    def picture(drawn: Drawn) -> Float:
+        image = data.images[drawn.image]
+        if drawn.copy == 0:
+            asis: Float = network_input(image[None])[0, 0]
+            return asis
+        draw = np.random.default_rng(np.frombuffer(drawn.key, np.uint32))
+        drawing: Float = training_picture(image, data.images[list(drawn.lenders)], draw)
+        return drawing
+
+    out = []
+    with ThreadPoolExecutor(2) as pool:
+        for first in range(0, len(wanted), _CHUNK):
+            drawn = np.stack(list(pool.map(picture, wanted[first : first + _CHUNK])))[:, None]
+            out.append(frozen.of_prepared(drawn, on_images=on_images))
+    return np.concatenate(out)
+
+
+def _name(network: Network, *, side: int) -> str:
+    """What decides the features of a picture beside the picture itself."""
+    weights = hashlib.sha256(f"{PREPROCESSING_VERSION} {side}".encode())
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head."):
+            weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return weights.hexdigest()[:32]
 
 
 def fit_frozen(
@@ -25,12 +137,12 @@ def fit_frozen(
     *,
     seed: int,
     threads: int,
-    report: Callable[[str, int, int], None] = lambda *_: None,
+    report: Report = lambda *_: None,
 ) -> None:
-    """Give the network's head the best weights for frozen features of every picture as it is and in some hard
-    copies.
+    """The same for thorough training to start from, drawn as `models.epoch` draws: so that the training of
+    a bundle can be repeated.
     """
-    frozen = FrozenFeatures(side=data.images.shape[1], threads=threads)
+    frozen = FrozenFeatures(network, side=data.images.shape[1], threads=threads)
     total = len(data) * (1 + COPIES)
     done = 0
 
@@ -56,7 +168,11 @@ def fit_frozen(
     features = np.concatenate(
         [frozen.of(prepared(copy), len(data), on_images=on_images) for copy in range(1 + COPIES)]
     )
-    weight, bias = fit_head(features, np.tile(data.labels, (1 + COPIES, 1)))
+    _give_head(network, features, np.tile(data.labels, (1 + COPIES, 1)))
+
+
+def _give_head(network: Network, features: Float, labels: NDArray[np.float32]) -> None:
+    weight, bias = fit_head(features, labels)
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weight))
         network.head.bias.copy_(torch.from_numpy(bias))

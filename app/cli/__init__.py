@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.compare import compare
 from app.cli.evaluate import evaluate
 from app.cli.keys import keys
 from app.cli.predict import predict
@@ -127,6 +128,7 @@ def send(
 cli.command()(predict)
 cli.command()(train)
 cli.command()(evaluate)
+cli.command()(compare)
 
 
 def main() -> None:

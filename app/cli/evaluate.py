@@ -88,9 +88,9 @@ def evaluate(
                 report("Surroundings", 1, 1)
             everything, kept = labelled, None
             if held_out:
-                from models.train import CALIBRATE, parts_of
+                from models.start import Start
 
-                kept = parts_of(labelled, seed=int(loaded.manifest.provenance["seed"])) == CALIBRATE
+                kept = Start.read(bundle or default_bundle_path()).strangers(labelled)
                 labelled = labelled.take(kept)
                 surroundings = None if surroundings is None else surroundings[kept]
             outcome = run(

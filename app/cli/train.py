@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.errors import Unprocessable
+from app.settings import settings
 
 MODES = ("quick", "thorough")
 GO_ON_LATER = 75
@@ -20,9 +21,7 @@ def train(
         Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
     ],
     out: Annotated[Path, typer.Option(help="The bundle to write.")],
-    mode: Annotated[
-        str, typer.Option(help="quick: about two minutes; thorough: about half an hour.")
-    ] = "quick",
+    mode: Annotated[str, typer.Option(help="quick: about a minute; thorough: about half an hour.")] = "quick",
     exclude_patients: Annotated[
         list[Path] | None, typer.Option(help="Manifest CSV whose patients are never trained on; repeatable.")
     ] = None,
@@ -33,17 +32,30 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="A bundle of the same data and seed, from which thorough training goes on."),
+        typer.Option(
+            help="A bundle from which training goes on: quick with its features, gate and intended use, "
+            "thorough from its weights. Without one, ImageNet's."
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder where quick training keeps features for the next time; `features` in FIRSTREAD_HOME."
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads to use.")] = 2,
-    name: Annotated[str, typer.Option(help="The bundle's name.")] = "paediatric-pneumonia",
+    name: Annotated[
+        str | None, typer.Option(help="The bundle's name; that of --start, or paediatric-pneumonia.")
+    ] = None,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
     data_statement: Annotated[
         str, typer.Option(help="Where the data come from and their licence, for the model card.")
     ] = "",
     intended_use: Annotated[
         Path | None,
-        typer.Option(help="JSON: min_age_years, max_age_years, modalities, body_parts, views."),
+        typer.Option(
+            help="JSON: min_age_years, max_age_years, modalities, body_parts, views; that of --start."
+        ),
     ] = None,
 ) -> None:
     """Train a network on labelled radiographs and write it as a bundle, with its log beside it."""
@@ -56,13 +68,19 @@ def train(
     from models.explain_figures import verdicts
     from models.finetune import GOING_ON, FinetuneSettings
     from models.plots import draw_training
+    from models.start import Start
     from models.train import PAEDIATRIC_USE, DatasetRefused, Paused, TrainingOrder
     from models.train import train as run
 
-    if start is not None and mode != "thorough":
-        raise Unprocessable("Only thorough training goes on from a bundle: --mode thorough.")
-    settings = FinetuneSettings() if start is None else GOING_ON
-    settings = replace(settings, minutes=minutes, epochs=epochs or settings.epochs)
+    finetune = FinetuneSettings() if start is None else GOING_ON
+    finetune = replace(finetune, minutes=minutes, epochs=epochs or finetune.epochs)
+    before = None
+    if start is not None:
+        try:
+            before = Start.read(start).manifest
+        except BundleRefused as error:
+            raise Unprocessable(str(error)) from error
+    use = dict(PAEDIATRIC_USE) if before is None else dict(before.intended_use)
     order = TrainingOrder(
         data=data,
         out=out,
@@ -70,12 +88,13 @@ def train(
         exclude=tuple(exclude_patients or ()),
         seed=seed,
         threads=threads,
-        name=name,
+        name=name or (before.name if before else "paediatric-pneumonia"),
         version=version,
         data_statement=data_statement,
-        intended_use=_intended_use(intended_use) if intended_use else dict(PAEDIATRIC_USE),
-        finetune=settings,
+        intended_use=_intended_use(intended_use) if intended_use else use,
+        finetune=finetune,
         start=start,
+        features=features or settings().home / "features",
     )
     try:
         with progress() as report, image_reader() as read_image:

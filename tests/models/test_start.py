@@ -8,18 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 
-from models.bundle_file import WEIGHTS, unseal
+from models.bundle import Bundle
+from models.bundle_file import TRAINED_PATIENTS, WEIGHTS, unseal
 from models.dataset import Labelled
 from models.epoch import Drawing, training_batch
 from models.examples import DatasetRefused
+from models.feature_store import FeatureStore
+from models.features import FrozenFeatures
 from models.finetune import FinetuneSettings
 from models.manifest import BundleRefused
 from models.network import imagenet_network
-from models.start import start_from
+from models.parts import CALIBRATE, SELECT, TRAIN, parts_of
+from models.quick import fit_quick
+from models.start import Start
 from models.stress import network_input
-from models.train import Paused, TrainingOrder, describe, parts_of, read_data, train
+from models.train import Paused, TrainingOrder, read_data, train
+from models.trained_patients import taught_by, trained_member
 from tests.models.conftest import Trained, quick_order
 
 
@@ -34,37 +40,153 @@ def labelled(trained: Trained) -> Labelled:
 def test_the_network_starts_with_the_bundles_weights_and_no_margin(
     trained: Trained, labelled: Labelled
 ) -> None:
-    images = describe(labelled, parts_of(labelled, seed=7))
     network = imagenet_network(len(labelled.findings))
     network.margin.fill_(0.05)
-    start_from(network, trained.path, findings=labelled.findings, images=images, seed=7)
+    Start.read(trained.path).give(network, findings=labelled.findings, whole=True)
     weights = load(unseal(trained.path)[0][WEIGHTS])
     assert torch.equal(network.head.weight, weights["network.head.weight"].float())
     assert torch.equal(network.stem[0].weight, weights["network.stem.0.weight"].float())
     assert float(network.margin) == 0
 
 
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"seed": 8}, "trained on other data or with another seed"),
-        ({"images": {}}, "trained on other data or with another seed"),
-        ({"findings": ("effusion",)}, "knows other findings"),
-    ],
-)
-def test_a_bundle_whose_patients_would_judge_is_refused(
-    trained: Trained, changed: dict[str, object], sentence: str
-) -> None:
-    told = {
-        "findings": tuple(finding.name for finding in trained.manifest.findings),
-        "images": trained.manifest.provenance["images"],
-        "seed": 7,
-    }
+def test_frozen_features_keep_the_bundles_margin_and_no_head(trained: Trained) -> None:
+    start = Start.read(trained.path)
+    other = imagenet_network(3)
+    with_margin = replace(start, members=start.members | {WEIGHTS: _with_margin(start.members[WEIGHTS])})
+    with_margin.give(other, findings=("nodule", "effusion", "oedema"), whole=False)
+    assert float(other.margin) == pytest.approx(0.05, abs=1e-6)
+    assert not other.head.weight.any()
+
+
+def _with_margin(weights: bytes) -> bytes:
+    return save(load(weights) | {"network.margin": torch.tensor(0.05)})
+
+
+def test_other_findings_than_the_bundles_are_refused_where_its_head_goes_on(trained: Trained) -> None:
     network = imagenet_network(1)
-    before = network.head.weight.clone()
-    with pytest.raises(DatasetRefused, match=sentence):
-        start_from(network, trained.path, **told | changed)
-    assert torch.equal(network.head.weight, before)
+    before = network.stem[0].weight.clone()
+    with pytest.raises(DatasetRefused, match="knows other findings"):
+        Start.read(trained.path).give(network, findings=("effusion",), whole=True)
+    assert torch.equal(network.stem[0].weight, before)
+
+
+def test_the_same_data_and_seed_have_the_same_parts(trained: Trained, labelled: Labelled) -> None:
+    part = Start.read(trained.path).parts(labelled, seed=7, choosing=True)
+    assert np.array_equal(part, parts_of(labelled, seed=7))
+
+
+@pytest.mark.parametrize("seed", [8, 9])
+@pytest.mark.parametrize("choosing", [True, False])
+def test_nobody_the_bundle_has_learnt_from_judges(
+    trained: Trained, labelled: Labelled, seed: int, choosing: bool
+) -> None:
+    learnt = np.isin(parts_of(labelled, seed=7), (TRAIN, SELECT))
+    more = _with_strangers(labelled, count=60)
+    part = Start.read(trained.path).parts(more, seed=seed, choosing=choosing)
+    assert (part[: len(labelled)][learnt] == TRAIN).all()
+    judging = set(more.patients[part == CALIBRATE])
+    assert len(judging) >= 0.1 * len(np.unique(more.patients))
+    assert (part == SELECT).any() == choosing
+
+
+def _with_strangers(data: Labelled, *, count: int) -> Labelled:
+    again = np.resize(np.arange(len(data)), count)
+    return replace(
+        data,
+        images=np.concatenate([data.images, data.images[again]]),
+        labels=np.concatenate([data.labels, data.labels[again]]),
+        patients=np.concatenate([data.patients, np.array([f"stranger-{at}" for at in range(count)])]),
+        splits=np.concatenate([data.splits, data.splits[again]]),
+        paths=data.paths + tuple(data.paths[at] for at in again),
+    )
+
+
+def test_other_data_are_refused_where_the_bundle_does_not_say_whom_it_knows(
+    trained: Trained, labelled: Labelled
+) -> None:
+    start = Start.read(trained.path)
+    silent = replace(
+        start, members={name: data for name, data in start.members.items() if name != TRAINED_PATIENTS}
+    )
+    with pytest.raises(DatasetRefused, match="does not say which patients"):
+        silent.parts(labelled, seed=8, choosing=True)
+    same = parts_of(labelled, seed=7)
+    assert np.array_equal(silent.parts(labelled, seed=7, choosing=True), same)
+    assert np.array_equal(silent.strangers(labelled), same == CALIBRATE)
+    assert np.array_equal(start.strangers(labelled), same == CALIBRATE)
+
+
+def test_what_was_learnt_before_stays_marked() -> None:
+    first = trained_member(["a", "b"])
+    second = trained_member(["c"], before=first)
+    taught = taught_by(second, np.array(["a", "b", "c", "d"]))
+    assert taught is not None
+    assert taught.tolist() == [True, True, True, False]
+    assert taught_by({}, np.array(["a"])) is None
+    strangers = taught_by(
+        trained_member(str(number) for number in range(3300)),
+        np.array([f"stranger {number}" for number in range(4000)]),
+    )
+    assert strangers is not None
+    assert strangers.mean() < 0.04
+
+
+def test_quick_training_on_a_bundle_keeps_everything_but_the_head(trained: Trained, tmp_path: Path) -> None:
+    order = replace(
+        quick_order(trained.data, tmp_path / "candidate.bundle"),
+        start=trained.path,
+        version="2",
+        features=tmp_path / "features",
+    )
+    manifest = train(order)
+    ours, before = (load(unseal(path)[0][WEIGHTS]) for path in (order.out, trained.path))
+    for name, tensor in before.items():
+        if not name.startswith("network.head."):
+            assert torch.equal(ours[name], tensor), name
+    assert manifest.familiarity == trained.manifest.familiarity
+    assert manifest.appearance == trained.manifest.appearance
+    assert manifest.provenance["start"].startswith("the bundle drawn 1;")
+    assert manifest.provenance["held_out"]["pneumonia"]["plain"]["auc"] > 0.9
+    screening = Bundle.load(order.out, device="cpu").screen([np.zeros((90, 90), np.uint8)])
+    assert len(screening) == 1
+
+
+def test_features_that_are_known_are_not_computed_again(
+    labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = labelled.take(np.arange(len(labelled)) < 40)
+    first, second = imagenet_network(1), imagenet_network(1)
+    fit_quick(first, learnt, seed=7, threads=1, cache=tmp_path)
+    asked: list[int] = []
+    compute = FrozenFeatures.of
+
+    def counting(self: FrozenFeatures, batches: object, count: int, **more: object) -> object:
+        asked.append(count)
+        return compute(self, batches, count, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FrozenFeatures, "of", counting)
+    fit_quick(second, learnt, seed=7, threads=1, cache=tmp_path)
+    assert asked == []
+    assert torch.equal(first.head.weight, second.head.weight)
+    fit_quick(
+        imagenet_network(1), labelled.take(np.arange(len(labelled)) < 41), seed=7, threads=1, cache=tmp_path
+    )
+    assert 3 <= sum(asked) < 40, "one more picture leaves nearly all drawings as they were"
+    other = imagenet_network(1)
+    other.stem[0].weight.data.mul_(1.1)
+    asked.clear()
+    fit_quick(other, learnt, seed=7, threads=1, cache=tmp_path)
+    assert sum(asked) == 3 * 40, "another network has other features"
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut short"])
+def test_a_damaged_store_of_features_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "network.npz").write_bytes(content)
+    store = FeatureStore(tmp_path, network="network")
+    key = bytes(32)
+    assert key not in store
+    store.add([key], np.ones((1, 1280), np.float32))
+    assert FeatureStore(tmp_path, network="network").of([key]).sum() == 1280
 
 
 def test_what_is_no_bundle_is_refused_before_training(drawn: Path, tmp_path: Path) -> None:

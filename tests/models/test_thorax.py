@@ -11,10 +11,10 @@ import pytest
 
 from models.dataset import load
 from models.examples import excluded_patients, list_examples
+from models.parts import TRAIN, parts_of
 from models.phantom import phantom
 from models.thorax import Picture, Thorax, atlas, draw_outlines, find_thorax
 from models.thorax_atlas import atlas_images, fit_atlas
-from models.train import TRAIN, parts_of
 
 
 def drawn(seed: int) -> Picture:

@@ -21,11 +21,12 @@ from models.examples import DatasetRefused, list_examples
 from models.finetune import FinetuneSettings, Paused, harder
 from models.framing import FRAMES, framed, worst_of_frames
 from models.network import imagenet_network
+from models.parts import CALIBRATE, SELECT, TRAIN, parts_of
 from models.phantom import phantom
 from models.plots import draw_training
 from models.stress import MIXED, conditions, shifted
 from models.style import conflicting, surroundings_score
-from models.train import CALIBRATE, SELECT, TRAIN, TrainingOrder, parts_of, read_data, train
+from models.train import TrainingOrder, read_data, train
 from tests.models.conftest import PATIENTS, Trained, draw_set, quick_order, write_manifest
 
 TINY = FinetuneSettings(epochs=2, batch=8, per_epoch=16)

@@ -1,0 +1,103 @@
+"""`firstread compare`: a candidate against the active bundle on the same images, and the gate's word."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.errors import Unprocessable
+
+MAY_NOT = 1
+"""Exit code where a line of the gate does not pass."""
+
+
+def compare(
+    candidate: Annotated[Path, typer.Argument(help="The bundle that might be promoted.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json and comparison.png.")],
+    active: Annotated[
+        Path | None, typer.Option(help="The bundle to compare with; the default one if left out.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split: train, val or test.")] = None,
+    exclude_patients: Annotated[
+        list[Path] | None, typer.Option(help="Manifest CSV whose patients are left out; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Compare a candidate with the active bundle on images of patients from whom neither has learnt, and tell
+    whether it may be promoted: exit code 0 if every line of the gate passes, else 1.
+    """
+    from app.cli.labelled_images import image_reader, patient_of_dicom, progress
+    from models.bundle import Bundle, BundleRefused, default_bundle_path
+    from models.compare import compare as run
+    from models.dataset import load
+    from models.examples import DatasetRefused, excluded_patients, list_examples
+    from models.plots import draw_comparison
+    from models.promotion_gate import may_be_promoted, promotion_gate
+    from models.start import strangers_to
+
+    paths = (active or default_bundle_path(), candidate)
+    try:
+        bundles = [Bundle.load(path, device=device) for path in paths]
+        examples, notices = list_examples(data, patient_of=patient_of_dicom)
+        examples = [example for example in examples if split in (None, example.split)]
+        with progress() as report, image_reader() as read_image:
+            done = 0
+
+            def on_image() -> None:
+                nonlocal done
+                done += 1
+                report("Reading images", done, len(examples))
+
+            labelled = load(
+                examples,
+                side=max(bundle.manifest.input_size for bundle in bundles),
+                read_image=read_image,
+                exclude=excluded_patients(exclude_patients or ()),
+                notices=notices,
+                on_image=on_image,
+            )
+            strangers = strangers_to(paths, labelled)
+            outcome = run(bundles[0], bundles[1], labelled.take(strangers), report=report)
+    except (BundleRefused, DatasetRefused) as error:
+        raise Unprocessable(str(error)) from error
+    lines = promotion_gate(outcome)
+    out.mkdir(parents=True, exist_ok=True)
+    document, picture = out / "comparison.json", out / "comparison.png"
+    told = outcome | {
+        "learnt_from_left_out": int((~strangers).sum()),
+        "gate": [asdict(line) for line in lines],
+        "may_be_promoted": may_be_promoted(lines),
+    }
+    document.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    draw_comparison(outcome, picture)
+    _tell(told)
+    print(f"Wrote {document}, {picture}.")
+    if not told["may_be_promoted"]:
+        raise typer.Exit(MAY_NOT)
+
+
+def _tell(told: dict[str, Any]) -> None:
+    print(
+        f"{told['finding']} in {told['images']} images of {told['patients']} patients; "
+        f"{told['learnt_from_left_out']} images left out, of patients whom one of the two knows"
+    )
+    print(f"  {'':12s} {'active':>8s} {'candidate':>9s}  difference (95% interval)")
+    for name, line in told["difference"].items():
+        before, after = told["active"][name], told["candidate"][name]
+        print(
+            f"  {name:12s} {before:8.4f} {after:9.4f}  {line['value']:+.4f} "
+            f"({line['low']:+.4f} to {line['high']:+.4f})"
+        )
+    words = {True: "passes", False: "FAILS", None: "cannot be told"}
+    for line in told["gate"]:
+        print(f"  {words[line['passes']]:14s} {line['sentence']}")
+    print(
+        "The candidate may be promoted." if told["may_be_promoted"] else "The candidate may not be promoted."
+    )

@@ -1,0 +1,239 @@
+"""Two bundles on the same images: what a candidate gains and loses against the active one, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import figures as merit
+from models.answers import CHUNK, Answers, calibration_figures
+from models.bundle import Bundle, FindingResult
+from models.dataset import Labelled
+from models.examples import DatasetRefused
+from models.figures import Array
+from models.judge import Report
+from models.stress import GRADES, MIXED, shifted
+
+LANES = ("rule-out", "abstain", "rule-in")
+STAGE = "Comparing"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What both bundles said of the images that both read: probabilities, calls at the frozen operating point
+    and lanes, active first.
+    """
+
+    truth: NDArray[np.bool_]
+    patients: NDArray[np.str_]
+    probability: tuple[Array, Array]
+    called: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    lane: tuple[NDArray[np.str_], NDArray[np.str_]]
+    withheld: tuple[int, int]
+
+    @property
+    def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For each image whether each called it right."""
+        return self.called[0] == self.truth, self.called[1] == self.truth
+
+
+def compare(
+    active: Bundle,
+    candidate: Bundle,
+    data: Labelled,
+    *,
+    seed: int = 7,
+    rounds: int = 500,
+    report: Report = lambda *_: None,
+) -> dict[str, Any]:
+    """Both bundles' figures of the active one's first finding, their differences (candidate less active) with
+    95% intervals from resampling patients, the tests of DeLong and McNemar, the cases lost and won, the
+    lanes' moves, and the AUC under mixed acquisition changes.
+
+    The images should be of patients from whom neither bundle has learnt. Raises `DatasetRefused` where one of
+    the bundles or the data do not know the finding, or the data lack it or its absence.
+    """
+    finding = active.manifest.findings[0].name
+    known = {one.name for one in candidate.manifest.findings}
+    if finding not in data.findings or finding not in known:
+        raise DatasetRefused(
+            f"The active bundle speaks of {finding}, the candidate of {', '.join(sorted(known))} and the "
+            f"data of {', '.join(data.findings)}; they can only be compared where all three know it."
+        )
+    truth = data.labels[:, data.findings.index(finding)] > 0.5
+    if truth.all() or not truth.any():
+        raise DatasetRefused(f"To compare bundles on {finding}, images with it and without it are needed.")
+    done, total = 0, 2 * len(data) * (1 + len(GRADES))
+
+    def on_images(count: int) -> None:
+        nonlocal done
+        done += count
+        report(STAGE, done, total)
+
+    def pair_of(images: NDArray[np.uint8]) -> Pair:
+        return _ask(active, candidate, images, truth, data.patients, finding=finding, on_images=on_images)
+
+    plain = pair_of(data.images)
+    stressed = [pair_of(shifted(data.images, change=MIXED, strength=grade, seed=seed)) for grade in GRADES]
+    if plain.truth.all() or not plain.truth.any():
+        raise DatasetRefused(
+            f"Of the images that both bundles read, none is with, or none without, {finding}."
+        )
+    lost, won = _lost_and_won(plain)
+    return {
+        "finding": finding,
+        "asked": len(data),
+        "images": len(plain.truth),
+        "patients": len(np.unique(plain.patients)),
+        "patients_with": len(np.unique(plain.patients[plain.truth])),
+        "patients_without": len(np.unique(plain.patients[~plain.truth])),
+        "withheld": {"active": plain.withheld[0], "candidate": plain.withheld[1]},
+        "active": _named(active) | _figures(plain, 0),
+        "candidate": _named(candidate) | _figures(plain, 1),
+        "difference": {
+            name: _difference(plain, figure, rounds=rounds, seed=seed) for name, figure in FIGURES.items()
+        },
+        "delong": dict(zip(("difference", "standard_error", "p"), delong(plain), strict=True)),
+        "mcnemar": {"lost": len(lost), "won": len(won), "p": mcnemar(len(lost), len(won))},
+        "lost_of_right": round(len(lost) / max(int(plain.right[0].sum()), 1), 4),
+        "lanes": {
+            before: {
+                after: int(((plain.lane[0] == before) & (plain.lane[1] == after)).sum()) for after in LANES
+            }
+            for before in LANES
+        },
+        "stress": [
+            {
+                "grade": grade,
+                "active": round(merit.auc(pair.truth, pair.probability[0]), 4),
+                "candidate": round(merit.auc(pair.truth, pair.probability[1]), 4),
+                "difference": _difference(pair, FIGURES["auc"], rounds=rounds, seed=seed),
+            }
+            for grade, pair in zip(GRADES, stressed, strict=True)
+        ],
+        "explanations": {
+            "active": bool(active.manifest.explanations.get("passes")),
+            "candidate": bool(candidate.manifest.explanations.get("passes")),
+        },
+    }
+
+
+Figure = Callable[[Pair, int, NDArray[np.intp]], float]
+FIGURES: dict[str, Figure] = {
+    "auc": lambda pair, which, at: merit.auc(pair.truth[at], pair.probability[which][at]),
+    "accuracy": lambda pair, which, at: float(pair.right[which][at].mean()),
+    "sensitivity": lambda pair, which, at: merit.sensitivity(pair.truth[at], pair.called[which][at]),
+    "specificity": lambda pair, which, at: merit.specificity(pair.truth[at], pair.called[which][at]),
+}
+
+
+def _figures(pair: Pair, which: int) -> dict[str, Any]:
+    everyone = np.arange(len(pair.truth))
+    answers = Answers(
+        pair.truth.astype(np.float32), pair.probability[which], pair.patients, pair.withheld[which]
+    )
+    found: dict[str, Any] = {
+        name: round(figure(pair, which, everyone), 4) for name, figure in FIGURES.items()
+    }
+    return found | {
+        "brier": round(merit.brier(pair.truth, pair.probability[which]), 4),
+        "even_odds": calibration_figures(answers),
+    }
+
+
+def _difference(pair: Pair, figure: Figure, *, rounds: int, seed: int) -> dict[str, float]:
+    def gain(at: NDArray[np.intp]) -> float:
+        return figure(pair, 1, at) - figure(pair, 0, at)
+
+    low, high = merit.bootstrap(pair.patients, gain, rounds=rounds, seed=seed)
+    return {
+        "value": round(gain(np.arange(len(pair.truth))), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+    }
+
+
+def _lost_and_won(pair: Pair) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Images that only the active bundle, and that only the candidate, called right."""
+    before, after = pair.right
+    return np.flatnonzero(before & ~after), np.flatnonzero(after & ~before)
+
+
+def delong(pair: Pair) -> tuple[float, float, float]:
+    """Difference of the two AUCs (candidate less active), its standard error and the two-sided p, as DeLong,
+    DeLong and Clarke-Pearson (1988) have it. Images of one patient count as independent there; the intervals
+    from resampling patients do not take them for that.
+    """
+    with_it, without = pair.truth, ~pair.truth
+    placed_with, placed_without, areas = [], [], []
+    for score in pair.probability:
+        everyone = _mid_ranks(score)
+        placed_with.append((everyone[with_it] - _mid_ranks(score[with_it])) / without.sum())
+        placed_without.append(1 - (everyone[without] - _mid_ranks(score[without])) / with_it.sum())
+        areas.append(float(placed_with[-1].mean()))
+    variance = sum(
+        float(np.var(placed[1] - placed[0], ddof=1)) / len(placed[0]) if len(placed[0]) > 1 else math.nan
+        for placed in (placed_with, placed_without)
+    )
+    difference, error = areas[1] - areas[0], math.sqrt(variance)
+    p = math.erfc(abs(difference) / error / math.sqrt(2)) if error > 0 else 1.0
+    return round(difference, 6), round(error, 6), round(p, 4)
+
+
+def _mid_ranks(score: Array) -> Array:
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse], dtype=np.float64)
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """The two-sided p of so many lost and won if both were as likely (McNemar 1947, exact)."""
+    trials = lost + won
+    ways = sum(math.comb(trials, count) for count in range(min(lost, won) + 1))
+    return round(min(1.0, 2 * ways / float(1 << trials)), 4)
+
+
+def _ask(
+    active: Bundle,
+    candidate: Bundle,
+    images: NDArray[np.uint8],
+    truth: NDArray[np.bool_],
+    patients: NDArray[np.str_],
+    *,
+    finding: str,
+    on_images: Callable[[int], None],
+) -> Pair:
+    """What both say of the images; those that either withholds are only counted."""
+    both = []
+    for bundle in (active, candidate):
+        said: list[FindingResult | None] = []
+        for first in range(0, len(images), CHUNK):
+            chunk = list(images[first : first + CHUNK])
+            said.extend(
+                one.findings[finding] if one.outcome == "screened" else None for one in bundle.screen(chunk)
+            )
+            on_images(len(chunk))
+        both.append(said)
+    read = [at for at in range(len(images)) if both[0][at] is not None and both[1][at] is not None]
+    results = [[one for at in read if (one := said[at]) is not None] for said in both]
+    probability = [np.array([one.probability for one in found]) for found in results]
+    called = [np.array([one.present for one in found], dtype=np.bool_) for found in results]
+    lane = [np.array([str(one.lane) for one in found]) for found in results]
+    withheld = [sum(one is None for one in said) for said in both]
+    return Pair(
+        truth[read],
+        patients[read],
+        (probability[0], probability[1]),
+        (called[0], called[1]),
+        (lane[0], lane[1]),
+        (withheld[0], withheld[1]),
+    )
+
+
+def _named(bundle: Bundle) -> dict[str, str]:
+    manifest = bundle.manifest
+    return {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256}

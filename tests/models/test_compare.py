@@ -1,0 +1,208 @@
+"""A candidate against the active bundle: the tests are their authors', and a worse one does not pass."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.errors import Unprocessable
+from models.bundle import Bundle
+from models.compare import LANES, Pair, compare, delong, mcnemar
+from models.dataset import Labelled, load
+from models.examples import DatasetRefused, list_examples
+from models.figures import Array
+from models.promotion_gate import LEAST_PATIENTS, MOST_LOST, may_be_promoted, promotion_gate
+from tests.models.conftest import Trained, draw_set, resealed
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn chests of patients from whom no bundle has learnt."""
+    folder = draw_set(tmp_path_factory.mktemp("unseen"), patients=12)
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",p0", ",q0"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(unseen: Path) -> Labelled:
+    return load(list_examples(unseen)[0], side=96)
+
+
+@pytest.fixture(scope="module")
+def worse(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that calls nothing present any more."""
+    cuts = {
+        name: vars(cut) | {"operating_point": 0.999999, "rule_in": None}
+        for name, cut in trained.manifest.thresholds.items()
+    }
+    return resealed(
+        trained.path, tmp_path_factory.mktemp("worse") / "worse.bundle", thresholds=cuts, version="2"
+    )
+
+
+def _pair(truth: list[int], first: list[float], second: list[float]) -> Pair:
+    scores = (np.array(first), np.array(second))
+    called = (scores[0] >= 0.5, scores[1] >= 0.5)
+    lanes = np.array(["abstain"] * len(truth))
+    patients = np.array([str(at) for at in range(len(truth))])
+    return Pair(np.array(truth) > 0, patients, scores, called, (lanes, lanes), (0, 0))
+
+
+def _delong_by_definition(truth: np.ndarray[Any, Any], scores: tuple[Array, Array]) -> tuple[float, float]:
+    """Every pair looked at one by one, as in section 3 of DeLong, DeLong and Clarke-Pearson (1988)."""
+    rows = [
+        [[float(x > y) + 0.5 * float(x == y) for y in score[~truth]] for x in score[truth]]
+        for score in scores
+    ]
+    psi = np.array(rows[1]) - np.array(rows[0])
+    by_ill, by_well = psi.mean(axis=1), psi.mean(axis=0)
+    variance = by_ill.var(ddof=1) / len(by_ill) + by_well.var(ddof=1) / len(by_well)
+    return float(psi.mean()), math.sqrt(variance)
+
+
+def test_delong_is_what_looking_at_every_pair_gives() -> None:
+    draw = np.random.default_rng(3)
+    truth = (draw.random(80) < 0.4).astype(int)
+    first = np.round(draw.normal(truth, 1), 1)  # rounding makes ties
+    second = np.round(draw.normal(1.5 * truth, 1), 1)
+    difference, error, p = delong(_pair(truth.tolist(), first.tolist(), second.tolist()))
+    expected, by_definition = _delong_by_definition(truth > 0, (first, second))
+    assert difference == pytest.approx(expected, abs=1e-6)
+    assert error == pytest.approx(by_definition, abs=1e-6)
+    assert 0 < p < 1
+    assert delong(_pair([0, 0, 1, 1], [0, 1, 2, 3], [0, 1, 2, 3])) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "p"), [(0, 0, 1.0), (0, 5, 0.0625), (5, 0, 0.0625), (1, 9, 0.0215), (4, 4, 1.0)]
+)
+def test_mcnemar_is_the_exact_binomial(lost: int, won: int, p: float) -> None:
+    assert mcnemar(lost, won) == pytest.approx(p, abs=5e-5)
+
+
+def test_a_bundle_against_itself_neither_gains_nor_loses(trained: Trained, labelled: Labelled) -> None:
+    bundle = Bundle.load(trained.path, device="cpu")
+    outcome = compare(bundle, bundle, labelled, rounds=50)
+    assert all(set(line.values()) == {0.0} for line in outcome["difference"].values())
+    assert outcome["mcnemar"] == {"lost": 0, "won": 0, "p": 1.0}
+    assert sum(outcome["lanes"][lane][lane] for lane in LANES) == outcome["images"] == outcome["asked"]
+    lines = {line.name: line.passes for line in promotion_gate(outcome)}
+    assert lines["patients"] is None
+    assert not may_be_promoted(promotion_gate(outcome)), "twelve patients show nothing"
+
+
+def test_what_one_bundle_withholds_is_counted_and_not_compared(
+    trained: Trained, labelled: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active, candidate = (Bundle.load(trained.path, device="cpu") for _ in range(2))
+    whole = candidate.screen
+    monkeypatch.setattr(
+        candidate,
+        "screen",
+        lambda images: (
+            [replace(one, outcome="withheld", findings={}) for one in whole(images)[:1]] + whole(images)[1:]
+        ),
+    )
+    outcome = compare(active, candidate, labelled, rounds=20)
+    assert outcome["withheld"] == {"active": 0, "candidate": 1}
+    assert outcome["images"] == outcome["asked"] - 1
+    assert {line.name: line.passes for line in promotion_gate(outcome)}["withheld"] is False
+
+
+def test_other_findings_cannot_be_compared(trained: Trained, labelled: Labelled) -> None:
+    bundle = Bundle.load(trained.path, device="cpu")
+    with pytest.raises(DatasetRefused, match="all three know it"):
+        compare(bundle, bundle, replace(labelled, findings=("effusion",)))
+    healthy = labelled.take(labelled.labels[:, 0] < 0.5)
+    with pytest.raises(DatasetRefused, match="with it and without it"):
+        compare(bundle, bundle, healthy)
+
+
+def _comparison(**changes: Any) -> dict[str, Any]:
+    same = {"value": 0.0, "low": -0.001, "high": 0.001}
+    return {
+        "finding": "pneumonia",
+        "asked": 400,
+        "images": 400,
+        "patients_with": LEAST_PATIENTS,
+        "patients_without": LEAST_PATIENTS,
+        "withheld": {"active": 2, "candidate": 2},
+        "difference": {"auc": same, "accuracy": same, "sensitivity": same, "specificity": same},
+        "candidate": {"even_odds": {"slope": 1.1, "intercept": 0.1}},
+        "lost_of_right": 0.01,
+        "stress": [{"grade": 1.0, "active": 0.9, "candidate": 0.9, "difference": same}],
+        "explanations": {"active": False, "candidate": False},
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        ("patients", {"patients_with": LEAST_PATIENTS - 1}),
+        (
+            "auc",
+            {"difference": _comparison()["difference"] | {"auc": {"value": 0, "low": -0.006, "high": 0}}},
+        ),
+        (
+            "sensitivity",
+            {
+                "difference": _comparison()["difference"]
+                | {"sensitivity": {"value": 0, "low": -0.021, "high": 0}}
+            },
+        ),
+        ("stress 1.0", {"stress": [{"grade": 1.0, "difference": {"value": 0.1, "low": -0.02, "high": 0.3}}]}),
+        ("calibration", {"candidate": {"even_odds": {"slope": 2.1, "intercept": 0.0}}}),
+        ("calibration", {"candidate": {"even_odds": {"slope": math.nan, "intercept": math.nan}}}),
+        ("retention", {"lost_of_right": MOST_LOST + 0.001}),
+        ("withheld", {"withheld": {"active": 2, "candidate": 7}}),
+        ("explanations", {"explanations": {"active": True, "candidate": False}}),
+    ],
+)
+def test_every_line_can_keep_a_candidate_out(line: str, changes: Mapping[str, Any]) -> None:
+    assert may_be_promoted(promotion_gate(_comparison()))
+    lines = promotion_gate(_comparison(**changes))
+    assert not may_be_promoted(lines)
+    assert {one.name: one.passes for one in lines}[line] is not True
+
+
+def test_the_command_leaves_out_whom_a_bundle_knows_and_refuses_a_worse_candidate(
+    trained: Trained, unseen: Path, worse: Path, tmp_path: Path
+) -> None:
+    both = tmp_path / "both"
+    rows = (trained.data / "manifest.csv").read_text().splitlines()
+    more = (unseen / "manifest.csv").read_text().splitlines()[1:]
+    both.mkdir()
+    listed = [rows[0]]
+    listed += [f"{trained.data}/{row}" for row in rows[1:]] + [f"{unseen}/{row}" for row in more]
+    (both / "manifest.csv").write_text("\n".join(listed) + "\n")
+    out = tmp_path / "out"
+    command = ["compare", str(worse), str(both), "--active", str(trained.path), "--out", str(out)]
+    answer = CliRunner().invoke(cli, [*command, "--device", "cpu"])
+    assert answer.exit_code == 1, answer.output
+    told = json.loads((out / "comparison.json").read_text())
+    assert told["learnt_from_left_out"] > 30
+    assert told["candidate"]["sensitivity"] == 0
+    assert told["difference"]["sensitivity"]["value"] < -0.5
+    assert not told["may_be_promoted"]
+    assert "may not be promoted" in answer.output
+    assert (out / "comparison.png").stat().st_size > 10_000
+
+
+def test_a_file_that_is_no_bundle_is_one_sentence(trained: Trained, unseen: Path, tmp_path: Path) -> None:
+    nonsense = tmp_path / "x.bundle"
+    nonsense.write_bytes(b"no bundle")
+    answer = CliRunner().invoke(
+        cli, ["compare", str(nonsense), str(unseen), "--active", str(trained.path), "--out", str(tmp_path)]
+    )
+    assert isinstance(answer.exception, Unprocessable)
+    assert "not a whole bundle" in str(answer.exception)
