@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     claim_minutes: float = Field(
         default=15.0, gt=0, description="Minutes after which an untouched claim expires."
     )
+    undo_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=60,
+        description="Seconds in which a signature can be undone and its results stay here; 0 for none.",
+    )
     session_hours: float = Field(default=12.0, gt=0, description="Longest life of a session.")
     session_idle_minutes: float = Field(
         default=60.0, gt=0, description="Minutes without a request that end a session."

@@ -1,6 +1,6 @@
-"""Deliver: finished readings to webhooks, signed, retried, and kept as dead letters when nobody answers.
+"""Deliver: finished readings and signatures to webhooks, signed, retried, and kept as dead letters.
 
-The rows are written with the reading; sending happens in the duty worker through `worker.deliver`.
+The rows are written with what they tell of; sending happens in the duty worker through `worker.deliver`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from sqlalchemy.orm import Session
 from app.commands import audit
 from app.domain.roles import SYSTEM, Actor
 from app.errors import Conflict, NotFound, Unprocessable
-from app.records import Delivery, Destination, Reading, Study
+from app.records import Delivery, Destination, Reading, Review, Study
 from app.records.base import now
 
 LONGEST_PAUSE = timedelta(hours=1)
 _LONGEST_NAME = 100
 _LONGEST_URL = 2000
+_USE = "For prioritisation only. Not a diagnosis."
 DISABLED = "The destination was disabled."
 
 
@@ -103,6 +104,39 @@ def prepare(session: Session, read: Sequence[tuple[Study, Reading]]) -> list[UUI
     ]
     session.add_all(deliveries)
     return [delivery.id for delivery in deliveries]
+
+
+def prepare_review(session: Session, study: Study, review: Review) -> None:
+    """One pending delivery of the signature per destination, due once it is final."""
+    session.flush()
+    session.add_all(
+        [
+            Delivery(
+                id=uuid4(),
+                destination_id=destination_id,
+                study_id=study.id,
+                review_id=review.id,
+                event=f"study.{study.state}",
+                payload=_review_payload(study, review),
+                not_before=review.final_at or review.signed_at,
+            )
+            for destination_id in session.scalars(
+                select(Destination.id).where(Destination.disabled_at.is_(None)),
+            )
+        ]
+    )
+
+
+def withdraw(session: Session, *, review_id: UUID) -> None:
+    """What tells of the signature is never sent; Conflict where a sender was quicker."""
+    rows = session.scalars(select(Delivery).where(Delivery.review_id == review_id).with_for_update()).all()
+    if any(row.attempts for row in rows):
+        raise Conflict(
+            "The signature's result is on its way to another system already, so it can no longer be undone. "
+            "Open the study and amend it.",
+        )
+    for row in rows:
+        row.state = "withdrawn"
 
 
 def claim_next(
@@ -203,13 +237,7 @@ def _payload(study: Study, reading: Reading) -> dict[str, Any]:
     """What the receiver gets: identifiers to match by, the reading, and what it is not."""
     return {
         "event": f"study.{reading.outcome}",
-        "study": {
-            "id": str(study.id),
-            "study_instance_uid": study.study_instance_uid,
-            "accession_number": study.accession_number,
-            "patient_id": study.patient_id or None,
-            "issuer_of_patient_id": study.issuer_of_patient_id or None,
-        },
+        "study": _identifiers(study),
         "reading": {
             "id": str(reading.id),
             "outcome": reading.outcome,
@@ -221,5 +249,35 @@ def _payload(study: Study, reading: Reading) -> dict[str, Any]:
             "bundle": reading.bundle_sha256,
             "read_at": reading.read_at.isoformat() if reading.read_at else now().isoformat(),
         },
-        "use": "For prioritisation only. Not a diagnosis.",
+        "use": _USE,
+    }
+
+
+def _review_payload(study: Study, review: Review) -> dict[str, Any]:
+    """What the receiver gets of a signature: who said what of the study, and what the network had said."""
+    return {
+        "event": f"study.{study.state}",
+        "study": _identifiers(study),
+        "review": {
+            "id": str(review.id),
+            "amends": str(review.amends_id) if review.amends_id else None,
+            "reviewer": review.reviewer_name,
+            "verdict": review.verdict,
+            "findings": review.findings,
+            "network_findings": review.network_findings,
+            "comment": review.comment,
+            "bundle": review.bundle_sha256,
+            "signed_at": review.signed_at.isoformat(),
+        },
+        "use": _USE,
+    }
+
+
+def _identifiers(study: Study) -> dict[str, str | None]:
+    return {
+        "id": str(study.id),
+        "study_instance_uid": study.study_instance_uid,
+        "accession_number": study.accession_number,
+        "patient_id": study.patient_id or None,
+        "issuer_of_patient_id": study.issuer_of_patient_id or None,
     }

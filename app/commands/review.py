@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,13 +11,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, cases
+from app.commands import audit, cases, delivery
 from app.commands.ranking import announce
 from app.domain.roles import SYSTEM, Actor, Permission
 from app.domain.states import CLAIMABLE, DONE, State
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
 from app.records import Image, Reading, Review, Study
 from app.records.base import now
+from app.records.review import stands
 
 _LONGEST_COMMENT = 10_000
 
@@ -39,11 +40,13 @@ class Signed:
     state: State
     verdict: str
     revision: int
+    final_at: datetime | None
+    """Until then it can be withdrawn; None where it was final at once."""
 
 
 def check_can_claim(study: Study, *, by: Actor) -> None:
     """Raises Forbidden or Conflict where `by` may not claim the study now."""
-    _check_may_review(by)
+    check_may_review(by)
     held = study.claim_expires_at is not None and study.claim_expires_at > now()
     if held and study.claimed_by_name != by.name:
         raise Conflict(
@@ -67,7 +70,7 @@ def can_claim(study: Study, *, by: Actor) -> bool:
 def check_can_sign(study: Study, *, by: Actor) -> None:
     """Raises where `by` may not sign or amend: the claim is another's, or the state forbids it."""
     if State(study.state) in DONE:
-        _check_may_review(by)
+        check_may_review(by)
     else:
         check_can_claim(study, by=by)
 
@@ -83,7 +86,7 @@ def can_sign(study: Study, *, by: Actor) -> bool:
 
 def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> None:
     """The study is held by `by` for so many minutes; claiming one's own again prolongs it."""
-    study = _study(session, study_id)
+    study = locked(session, study_id)
     check_can_claim(study, by=by)
     if study.state == State.CLAIMED.value and study.claimed_by_name != by.name:
         _expire(session, study)  # the sweeper has not come by
@@ -98,7 +101,7 @@ def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> Non
 
 def release(session: Session, *, study_id: UUID, by: Actor) -> None:
     """The study is free again, in the state it was claimed from."""
-    study = _study(session, study_id)
+    study = locked(session, study_id)
     if study.state != State.CLAIMED.value or study.claimed_by_name != by.name:
         raise Conflict("Only the person who holds a study can release it.")
     _unclaim(study)
@@ -135,14 +138,16 @@ def sign(
     confirm: bool,
     findings: dict[str, Statement],
     comment: str = "",
+    undo: timedelta = timedelta(0),
 ) -> Signed:
     """A review is stored and the study signed, or amended where it was signed before.
 
     `revision` is the one the reader had before them; where the study has changed since, Conflict says so and
     nothing is stored. `confirm` agrees with the network's reading and needs one; otherwise `findings` says
-    what of each finding is so. A free study is claimed on the way.
+    what of each finding is so. A free study is claimed on the way. For the time of `undo` the signer can
+    withdraw the signature; until that has passed its results stay here.
     """
-    study = _study(session, study_id)
+    study = locked(session, study_id)
     check_can_sign(study, by=by)
     if revision != study.revision:
         raise Conflict(
@@ -156,11 +161,15 @@ def sign(
     said = _network_findings(reading)
     statements = _statements(confirm=confirm, findings=findings, network=said)
     amends = session.scalar(
-        select(Review.id).where(Review.study_id == study.id).order_by(Review.sequence.desc()).limit(1),
+        select(Review.id)
+        .where(Review.study_id == study.id, stands())
+        .order_by(Review.sequence.desc())
+        .limit(1),
     )
     if State(study.state) not in DONE and study.claimed_by_name != by.name:
         claim(session, study_id=study.id, by=by, minutes=1)
     was_done = State(study.state) in DONE
+    moment = now()
     review = Review(
         id=uuid4(),
         study_id=study.id,
@@ -176,17 +185,22 @@ def sign(
         network_findings=reading.findings if reading else {},
         image_ids=[str(image_id) for image_id in _image_ids(session, study)],
         comment=comment,
+        signed_at=moment,
+        final_at=moment + undo if undo else None,
+        state_before=study.state_before_claim or study.state,
+        reason_before=study.reason,
     )
     session.add(review)
     cases.keep(session, study_id=study.id, reading=reading)
     _unclaim(study)
     study.state = State.AMENDED.value if was_done else State.SIGNED.value
-    study.signed_by_name, study.signed_at, study.reason = by.name, now(), None
+    study.signed_by_name, study.signed_at, study.reason = by.name, moment, None
     study.revision += 1
     action = "study.amended" if was_done else "study.signed"
     audit.record(
         session, action=action, by=by, study_id=study.id, subject_id=review.id, verdict=review.verdict
     )
+    delivery.prepare_review(session, study, review)
     announce(session, study)
     return Signed(
         review_id=review.id,
@@ -194,15 +208,18 @@ def sign(
         state=State(study.state),
         verdict=review.verdict,
         revision=study.revision,
+        final_at=review.final_at,
     )
 
 
-def _check_may_review(by: Actor) -> None:
+def check_may_review(by: Actor) -> None:
+    """Raises Forbidden for whoever is no radiologist."""
     if not by.may(Permission.REVIEW):
         raise Forbidden("Only a radiologist may claim and sign studies.")
 
 
-def _study(session: Session, study_id: UUID) -> Study:
+def locked(session: Session, study_id: UUID) -> Study:
+    """The study, nobody else's to change until the commit; NotFound where there is none."""
     study = session.get(Study, study_id, with_for_update=True)
     if study is None:
         raise NotFound("There is no such study.")

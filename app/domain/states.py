@@ -62,6 +62,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition("expire", (State.CLAIMED,), None, "sweeper", "study.claim-expired"),
     Transition("sign", (State.CLAIMED,), State.SIGNED, "reader", "study.signed"),
     Transition("amend", DONE, State.AMENDED, "reader", "study.amended"),
+    Transition("withdraw", (State.SIGNED,), State.CLAIMED, "reader", "study.signature-withdrawn"),
+    Transition("withdraw amendment", (State.AMENDED,), State.SIGNED, "reader", "study.signature-withdrawn"),
+    Transition(
+        "withdraw further amendment", (State.AMENDED,), State.AMENDED, "reader", "study.signature-withdrawn"
+    ),
     Transition("new image", DONE, State.REOPENED, "intake", "study.reopened"),
     Transition("header revision", DONE, State.REOPENED, "intake", "study.reopened"),
 )

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Select, and_, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Double, Select, and_, exists, false, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from app.commands.cases import SETTLED_AFTER, most_telling
 from app.domain.states import DONE, Outcome, State
 from app.errors import NotFound
 from app.records import ConfirmedCase, ImageReading, Reading, Review, Study
+from app.records.review import stands
 
 _SEARCH = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "200", "hnsw.max_scan_tuples": "40000"}
 _SAME_PICTURE = 0.999
@@ -99,8 +100,8 @@ def similar(session: Session, *, study_id: UUID, size: int) -> SimilarCases:
     """The `size` cases most like the study; NotFound where there is no such study.
 
     Never a study of the same patient nor one with the same picture, which would only repeat what is known;
-    never one that is not signed at this moment, nor signed less than SETTLED_AFTER ago; samples only among
-    themselves.
+    never one that is not signed at this moment, nor signed less than SETTLED_AFTER ago or not yet finally;
+    samples only among themselves.
     """
     study = session.get(Study, study_id)
     if study is None:
@@ -154,6 +155,7 @@ def _shown_among(
             Study.purpose == "current",
             Study.is_sample == study.is_sample,
             Study.signed_at <= func.now() - SETTLED_AFTER,
+            ~exists().where(Review.study_id == Study.id, Review.final_at > func.now(), stands()),
             ~_same_patient(study),
             near.c.distance > -_SAME_PICTURE,
         )
@@ -163,7 +165,7 @@ def _shown_among(
     )
     standing = (
         select(Review.verdict, Review.findings, Review.network_findings, Review.signed_at)
-        .where(Review.study_id == shown.c.study_id)
+        .where(Review.study_id == shown.c.study_id, stands())
         .order_by(Review.sequence.desc())
         .limit(1)
         .lateral("standing")
@@ -172,7 +174,7 @@ def _shown_among(
         select(
             func.array_agg(aggregate_order_by(Review.reviewer_name, Review.sequence)).label("reviewer_names")
         )
-        .where(Review.study_id == shown.c.study_id)
+        .where(Review.study_id == shown.c.study_id, stands())
         .lateral("signed")
     )
     return (

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain.order import Lane
 from app.domain.proportion import Proportion
 from app.records import Review, Study
+from app.records.review import stands
 
 NEWEST = 2000
 """Reviews that are looked at: enough for the figures, few enough for a page."""
@@ -51,7 +52,7 @@ def site_figures(session: Session, *, bundle_sha256: str, findings: Sequence[str
             Review.signed_at,
         )
         .join(Study, Study.id == Review.study_id)
-        .where(Study.is_sample.is_(False))
+        .where(Study.is_sample.is_(False), stands())
         .order_by(Review.sequence.desc())
         .limit(NEWEST)
     ).all()

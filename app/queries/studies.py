@@ -16,8 +16,9 @@ from app.commands.review import can_claim, can_sign
 from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
 from app.errors import NotFound
+from app.queries.history import Happening, ReviewShown, history, standing_reviews
 from app.queries.worklist import WorklistEntry, entry_of
-from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Review, Study
+from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +66,6 @@ class ReadingShown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewShown:
-    """One signature, the newest first in `StudyShown.reviews`."""
-
-    review_id: UUID
-    reviewer_name: str
-    verdict: str
-    findings: dict[str, Any]
-    network_findings: dict[str, Any]
-    comment: str
-    signed_at: datetime
-    amends: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class PriorShown:
     """Another study of the same patient."""
 
@@ -106,6 +93,8 @@ class StudyShown:
     images: tuple[ImageShown, ...]
     reading: ReadingShown | None
     reviews: tuple[ReviewShown, ...]
+    """Those that nobody has withdrawn, the newest first; the first is what counts."""
+    history: tuple[Happening, ...]
     priors: tuple[PriorShown, ...]
     conflicts: tuple[str, ...]
     uid_is_shared: bool
@@ -122,9 +111,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     reading = session.scalar(
         select(Reading).where(Reading.study_id == study.id).order_by(Reading.sequence.desc()).limit(1),
     )
-    reviews = session.scalars(
-        select(Review).where(Review.study_id == study.id).order_by(Review.sequence.desc()),
-    ).all()
+    happened = history(session, study_id=study.id)
     tested = _explanations(session, reading)
     return StudyShown(
         entry=entry_of(
@@ -142,7 +129,8 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         purpose=study.purpose,
         images=_images(session, study, reading, tested),
         reading=_reading(reading, tested),
-        reviews=tuple(_review(review) for review in reviews),
+        reviews=standing_reviews(happened),
+        history=happened,
         priors=_priors(session, study),
         conflicts=_conflicts(session, study),
         uid_is_shared=uid_is_shared(session, study),
@@ -242,19 +230,6 @@ def _reading(reading: Reading | None, tested: object) -> ReadingShown | None:
         read_at=reading.read_at,
         map_withheld=why_no_heat_map(tested) if reading.findings else None,
         occlusion_map_withheld=why_occlusion_withheld(tested) if reading.findings else None,
-    )
-
-
-def _review(review: Review) -> ReviewShown:
-    return ReviewShown(
-        review_id=review.id,
-        reviewer_name=review.reviewer_name,
-        verdict=review.verdict,
-        findings=review.findings,
-        network_findings=review.network_findings,
-        comment=review.comment,
-        signed_at=review.signed_at,
-        amends=review.amends_id is not None,
     )
 
 

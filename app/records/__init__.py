@@ -9,7 +9,7 @@ from app.records.network import Bundle, Promotion
 from app.records.occlusion import OcclusionMap
 from app.records.person import ApiKey, Session, User
 from app.records.reading import ImageReading, Reading
-from app.records.review import Review
+from app.records.review import Review, Withdrawal
 from app.records.study import IdentityConflict, Study
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "Session",
     "Study",
     "User",
+    "Withdrawal",
 ]

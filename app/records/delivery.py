@@ -31,12 +31,16 @@ class Destination(HasId, Base):
 
 
 class Delivery(HasId, Base):
-    """One message to one destination; `dead` after the last attempt, until somebody tries again."""
+    """One message to one destination; `dead` after the last attempt, until somebody tries again; `withdrawn`
+    where the signature it tells of was taken back before it was sent.
+    """
 
     __tablename__ = "deliveries"
 
     destination_id: Mapped[UUID] = mapped_column(ForeignKey("destinations.id"))
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"))
+    review_id: Mapped[UUID | None] = mapped_column(ForeignKey("reviews.id"))
+    """The signature it tells of; None of a reading."""
     event: Mapped[str]
     payload: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(default="pending")
@@ -47,8 +51,9 @@ class Delivery(HasId, Base):
     delivered_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+        CheckConstraint("state IN ('pending', 'delivered', 'dead', 'withdrawn')", name="state"),
         CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_when"),
         Index("ix_deliveries_pending", "not_before", postgresql_where=text("state = 'pending'")),
         Index("ix_deliveries_state_created_at", "state", "created_at"),
+        Index("ix_deliveries_review_id", "review_id", postgresql_where=text("review_id IS NOT NULL")),
     )

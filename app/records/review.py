@@ -1,4 +1,4 @@
-"""Reviews: what a radiologist says of a study. Append-only; the last one stands."""
+"""Reviews: what a radiologist says of a study. Append-only; the last one that was not withdrawn stands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Identity, Index, exists
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -36,10 +36,32 @@ class Review(HasId, Base):
     image_ids: Mapped[list[str]]
     comment: Mapped[str]
     signed_at: Mapped[datetime] = mapped_column(default=now)
+    final_at: Mapped[datetime | None]
+    """Until then its signer may withdraw it; None where it was final at once."""
+    state_before: Mapped[str | None]
+    """The study's state before the signature, or before the claim that led to it: a withdrawal leads back."""
+    reason_before: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("verdict IN ('confirmed', 'corrected', 'read')", name="verdict"),
         CheckConstraint("reviewer_kind IN ('user', 'key')", name="reviewer_kind"),
+        CheckConstraint("final_at IS NULL OR state_before IS NOT NULL", name="withdrawable_leads_back"),
         Index("ix_reviews_study_id_sequence", "study_id", "sequence"),
         Index("ix_reviews_sequence", "sequence"),
     )
+
+
+class Withdrawal(HasId, Base):
+    """A signature taken back by its signer before it was final: it stays on record and counts nowhere."""
+
+    __tablename__ = "withdrawals"
+
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"), index=True)
+    review_id: Mapped[UUID] = mapped_column(ForeignKey("reviews.id"), unique=True)
+    withdrawn_at: Mapped[datetime] = mapped_column(default=now)
+    withdrawn_by_name: Mapped[str]
+
+
+def stands() -> ColumnElement[bool]:
+    """True of reviews that nobody has withdrawn; the highest `sequence` of a study's is what counts."""
+    return ~exists().where(Withdrawal.review_id == Review.id)

@@ -18,7 +18,7 @@ def test_one_confirms_signs_and_opens_the_next(signed_in: SignIn, blobs: Blobs) 
     open_painted(page, first.study_id)
     page.keyboard.press("1")
     page.wait_for_url(f"**/studies/{second.study_id}?signed={first.study_id}")
-    assert "Signed." in page.inner_text(".flash[role=status]")
+    assert "Signed:" in page.inner_text("#just-signed [role=status]")
     [review] = stored(Review)
     assert (review.verdict, review.study_id) == ("confirmed", first.study_id)
 

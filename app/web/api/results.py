@@ -72,7 +72,7 @@ class Delivery(Answer):
     destination: str
     study_id: UUID
     event: str
-    state: str = Field(description="pending, delivered or dead")
+    state: str = Field(description="pending, delivered, dead or withdrawn")
     attempts: int
     created_at: datetime
     not_before: datetime
@@ -114,7 +114,7 @@ def disable_destination(destination_id: UUID, caller: _Manager) -> Response:
 @router.get("/deliveries", summary="Messages, the newest first", responses=problems_of(401, 403, 404))
 def get_deliveries(
     _caller: _Watcher,
-    state: Annotated[str | None, Query(pattern="^(pending|delivered|dead)$")] = None,
+    state: Annotated[str | None, Query(pattern="^(pending|delivered|dead|withdrawn)$")] = None,
     before: Annotated[UUID | None, Query(description="The last message of the page before.")] = None,
     size: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[Delivery]:

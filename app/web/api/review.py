@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from app.commands import review
+from app.commands import review, withdrawal
 from app.commands.review import Statement
 from app.domain.roles import Caller, Permission
 from app.records.engine import transaction
@@ -54,6 +55,18 @@ class Signed(BaseModel):
     state: str
     verdict: str
     revision: int
+    final_at: datetime | None = Field(
+        description="Until then it can be undone and nothing is sent; null where it is final at once."
+    )
+
+
+class Undone(BaseModel):
+    """Where the study stands after a signature was undone."""
+
+    study: UUID
+    review: UUID
+    state: str
+    revision: int
 
 
 @router.post(
@@ -86,6 +99,7 @@ def sign(study_id: UUID, body: ReviewInput, caller: Annotated[Caller, require(Pe
             confirm=body.confirm,
             findings=dict(body.findings),
             comment=body.comment,
+            undo=timedelta(seconds=settings().undo_seconds),
         )
     return Signed(
         id=signed.review_id,
@@ -93,4 +107,28 @@ def sign(study_id: UUID, body: ReviewInput, caller: Annotated[Caller, require(Pe
         state=signed.state.value,
         verdict=signed.verdict,
         revision=signed.revision,
+        final_at=signed.final_at,
+    )
+
+
+@router.post(
+    "/studies/{study_id}/reviews/{review_id}/undo", summary="Take back a signature", responses=_PROBLEMS
+)
+def undo(study_id: UUID, review_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Undone:
+    """Within the time of undoing the signer takes it back: it counts nowhere, nothing is sent, and the study
+    is as it was before. 409 says since when it has been final; amend the study then.
+    """
+    with transaction() as session:
+        withdrawn = withdrawal.withdraw(
+            session,
+            study_id=study_id,
+            review_id=review_id,
+            by=caller.actor,
+            minutes=settings().claim_minutes,
+        )
+    return Undone(
+        study=withdrawn.study_id,
+        review=withdrawn.review_id,
+        state=withdrawn.state.value,
+        revision=withdrawn.revision,
     )

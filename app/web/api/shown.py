@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.queries.studies import ImageShown, ReadingShown, ReviewShown, StudyShown
+from app.queries.history import ReviewShown
+from app.queries.studies import ImageShown, ReadingShown, StudyShown
 from app.queries.worklist import WorklistEntry
 from app.web.dicomweb.addresses import of_study
 
@@ -124,7 +125,16 @@ class SignedReview(Answer):
     network_findings: dict[str, Any]
     comment: str
     signed_at: datetime
+    final_at: datetime | None = Field(
+        description="Until then its signer may undo it and nothing is sent; null where it was final at once."
+    )
     amends: bool
+
+
+class WithdrawnReview(SignedReview):
+    """A signature that was undone before it was final; it counts nowhere."""
+
+    withdrawn_at: datetime
 
 
 class Prior(Answer):
@@ -170,7 +180,8 @@ class Study(Answer):
     held_until: datetime | None
     reading: Reading | None
     images: list[Picture]
-    reviews: list[SignedReview]
+    reviews: list[SignedReview] = Field(description="Those that stand, the newest first; the first counts.")
+    withdrawn_reviews: list[WithdrawnReview]
     priors: list[Prior]
     conflicts: list[str]
     can_claim: bool
@@ -220,7 +231,12 @@ def study_of(shown: StudyShown) -> Study:
             ),
             "reading": _reading_of(shown.reading) if shown.reading else None,
             "images": [_picture_of(image) for image in shown.images],
-            "reviews": [_review_of(review) for review in shown.reviews],
+            "reviews": [_review_of(review, SignedReview) for review in shown.reviews],
+            "withdrawn_reviews": [
+                _review_of(line.review, WithdrawnReview)
+                for line in shown.history
+                if line.kind == "withdrawal"
+            ],
             "priors": [
                 Prior(
                     id=prior.study_id,
@@ -251,6 +267,9 @@ def _picture_of(image: ImageShown) -> Picture:
     )
 
 
-def _review_of(review: ReviewShown) -> SignedReview:
-    values = {name: getattr(review, name) for name in SignedReview.model_fields if hasattr(review, name)}
-    return SignedReview(**values | {"id": review.review_id, "reviewer": review.reviewer_name})
+_Reviewed = TypeVar("_Reviewed", bound=SignedReview)
+
+
+def _review_of(review: ReviewShown, kind: type[_Reviewed]) -> _Reviewed:
+    values = {name: getattr(review, name) for name in kind.model_fields if hasattr(review, name)}
+    return kind(**values | {"id": review.review_id, "reviewer": review.reviewer_name})

@@ -15,6 +15,7 @@ from app.web.pages import (
     status,
     study,
     trail,
+    undo,
     upload,
     worklist,
 )
@@ -27,6 +28,7 @@ for _part in (
     account,
     worklist,
     study,
+    undo,
     similar,
     upload,
     people,

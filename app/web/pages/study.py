@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +18,8 @@ from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
 from app.queries import studies, worklist
 from app.queries.bundles import bundles
-from app.queries.studies import ReviewShown, StudyShown
+from app.queries.history import ReviewShown, last_signature
+from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
@@ -41,6 +42,8 @@ class Draft:
     findings: dict[str, str] = field(default_factory=dict)
     comment: str = ""
     changes: tuple[str, ...] = ()
+    corrects: bool = True
+    """False where all it holds is that the network was right."""
 
 
 @router.get("")
@@ -51,7 +54,7 @@ def study_page(
     signed: UUID | None = None,
 ) -> Response:
     """The study as it stands; looking at it is audited."""
-    return _study(request, study_id, caller, signed=signed, audited=True)
+    return study_page_of(request, study_id, caller, signed=signed, audited=True)
 
 
 @router.get("/now")
@@ -125,6 +128,7 @@ def sign(
                 confirm=confirm,
                 findings=_statements(findings),
                 comment=comment,
+                undo=timedelta(seconds=settings().undo_seconds),
             )
             next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
     except (Conflict, Forbidden, Unprocessable) as problem:
@@ -134,16 +138,16 @@ def sign(
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
             return _onwards(study_id, next_id)
         draft = replace(pressed, changes=_changes(study_id, caller, since=_moment(form)))
-        return _study(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
-    return see(f"/studies/{study_id}") if signed.state is State.AMENDED else _onwards(study_id, next_id)
+        return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
+    return _onwards(study_id, study_id if signed.state is State.AMENDED else next_id)
 
 
 def _onwards(study_id: UUID, next_id: UUID | None) -> Response:
-    """After a signature comes the next study, or the worklist where none is left."""
+    """After a signature comes the next study, or the worklist where none is left; an amended one stays."""
     return see(f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
 
 
-def _study(
+def study_page_of(
     request: Request,
     study_id: UUID,
     caller: Caller,
@@ -154,15 +158,18 @@ def _study(
     draft: Draft | None = None,
     signed: UUID | None = None,
 ) -> Response:
+    """The page, with what was refused where something was."""
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
         known = bundles(session)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+        just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
         if audited:
             viewing.view(session, study_id=study_id, by=caller.actor, via="page")
     read_with = next(
         (bundle for bundle in known if shown.reading and bundle.sha256 == shown.reading.bundle_sha256), None
     )
+    taken_back = _taken_back(shown, caller)
     active = next((bundle for bundle in known if bundle.active), None)
     return page(
         request,
@@ -177,11 +184,25 @@ def _study(
         done=shown.entry.state in _DONE,
         may_review=caller.actor.may(Permission.REVIEW),
         statements=[statement.value for statement in Statement],
-        draft=draft or _standing(shown),
+        draft=draft or taken_back or _standing(shown),
+        taken_back=taken_back,
         problem=problem,
         next_id=next_id,
         signed=signed,
+        just_signed=just_signed,
         shown_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _taken_back(shown: StudyShown, caller: Caller) -> Draft | None:
+    """What the caller had signed, where taking it back was the last that happened to the study."""
+    last = shown.history[0] if shown.history else None
+    if last is None or last.kind != "withdrawal" or last.review.reviewer_id != caller.actor.id:
+        return None
+    findings = {name: str(said) for name, said in last.review.findings.items()}
+    comment = last.review.comment
+    return Draft(
+        findings=findings, comment=comment, corrects=last.review.verdict != "confirmed" or bool(comment)
     )
 
 

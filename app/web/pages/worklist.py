@@ -16,6 +16,7 @@ from app.domain.states import State
 from app.errors import Forbidden
 from app.queries import bundles, worklist
 from app.queries import preferences as kept
+from app.queries.history import last_signature
 from app.queries.worklist import WorklistEntry
 from app.queries.worklist_filter import HOLDERS, LANES, STATES, WorklistFilter, filter_of
 from app.records.base import now
@@ -70,6 +71,7 @@ def _worklist(
         counts = worklist.counts(session, due_before=due_before, where=where, reader=reader)
         stations, findings = worklist.stations(session), bundles.findings(session)
         choices = kept.of_user(session, user_id=caller.actor.id)
+        just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
     stalled = counts.oldest_unscreened_seconds
     return page(
         request,
@@ -94,6 +96,7 @@ def _worklist(
         stalled_seconds=stalled if stalled and stalled > settings().stalled_minutes * 60 else None,
         is_first=cursor is None,
         signed=signed,
+        just_signed=just_signed,
         server=(settings().public_url or str(request.base_url)).rstrip("/"),
     )
 

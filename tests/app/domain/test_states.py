@@ -25,9 +25,10 @@ def test_whatever_a_human_may_claim_comes_back_to_where_it_was() -> None:
         assert f"claimed --> {state.value}: release" in diagram()
 
 
-def test_a_signed_study_can_only_be_amended_or_reopened() -> None:
+def test_a_signed_study_can_only_be_amended_reopened_or_its_signature_withdrawn() -> None:
     for state in DONE:
-        assert {row.verb for row in TRANSITIONS if state in row.sources} == {
+        verbs = {row.verb for row in TRANSITIONS if state in row.sources}
+        assert {verb for verb in verbs if not verb.startswith("withdraw")} == {
             "amend",
             "new image",
             "header revision",

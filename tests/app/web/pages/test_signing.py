@@ -49,7 +49,7 @@ def test_confirming_signs_and_leads_to_the_next_study(browser: Browser, session,
     )
     last = sign(alice, second.study_id, action="confirm")
     assert last.headers["location"] == f"/?signed={second.study_id}"
-    assert "Signed. Nothing else is ready to be read." in words(get(alice, last.headers["location"]))
+    assert "Nothing else is ready to be read." in words(get(alice, last.headers["location"]))
 
 
 def test_a_correction_is_stored_with_what_the_network_had_said(
@@ -82,7 +82,7 @@ def test_amendments_stand_above_what_they_amend(browser: Browser, session, blobs
     done = sign(
         bob, admission.study_id, page, action="correct", finding__pneumonia="uncertain", comment="Low dose."
     )
-    assert done.headers["location"] == f"/studies/{admission.study_id}"
+    assert done.headers["location"] == f"/studies/{admission.study_id}?signed={admission.study_id}"
     history = words(get(bob, f"/studies/{admission.study_id}")).split("History", 1)[1]
     assert history.index("bob amended") < history.index("alice confirmed and signed")
     assert session.get_one(Study, admission.study_id).state == State.AMENDED

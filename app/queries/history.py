@@ -1,0 +1,133 @@
+"""What people did with a study: every signature, amendment and withdrawal, with names and times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.roles import Actor
+from app.records import Review, Study, Withdrawal
+from app.records.base import now
+from app.records.review import stands
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewShown:
+    """One signature."""
+
+    review_id: UUID
+    reviewer_name: str
+    reviewer_id: UUID
+    verdict: str
+    findings: dict[str, Any]
+    network_findings: dict[str, Any]
+    comment: str
+    signed_at: datetime
+    final_at: datetime | None
+    """Until then its signer may withdraw it; None where it was final at once."""
+    withdrawn_at: datetime | None
+    amends: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happening:
+    """One line of the history; `review` is the signature that it tells of."""
+
+    kind: str
+    """review or withdrawal."""
+    at: datetime
+    by: str
+    review: ReviewShown
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastSignature:
+    """What somebody has just signed, and how long they may still undo it."""
+
+    review_id: UUID
+    study_id: UUID
+    patient_name: str | None
+    patient_id: str
+    findings: dict[str, Any]
+    amends: bool
+    final_at: datetime | None
+    seconds_left: float
+    """0 once it is final."""
+
+
+def history(session: Session, *, study_id: UUID) -> tuple[Happening, ...]:
+    """All of it, the newest first."""
+    rows = session.execute(
+        select(Review, Withdrawal)
+        .outerjoin(Withdrawal, Withdrawal.review_id == Review.id)
+        .where(Review.study_id == study_id)
+        .order_by(Review.sequence.desc())
+    ).all()
+    happened: list[Happening] = []
+    for row, withdrawal in rows:
+        review = _review(row, withdrawal)
+        if withdrawal is not None:
+            happened.append(
+                Happening(
+                    kind="withdrawal",
+                    at=withdrawal.withdrawn_at,
+                    by=withdrawal.withdrawn_by_name,
+                    review=review,
+                )
+            )
+        happened.append(Happening(kind="review", at=row.signed_at, by=row.reviewer_name, review=review))
+    return tuple(happened)
+
+
+def standing_reviews(happened: Sequence[Happening]) -> tuple[ReviewShown, ...]:
+    """The reviews of a history that nobody has withdrawn, the newest first."""
+    return tuple(
+        line.review for line in happened if line.kind == "review" and line.review.withdrawn_at is None
+    )
+
+
+def last_signature(session: Session, *, study_id: UUID, by: Actor) -> LastSignature | None:
+    """The study's last signature, where it stands and `by` gave it."""
+    row = session.execute(
+        select(Review, Study)
+        .join(Study, Study.id == Review.study_id)
+        .where(Review.study_id == study_id, stands())
+        .order_by(Review.sequence.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None or (row.Review.reviewer_kind, row.Review.reviewer_id) != (by.kind, by.id):
+        return None
+    review, study = row
+    left = (review.final_at - now()).total_seconds() if review.final_at else 0.0
+    return LastSignature(
+        review_id=review.id,
+        study_id=study.id,
+        patient_name=study.patient_name,
+        patient_id=study.patient_id,
+        findings=review.findings,
+        amends=review.amends_id is not None,
+        final_at=review.final_at,
+        seconds_left=max(left, 0.0),
+    )
+
+
+def _review(review: Review, withdrawal: Withdrawal | None) -> ReviewShown:
+    return ReviewShown(
+        review_id=review.id,
+        reviewer_name=review.reviewer_name,
+        reviewer_id=review.reviewer_id,
+        verdict=review.verdict,
+        findings=review.findings,
+        network_findings=review.network_findings,
+        comment=review.comment,
+        signed_at=review.signed_at,
+        final_at=review.final_at,
+        withdrawn_at=withdrawal.withdrawn_at if withdrawal else None,
+        amends=review.amends_id is not None,
+    )

@@ -1,0 +1,38 @@
+// Undo: for so long as the server allows, a button and a key take back the signature just given. The time left
+// is the server's; it counts down for the eye, and only its beginning and its end are spoken.
+
+import { isTyping } from "./shared.js";
+
+const note = document.getElementById("just-signed");
+const form = document.getElementById("undo");
+const words = note?.querySelector("[data-undo-words]");
+const countdown = note?.querySelector("[data-countdown]");
+const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
+const ends = navigated + Number(note?.dataset.seconds ?? 0) * 1000;
+
+function tick() {
+  const left = ends - performance.now();
+  if (left > 0) {
+    countdown.textContent = `${Math.ceil(left / 1000)} s`;
+    setTimeout(tick, left % 1000 || 1000);
+    return;
+  }
+  if (form.dataset.sent) return; // it is on its way; the server says whether it came in time
+  const focused = form.contains(document.activeElement);
+  form.remove();
+  words.textContent = "It can no longer be undone; amend it instead.";
+  if (focused) {
+    note.tabIndex = -1;
+    note.focus({ preventScroll: true });
+  }
+}
+
+if (form) {
+  tick();
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+    if (event.repeat || isTyping(event.target) || document.querySelector("dialog[open]") || !form.isConnected) return;
+    event.preventDefault();
+    if (!form.dataset.sent) form.requestSubmit();
+  });
+}
