@@ -141,7 +141,8 @@ def test_without_scripts_an_image_is_chosen_waited_for_and_seen(admin: TestClien
     assert answer.status_code == 303
     address = answer.headers["location"]
     waiting = get(admin, address)
-    assert '<meta http-equiv="refresh"' in waiting
+    assert 'id="looking"' in waiting
+    assert '<meta http-equiv="refresh"' not in waiting, "a page that loads itself again takes the focus along"
     assert "A worker is looking" in words(waiting)
     looked(blobs)
     shown = get(admin, address)

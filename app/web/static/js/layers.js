@@ -1,9 +1,18 @@
-// What the layers see: a file is sent with the session's token, then the page of its look opens.
+// What the layers see: a file is sent with the session's token, then the page of its look opens and waits.
 
 import { csrf } from "./shared.js";
 
 const form = document.getElementById("file-form");
 const problem = document.getElementById("file-problem");
+
+// The answer is waited for; the page is loaded anew once, when it is there, and never under a reader's eyes.
+async function wait() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer && !(await answer.text()).includes('id="looking"')) location.reload();
+  else setTimeout(wait, 1000);
+}
+
+if (document.getElementById("looking")) setTimeout(wait, 1000);
 
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -1,0 +1,357 @@
+"""Every page as every role sees it, looked at by axe: WCAG 2.0, 2.1 and 2.2, levels A and AA, dark and light.
+
+The pages come from the router: one without a line in `PAGES` fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+
+from app.blobs import Blobs
+from app.commands import delivery, people
+from app.domain.order import Lane
+from app.domain.roles import SYSTEM, Actor, Permission, Role, Scope, permissions_of
+from app.records import Delivery, Image, User
+from app.records.engine import transaction
+from app.web.layers import ask_of_image
+from tests.app.web.test_layers import promoted
+from tests.browser.conftest import SignIn, Watch
+from tests.builders import (
+    PASSWORD,
+    a_key,
+    a_screened_study,
+    a_signed_study,
+    a_study_with_a_lateral,
+    a_user,
+    an_admitted_study,
+    sign,
+)
+from tests.test_permissions import SIGNED_IN, WHO_MAY, routes
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+OPTIONS = {
+    "runOnly": {"type": "tag", "values": TAGS},
+    "resultTypes": ["violations"],
+    "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, and off unless asked for
+}
+Deed = Callable[[Any], object]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page in one state: its address, and what somebody does there first."""
+
+    address: str
+    deed: Deed = lambda page: None
+
+
+def press(key: str, then: str) -> Deed:
+    """The key was pressed, and what it opens is there."""
+
+    def deed(page: Any) -> None:
+        page.keyboard.press(key)
+        page.wait_for_selector(then)
+
+    return deed
+
+
+def correcting(page: Any) -> None:
+    """The correction is open, where somebody may correct."""
+    if page.locator("[data-correct]").count():
+        page.keyboard.press("2")
+        page.wait_for_selector("#correction[open]")
+
+
+def unfolded(page: Any) -> None:
+    """Every part that can be folded is open."""
+    page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+
+
+HELP = press("?", "#help[open]")
+PAGES: dict[str, tuple[Shown, ...]] = {
+    "GET /": (
+        Shown("/", unfolded),
+        Shown("/", HELP),
+        Shown("/?section=done"),
+        Shown("/?lane=rule-in", unfolded),
+        Shown("/?station=none"),
+        Shown("/?signed={signed}"),
+    ),
+    "GET /account": (Shown("/account"),),
+    "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense")),
+    "GET /conflicts": (Shown("/conflicts"),),
+    "GET /destinations": (Shown("/destinations"),),
+    "GET /docs": (),  # see `test_axe_objects_to_nothing_of_ours_around_swagger_ui`
+    "GET /models": (Shown("/models", unfolded),),
+    "GET /models/layers": (Shown("/models/layers"), Shown("/models/layers?study={screened}")),
+    "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),
+    "GET /password": (Shown("/password"),),
+    "GET /people": (Shown("/people"),),
+    "GET /sign-in": (Shown("/sign-in"), Shown("/sign-in?next=/people")),
+    "GET /status": (Shown("/status"),),
+    "GET /studies/{study_id}": (
+        Shown("/studies/{screened}"),
+        Shown("/studies/{screened}", correcting),
+        Shown("/studies/{screened}", HELP),
+        Shown("/studies/{screened}?signed={signed}", unfolded),
+        Shown("/studies/{signed}", unfolded),
+        Shown("/studies/{waiting}"),
+        Shown("/studies/{lateral}"),
+        Shown("/studies/{conflicting}"),
+    ),
+    "GET /studies/{study_id}/similar": (Shown("/studies/{screened}/similar"),),
+    "GET /upload": (Shown("/upload"),),
+}
+"""Each page in the states in which it looks different."""
+NO_PAGES = {
+    "GET /healthz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /problems/{slug}",
+    "GET /readyz",
+    "GET /studies/{study_id}/now",
+    "GET /worklist/page",  # the worklist's own page, for its script
+    "GET /worklist/rows",
+}
+PROBLEMS = (Shown("/nowhere"), Shown("/studies/00000000-0000-4000-8000-000000000000"))
+
+
+def test_every_page_has_a_line_here_and_every_line_a_page() -> None:
+    asked = {route for route in routes() if route.startswith("GET ")}
+    pages = {route for route in asked if not route.startswith(("GET /api/", "GET /dicomweb/"))} - NO_PAGES
+    assert sorted(pages) == sorted(PAGES), "say in PAGES in which states axe is to see the new page"
+
+
+_WEAR = """(theme) => {
+  if (theme === "light") document.documentElement.dataset.theme = "light";
+  else delete document.documentElement.dataset.theme;
+}"""
+"""As js/theme.js does it."""
+
+
+class Eyes:
+    """What axe says of pages, a line for each element that it objects to."""
+
+    def __init__(self) -> None:
+        from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415  (with the extra `browser` alone)
+
+        self._axe = Axe()
+        self.objections: list[str] = []
+        self.looks = 0
+
+    def look(self, page: Any, what: str, *, besides: str | None = None) -> None:
+        """The page as it is now, dark, and then light; besides a part of it where one is named."""
+        context = {"exclude": [[besides]]} if besides else None
+        self.looks += 1
+        for theme in ("dark", "light"):
+            page.evaluate(_WEAR, theme)
+            for found in self._axe.run(page, context=context, options=OPTIONS).response["violations"]:
+                for node in found["nodes"]:
+                    why = node["failureSummary"].splitlines()[-1].strip()
+                    self.objections.append(f"{what}, {theme}: {found['id']} at {node['target']}: {why}")
+        page.evaluate(_WEAR, "dark")
+
+
+@pytest.fixture
+def eyes(chromium: Any) -> Eyes:
+    pytest.importorskip("axe_playwright_python", reason="needs axe: pip install axe-playwright-python")
+    return Eyes()
+
+
+@pytest.fixture
+def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
+    """Studies in every state that looks different, and what the other pages have to show; by name."""
+    with transaction() as session:
+        delivery.add_destination(session, name="ris", url="https://ris.example/hook", by=SYSTEM)
+        a_key(session, "modality", Scope.INTAKE)
+        people.add_user(session, username="newcomer", display_name="", roles=[Role.AUDITOR], by=SYSTEM)
+        people.disable_user(session, user_id=a_user(session, "gone", Role.OPERATOR).id, by=SYSTEM)
+    signed = a_signed_study(blobs, patient_id="P7", ago=timedelta(seconds=30))
+    screened = a_screened_study(blobs, patient_id="P7")
+    a_screened_study(blobs, lane=Lane.ABSTAIN, probability=0.4)
+    a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
+    lateral, _ = a_study_with_a_lateral(blobs)
+    conflicting = an_admitted_study(blobs, patient_id="A", study_instance_uid="1.2.3.4")
+    an_admitted_study(blobs, patient_id="B", study_instance_uid="1.2.3.4")
+    waiting = an_admitted_study(blobs, patient_age=None)
+    with transaction() as session:
+        session.execute(update(Delivery).values(state="dead", attempts=8, last_error="It answered 500."))
+    return {
+        "signed": str(signed),
+        "screened": str(screened.study_id),
+        "lateral": str(lateral.study_id),
+        "conflicting": str(conflicting.study_id),
+        "waiting": str(waiting.study_id),
+    }
+
+
+def seen_by(role: Role) -> list[str]:
+    """The pages that the role may open."""
+    granted = permissions_of([role])
+    return [
+        route
+        for route in PAGES
+        if WHO_MAY[route] == SIGNED_IN or any(name in granted for name in WHO_MAY[route].split())
+    ]
+
+
+def visit(page: Any, shown: Shown, ids: dict[str, str]) -> str:
+    """The page in that state; what it is called in objections."""
+    page.goto(shown.address.format(**ids))
+    if page.locator("#viewer").count():
+        page.wait_for_selector("#viewer[data-state=full]")
+    shown.deed(page)
+    return shown.address
+
+
+@pytest.mark.parametrize("role", Role)
+def test_axe_objects_to_nothing_that_a_role_sees(
+    signed_in: SignIn, eyes: Eyes, ids: dict[str, str], role: Role
+) -> None:
+    page = signed_in("somebody", role)
+    if Permission.LOOK_INSIDE in permissions_of([role]):
+        ids["look"] = a_look(role)
+    states = [shown for route in seen_by(role) for shown in PAGES[route]]
+    for shown in (*states, *PROBLEMS):
+        eyes.look(page, f"{role}: {visit(page, shown, ids)}")
+    assert eyes.objections == []
+    assert eyes.looks == len(states) + len(PROBLEMS)
+
+
+def a_look(role: Role) -> str:
+    """A question of the person who is signed in, which nobody answers."""
+    with transaction() as session:
+        user = session.scalars(select(User).where(User.username == "somebody")).one()
+        image = session.scalars(select(Image.id)).first()
+    assert image is not None
+    by = Actor(kind="user", id=user.id, name=user.username, permissions=permissions_of([role]))
+    return str(ask_of_image(image, by=by))
+
+
+@pytest.mark.parametrize("role", [role for role in Role if Permission.READ in permissions_of([role])])
+def test_axe_objects_to_nothing_on_an_empty_worklist(signed_in: SignIn, eyes: Eyes, role: Role) -> None:
+    page = signed_in("somebody", role)
+    for address in ("/", "/?section=done", "/?lane=rule-in"):
+        page.goto(address)
+        eyes.look(page, f"{role}: {address}")
+    assert eyes.objections == []
+
+
+def test_axe_objects_to_nothing_around_the_answers_to_forms(
+    signed_in: SignIn, eyes: Eyes, ids: dict[str, str]
+) -> None:
+    """A key shown once, a refusal beside its form, what a search finds, and what it does not find."""
+    page = signed_in("somebody", Role.ADMINISTRATOR, Role.RADIOLOGIST)
+    page.goto("/people")
+    page.fill("#key-name", "ward 3")
+    page.check("form[action='/people/keys'] input[value=intake]")
+    page.click("form[action='/people/keys'] button")
+    page.wait_for_selector(".secret")
+    eyes.look(page, "a key")
+    page.fill("#key-name", "ward 3")
+    page.click("form[action='/people/keys'] button")
+    page.wait_for_selector(".note.bad")
+    eyes.look(page, "a key refused")
+    for text in ("P7", "nobody at all"):
+        page.goto("/")
+        page.fill("#search", text)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/worklist/search")
+        eyes.look(page, f"search for {text}")
+    page.goto(f"/studies/{ids['screened']}")
+    page.keyboard.press("2")
+    sign(UUID(ids["screened"]))  # by somebody else, meanwhile
+    page.wait_for_selector("#changed:visible")
+    eyes.look(page, "a study that has changed")
+    page.check("#correct input[value=absent]", force=True)
+    page.click("#correct button[data-signs]")
+    page.wait_for_selector(".act [role=alert]")
+    eyes.look(page, "a signature refused")
+    assert eyes.objections == []
+
+
+def test_axe_objects_to_nothing_before_somebody_is_signed_in(
+    chromium: Any, server: str, watch: Watch, eyes: Eyes
+) -> None:
+    context = chromium.new_context(base_url=server)
+    page = context.new_page()
+    watch.attach(page)
+    page.goto("/sign-in")
+    for shown in (*PAGES["GET /sign-in"], Shown("/nowhere")):
+        eyes.look(page, visit(page, shown, {}))
+    page.goto("/sign-in")
+    page.fill("#username", "nobody")
+    page.fill("#password", PASSWORD)
+    page.click("button.main")
+    page.wait_for_selector("[role=alert]")
+    eyes.look(page, "a sign-in refused")
+    context.close()
+    assert eyes.objections == []
+
+
+def test_axe_objects_to_nothing_in_what_the_layers_see(
+    signed_in: SignIn, eyes: Eyes, looking: None, blobs: Blobs
+) -> None:
+    promoted(blobs, explanations={"passes": True, "finding": "pneumonia"})
+    an_admitted_study(blobs)
+    page = signed_in("somebody", Role.ADMINISTRATOR)
+    page.goto(f"/models/layers/{a_look(Role.ADMINISTRATOR)}")
+    page.wait_for_selector("text=Early layers", timeout=60_000)
+    eyes.look(page, "the layers")
+    assert eyes.objections == []
+
+
+def test_axe_objects_to_nothing_that_a_one_time_password_opens(
+    chromium: Any, server: str, watch: Watch, eyes: Eyes, database: str
+) -> None:
+    with transaction() as session:
+        once = people.add_user(
+            session, username="newcomer", display_name="", roles=[Role.RADIOLOGIST], by=SYSTEM
+        )
+    context = chromium.new_context(base_url=server)
+    page = context.new_page()
+    watch.attach(page)
+    page.goto("/sign-in")
+    page.fill("#username", "newcomer")
+    page.fill("#password", once)
+    page.click("button.main")
+    page.wait_for_url("**/password*")
+    eyes.look(page, "/password")
+    page.goto("/")
+    eyes.look(page, "/ before the password is one's own")
+    context.close()
+    assert eyes.objections == []
+
+
+def test_axe_objects_to_nothing_of_ours_around_swagger_ui(
+    chromium: Any, server: str, watch: Watch, eyes: Eyes
+) -> None:
+    """What Swagger UI draws is its makers' and vendored unchanged; the frame around it is ours."""
+    page = chromium.new_page()
+    watch.attach(page)
+    page.goto(f"{server}/docs")
+    page.wait_for_selector(".opblock")
+    eyes.look(page, "/docs", besides="#swagger-ui")
+    page.close()
+    assert eyes.objections == []
+
+
+def test_axe_does_object(signed_in: SignIn, eyes: Eyes) -> None:
+    page = signed_in("somebody", Role.RADIOLOGIST)
+    page.evaluate(
+        "() => document.querySelector('main').insertAdjacentHTML('beforeend',"
+        " '<img src=\"/static/icon.svg\"><p id=faint>faint</p>')"
+    )
+    page.evaluate("() => { document.getElementById('faint').style.color = 'rgb(40, 46, 54)'; }")
+    eyes.look(page, "/")
+    assert {objection.split(": ")[1].split(" ")[0] for objection in eyes.objections} == {
+        "image-alt",
+        "color-contrast",
+    }
