@@ -34,6 +34,7 @@ UUID = "00000000-0000-4000-8000-000000000000"
 WHO_MAY: dict[str, str] = {
     "GET /": SIGNED_IN,
     "GET /account": SIGNED_IN,
+    "POST /account/blind": "study.read",
     "GET /api/v1/deliveries": "destination.manage operations.read",
     "POST /api/v1/deliveries/{delivery_id}/resend": "destination.manage",
     "GET /api/v1/destinations": "destination.manage operations.read",
@@ -107,6 +108,8 @@ WHO_MAY: dict[str, str] = {
     "GET /sign-in": ANYONE,
     "POST /sign-in": ANYONE,
     "POST /sign-out": SIGNED_IN,
+    "GET /site": "site.manage",
+    "POST /site/blind-share": "site.manage",
     "GET /status": "operations.read",
     "GET /studies/{study_id}": "study.read",
     "POST /studies/{study_id}/claim": "study.review",

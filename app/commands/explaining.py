@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.commands import viewing
+from app.commands import blinding, viewing
 from app.domain.explanation import tested_finding, why_occlusion_withheld
 from app.domain.roles import Actor
 from app.errors import Conflict, NotFound
@@ -44,11 +44,12 @@ def explained(session: Session, *, image_id: UUID, by: Actor) -> Explained:
     """What the standing reading of the study says of the image. That somebody looked is on record.
 
     Raises NotFound where there is no such image, and Conflict where the network has not read it or its map
-    must not be shown, with the sentence why.
+    must not be shown, to this person or to anybody, with the sentence why.
     """
     image = session.get(Image, image_id)
     if image is None:
         raise NotFound("There is no such image.")
+    blinding.check_may_see(session, study_id=image.study_id, who=by)
     reading = session.scalar(
         select(Reading).where(Reading.study_id == image.study_id).order_by(Reading.sequence.desc()).limit(1),
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.commands import audit, viewing
+from app.commands import audit, blinding, viewing
 from app.domain.roles import Actor
 from app.errors import NotFound
 from app.records import Image
@@ -26,10 +26,14 @@ class Stored:
 
 
 def of_image(session: Session, *, image_id: UUID, by: Actor) -> Stored:
-    """The image; that it was shown is a view of its study. NotFound where there is no such image."""
+    """The image; that it was shown is a view of its study.
+
+    Raises NotFound where there is no such image, Conflict where its reader must not know the opinion yet.
+    """
     image = session.get(Image, image_id)
     if image is None:
         raise NotFound("There is no such image.")
+    blinding.check_may_see(session, study_id=image.study_id, who=by)
     audit.record(session, action=LOOKED_INSIDE, by=by, study_id=image.study_id, subject_id=image.id)
     viewing.look(session, study_id=image.study_id, by=by, via="layers")
     return Stored(

@@ -13,16 +13,18 @@ from typing import Any, cast
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
+from app.commands import blinding
 from app.commands.ranking import EVENTS_CHANNEL
 from app.dicom.image_header import DICOM, ImageHeader
 from app.records import AuditEvent, Base, Image, Study
 from app.records.engine import driver_of
 
 _LOCKS = """
-    SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), pg_advisory_xact_lock(hashtextextended(%s, 1))
+    SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), pg_advisory_xact_lock(hashtextextended(%s, 1)),
+        (SELECT value FROM site_choices WHERE name = %s)
 """
 """Of the study and then of the instance: in this order, two senders of one study never hold what the other
-waits for.
+waits for. And the share of studies that are read blind, which costs no trip of its own.
 """
 _LOCK_ALL = """
     SELECT pg_advisory_xact_lock(hashtextextended(uid, space))
@@ -70,11 +72,16 @@ def admit_news(session: Session, *, study: Study, image: Image, event: AuditEven
     """True where the rows were written and will be announced; False where something of them was known before.
 
     False leaves nothing written. Either way the senders of one study, and of one SOPInstanceUID whatever its
-    study, take turns from here to the commit. The objects themselves stay outside the session.
+    study, take turns from here to the commit, and it is drawn whether the study is read blind. The objects
+    themselves stay outside the session.
     """
     session.flush()
     driver = driver_of(session)
-    driver.execute(_LOCKS, (study.study_instance_uid, image.sop_instance_uid))
+    known = driver.execute(_LOCKS, (study.study_instance_uid, image.sop_instance_uid, blinding.BLIND_SHARE))
+    share = (known.fetchone() or (None,))[-1]
+    study.blind = not study.is_sample and blinding.is_drawn(
+        blinding.USUAL_SHARE if share is None else float(share)
+    )
     row = driver.execute(
         _ADMIT,
         {

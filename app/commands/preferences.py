@@ -1,12 +1,15 @@
-"""What a reader has chosen for the worklist: columns, and filters kept under a name."""
+"""What a reader has chosen: columns of the worklist, filters kept under a name, and to read blind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import cast, func, select
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.orm import Session
 
+from app.commands import audit
 from app.domain.roles import Actor
 from app.errors import Conflict, Unprocessable
 from app.records import User
@@ -44,6 +47,22 @@ def choose_columns(session: Session, *, by: Actor, columns: Sequence[str]) -> No
     if unknown := set(columns) - set(COLUMNS):
         raise Unprocessable(f"There is no column {', '.join(sorted(unknown))}.")
     _change(_user(session, by), columns=[column for column in COLUMNS if column in columns])
+
+
+def hide_opinion(session: Session, *, by: Actor, hide: bool) -> None:
+    """The network's opinion is shown to the person only where a verdict of their own stands, or no longer so.
+
+    With the choice is kept the last reading there was: of those up to it they may have heard before.
+    """
+    user = _user(session, by)
+    if hide == (user.preferences.get("opinion_after") is not None):
+        return
+    counter = cast(func.pg_get_serial_sequence("readings", "sequence"), REGCLASS)
+    last = session.scalar(select(func.coalesce(func.pg_sequence_last_value(counter), 0))) if hide else None
+    _change(user, opinion_after=last)
+    audit.record(
+        session, action="user.opinion-hidden" if hide else "user.opinion-shown", by=by, subject_id=user.id
+    )
 
 
 def _user(session: Session, by: Actor) -> User:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, cases, delivery
+from app.commands import audit, blinding, cases, delivery
 from app.commands.ranking import announce
 from app.domain.roles import SYSTEM, Actor, Permission
 from app.domain.states import CLAIMABLE, DONE, State
@@ -143,9 +143,9 @@ def sign(
     """A review is stored and the study signed, or amended where it was signed before.
 
     `revision` is the one the reader had before them; where the study has changed since, Conflict says so and
-    nothing is stored. `confirm` agrees with the network's reading and needs one; otherwise `findings` says
-    what of each finding is so. A free study is claimed on the way. For the time of `undo` the signer can
-    withdraw the signature; until that has passed its results stay here.
+    nothing is stored. `confirm` agrees with the network's reading and needs one that `by` may see; otherwise
+    `findings` says what of each finding is so. A free study is claimed on the way. For the time of `undo` the
+    signer can withdraw the signature; until that has passed its results stay here.
     """
     study = locked(session, study_id)
     check_can_sign(study, by=by)
@@ -159,6 +159,8 @@ def sign(
         raise Unprocessable(f"A comment has at most {_LONGEST_COMMENT:,} characters.")
     reading = _standing_reading(session, study)
     said = _network_findings(reading)
+    if confirm:
+        blinding.check_may_see(session, study_id=study.id, who=by)
     statements = _statements(confirm=confirm, findings=findings, network=said)
     amends = session.scalar(
         select(Review.id)
@@ -185,6 +187,7 @@ def sign(
         network_findings=reading.findings if reading else {},
         image_ids=[str(image_id) for image_id in _image_ids(session, study)],
         comment=comment,
+        blind=blinding.reads_blind(session, study=study, by=by),
         signed_at=moment,
         final_at=moment + undo if undo else None,
         state_before=study.state_before_claim or study.state,

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     REVIEW = "study.review"
     RESOLVE_CONFLICTS = "conflict.resolve"
     MANAGE_PEOPLE = "people.manage"
+    MANAGE_SITE = "site.manage"
     MANAGE_DESTINATIONS = "destination.manage"
     READ_MODELS = "model.read"
     LOOK_INSIDE = "model.look-inside"
@@ -54,6 +55,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.READ,
             Permission.RESOLVE_CONFLICTS,
             Permission.MANAGE_PEOPLE,
+            Permission.MANAGE_SITE,
             Permission.MANAGE_DESTINATIONS,
             Permission.READ_MODELS,
             Permission.LOOK_INSIDE,

@@ -10,7 +10,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.records import AuditEvent
+from app.commands.blinding import hidden_from
+from app.domain.roles import Actor
+from app.records import AuditEvent, Study
+
+_TELLING = frozenset({"lane", "verdict"})
+"""Details that tell what the network said of a study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +53,11 @@ class TrailPage:
     next_before: int | None
 
 
-def trail(session: Session, *, wanted: TrailFilter, before: int | None = None, size: int = 100) -> TrailPage:
-    """The newest `size` events that match, with ids below `before`.
+def trail(
+    session: Session, *, wanted: TrailFilter, to: Actor, before: int | None = None, size: int = 100
+) -> TrailPage:
+    """The newest `size` events that match, with ids below `before`; of studies that `to` reads blind without
+    what tells the network's opinion.
 
     An action that ends in `.` matches every action that begins so.
     """
@@ -72,11 +80,13 @@ def trail(session: Session, *, wanted: TrailFilter, before: int | None = None, s
     if before is not None:
         statement = statement.where(AuditEvent.id < before)
     rows = session.scalars(statement).all()
-    events = tuple(_event(row) for row in rows[:size])
+    studies = {row.study_id for row in rows if _TELLING & row.details.keys()}
+    blind = set(session.scalars(select(Study.id).where(Study.id.in_(studies), hidden_from(session, to))))
+    events = tuple(_event(row, hidden=row.study_id in blind) for row in rows[:size])
     return TrailPage(events=events, next_before=events[-1].id if len(rows) > size else None)
 
 
-def _event(row: AuditEvent) -> EventShown:
+def _event(row: AuditEvent, *, hidden: bool) -> EventShown:
     return EventShown(
         id=row.id,
         at=row.at,
@@ -86,6 +96,9 @@ def _event(row: AuditEvent) -> EventShown:
         address=row.address,
         study_id=row.study_id,
         subject_id=row.subject_id,
-        details=row.details,
+        details={
+            name: "hidden until you have signed" if hidden and name in _TELLING else value
+            for name, value in row.details.items()
+        },
         count=row.count,
     )

@@ -24,7 +24,9 @@ class ReviewShown:
     review_id: UUID
     reviewer_name: str
     reviewer_id: UUID
-    verdict: str
+    verdict: str | None
+    """None where the network's opinion is hidden from whoever asked."""
+    blind: bool | None
     findings: dict[str, Any]
     network_findings: dict[str, Any]
     comment: str
@@ -123,6 +125,7 @@ def _review(review: Review, withdrawal: Withdrawal | None) -> ReviewShown:
         reviewer_name=review.reviewer_name,
         reviewer_id=review.reviewer_id,
         verdict=review.verdict,
+        blind=review.blind,
         findings=review.findings,
         network_findings=review.network_findings,
         comment=review.comment,

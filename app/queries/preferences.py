@@ -1,4 +1,4 @@
-"""What a reader has chosen for the worklist."""
+"""What a reader has chosen."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Preferences:
 
     columns: tuple[str, ...] = COLUMNS
     views: tuple[View, ...] = ()
+    reads_blind: bool = False
+    """The network's opinion is shown to them after their own verdict only."""
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -41,4 +43,5 @@ def of_user(session: Session, *, user_id: UUID | None) -> Preferences:
     return Preferences(
         columns=tuple(chosen.get("columns", COLUMNS)),
         views=tuple(View(view["name"], view["query"]) for view in chosen.get("views", ())),
+        reads_blind=chosen.get("opinion_after") is not None,
     )

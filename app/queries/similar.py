@@ -18,7 +18,9 @@ from sqlalchemy import ColumnElement, Double, Select, and_, exists, false, func,
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
+from app.commands.blinding import HIDDEN, hidden_from, is_hidden
 from app.commands.cases import SETTLED_AFTER, most_telling
+from app.domain.roles import Actor
 from app.domain.states import DONE, Outcome, State
 from app.errors import NotFound
 from app.records import ConfirmedCase, ImageReading, Reading, Review, Study
@@ -52,8 +54,8 @@ class FindingJudged:
     name: str
     reader: str
     """present, absent or uncertain."""
-    verdict: str
-    """confirmed, corrected, or read where the network had not spoken of it."""
+    verdict: str | None
+    """confirmed, corrected, or read where the network had not spoken of it; None where that is hidden."""
     probability: float | None
     lane: str | None
 
@@ -70,8 +72,8 @@ class SimilarCase:
     age_years: float | None
     signed_at: datetime
     amended: bool
-    verdict: str
-    """The signature's as a whole: confirmed, corrected or read."""
+    verdict: str | None
+    """The signature's as a whole: confirmed, corrected or read; None where the opinion is hidden."""
     findings: tuple[FindingJudged, ...]
     readers: int
     """How many people have signed or amended it."""
@@ -96,24 +98,28 @@ class _Sought:
     embedding: Sequence[float]
 
 
-def similar(session: Session, *, study_id: UUID, size: int) -> SimilarCases:
-    """The `size` cases most like the study; NotFound where there is no such study.
+def similar(session: Session, *, study_id: UUID, size: int, to: Actor) -> SimilarCases:
+    """The `size` cases most like the study, as `to` may see them; NotFound where there is no such study.
 
     Never a study of the same patient nor one with the same picture, which would only repeat what is known;
     never one that is not signed at this moment, nor signed less than SETTLED_AFTER ago or not yet finally;
-    samples only among themselves.
+    samples only among themselves. None for a study that `to` reads blind: what the network finds alike tells.
     """
     study = session.get(Study, study_id)
     if study is None:
         raise NotFound("There is no such study.")
     sought = _sought(session, study)
+    if is_hidden(session, study_id=study_id, who=to):
+        sought = HIDDEN
     if isinstance(sought, str):
         return SimilarCases(study_id=study_id, bundle_sha256=None, cases=(), why_none=sought)
     rows = nearest(session, sought.embedding, bundle_sha256=sought.bundle_sha256, study=study, size=size)
+    ids = [row.study_id for row in rows]
+    blind = set(session.scalars(select(Study.id).where(Study.id.in_(ids), hidden_from(session, to))))
     return SimilarCases(
         study_id=study_id,
         bundle_sha256=sought.bundle_sha256,
-        cases=tuple(_case(row) for row in rows),
+        cases=tuple(_case(row, hidden=row.study_id in blind) for row in rows),
         why_none=None if rows else NONE_ALIKE,
     )
 
@@ -215,7 +221,7 @@ def _same_patient(study: Study) -> ColumnElement[bool]:
     return false()
 
 
-def _case(row: Any) -> SimilarCase:
+def _case(row: Any, *, hidden: bool) -> SimilarCase:
     names = tuple(dict.fromkeys(row.reviewer_names))
     return SimilarCase(
         study_id=row.study_id,
@@ -224,16 +230,19 @@ def _case(row: Any) -> SimilarCase:
         age_years=row.age_years,
         signed_at=row.signed_at,
         amended=row.state == State.AMENDED.value,
-        verdict=row.verdict,
+        verdict=None if hidden else row.verdict,
         findings=tuple(
-            _judged(name, str(said), row.network_findings.get(name)) for name, said in row.findings.items()
+            _judged(name, str(said), row.network_findings.get(name), hidden=hidden)
+            for name, said in row.findings.items()
         ),
         readers=len(names),
         reader_names=names,
     )
 
 
-def _judged(name: str, reader: str, network: dict[str, Any] | None) -> FindingJudged:
+def _judged(name: str, reader: str, network: dict[str, Any] | None, *, hidden: bool) -> FindingJudged:
+    if hidden:
+        return FindingJudged(name=name, reader=reader, verdict=None, probability=None, lane=None)
     if network is None:
         return FindingJudged(name=name, reader=reader, verdict="read", probability=None, lane=None)
     agreed = reader == ("present" if network["present"] else "absent")

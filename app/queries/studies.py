@@ -11,11 +11,13 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.commands.blinding import is_hidden
 from app.commands.identity import uid_is_shared
 from app.commands.review import can_claim, can_sign
 from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
 from app.errors import NotFound
+from app.queries.blind import without_opinion
 from app.queries.history import Happening, ReviewShown, history, standing_reviews
 from app.queries.worklist import WorklistEntry, entry_of
 from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Study
@@ -104,7 +106,7 @@ class StudyShown:
 
 
 def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
-    """The study; NotFound where there is none."""
+    """The study as `to` may see it; NotFound where there is none."""
     study = session.get(Study, study_id)
     if study is None:
         raise NotFound("There is no such study.")
@@ -113,11 +115,13 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     )
     happened = history(session, study_id=study.id)
     tested = _explanations(session, reading)
-    return StudyShown(
+    hidden = is_hidden(session, study_id=study.id, who=to)
+    shown = StudyShown(
         entry=entry_of(
             study,
             findings=reading.findings if reading else {},
-            notices=tuple(reading.notices) if reading else (),
+            notices=reading.notices if reading else (),
+            hidden=hidden,
         ),
         study_date=study.study_date,
         study_time=study.study_time,
@@ -137,6 +141,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         can_claim=can_claim(study, by=to),
         can_sign=can_sign(study, by=to),
     )
+    return without_opinion(shown) if hidden else shown
 
 
 def find(

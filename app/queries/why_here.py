@@ -8,9 +8,14 @@ from app.domain.order import Lane
 from app.domain.states import State
 from app.records import Study
 
+BLIND = "Read by the network; what it says is shown once you have signed."
 
-def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
-    """The reason for the study's place, in sentences a radiologist can check."""
+
+def why_here(study: Study, *, findings: dict[str, Any], hours: float | None) -> str:
+    """The reason for the study's place, in sentences a radiologist can check.
+
+    `hours` is None where the network's opinion is hidden from whoever asks: the credit would tell it.
+    """
     if study.lane is None:
         first = (
             "Not yet read by the network."
@@ -20,6 +25,8 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
                 State.FAILED.value: "Not read by the network: screening failed.",
             }.get(study.state, "Not yet read by the network.")
         )
+    elif hours is None:
+        first = BLIND
     else:
         first = "Network: " + "; ".join(
             f"{name} {in_words(finding)} ({finding['probability']:.2f})"
@@ -27,15 +34,17 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float) -> str:
             if not finding.get("research")
         )
         first += "."
-        if study.screening_due:
-            first += " A further image waits to be read."
+    if study.lane is not None and study.screening_due:
+        first += " A further image waits to be read."
     if study.priority == "stat":
         first = "STAT order. " + first
-    return f"{first} {placement(hours)}"
+    return f"{first} {placement(hours)}".strip()
 
 
-def placement(hours: float) -> str:
-    """By how many hours before its arrival a study is placed, in a sentence."""
+def placement(hours: float | None) -> str:
+    """By how many hours before its arrival a study is placed, in a sentence; empty where that is hidden."""
+    if hours is None:
+        return ""
     if hours < 1 / 60:
         return "Placed by its time of arrival."
     return f"Placed as if it had arrived {hours:g} h earlier."

@@ -8,10 +8,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
+from app.commands.blinding import harmless, hidden_from
 from app.domain.order import Lane
+from app.domain.roles import Actor
 from app.domain.states import State
 from app.queries.cursor import read_cursor, write_cursor
 from app.queries.why_here import why_here
@@ -22,7 +24,7 @@ from app.records.base import now
 
 @dataclass(frozen=True, kw_only=True)
 class WorklistEntry:
-    """One row of the worklist."""
+    """One row of the worklist, as whoever asked may see it."""
 
     study_id: UUID
     study_instance_uid: str
@@ -42,8 +44,14 @@ class WorklistEntry:
     revision: int
     arrived_at: datetime
     waiting_seconds: float
-    rank_at: datetime
-    hours_earlier: float
+    blind: bool
+    """The network's opinion is hidden from whoever asked: what tells of it is None or empty."""
+    is_read: bool
+    """The network has an opinion."""
+    place: datetime
+    """Where it stands: for the order of rows alone, which no blind reader can be spared."""
+    rank_at: datetime | None
+    hours_earlier: float | None
     """By how much the study is placed before its arrival."""
     lane: Lane | None
     urgency: float | None
@@ -97,16 +105,17 @@ def page(
     cursor: str | None = None,
     size: int = 50,
     where: WorklistFilter = EVERY_STUDY,
-    reader: str = "",
+    to: Actor,
 ) -> WorklistPage:
     """The next `size` unsigned studies after the cursor that pass the filter, first the one that can wait
-    least. `reader` is who asks: a filter may speak of the studies they hold.
+    least. `to` is who asks: a filter may speak of the studies they hold, and some they read blind.
 
     Raises BadRequest for a cursor that is none of ours.
     """
+    hidden = hidden_from(session, to)
     statement = (
-        _with_reading()
-        .where(*_UNSIGNED, *where.conditions(reader=reader, findings=_LATEST_READING.c.findings))
+        _with_reading(hidden)
+        .where(*_UNSIGNED, *_conditions(where, to, hidden))
         .order_by(Study.rank_at, Study.id)
         .limit(size + 1)
     )
@@ -116,14 +125,16 @@ def page(
     entries = tuple(_entry(row) for row in rows[:size])
     last = entries[-1] if len(rows) > size else None
     return WorklistPage(
-        entries=entries, next_cursor=write_cursor(last.rank_at, last.study_id) if last else None
+        entries=entries, next_cursor=write_cursor(last.place, last.study_id) if last else None
     )
 
 
-def done(session: Session, *, since: datetime, cursor: str | None = None, size: int = 50) -> WorklistPage:
+def done(
+    session: Session, *, since: datetime, to: Actor, cursor: str | None = None, size: int = 50
+) -> WorklistPage:
     """What was signed since then, the newest first. Raises BadRequest for a cursor that is none of ours."""
     statement = (
-        _with_reading()
+        _with_reading(hidden_from(session, to))
         .where(*_DONE, Study.signed_at >= since)
         .order_by(Study.signed_at.desc(), Study.id.desc())
         .limit(size + 1)
@@ -139,18 +150,18 @@ def done(session: Session, *, since: datetime, cursor: str | None = None, size: 
     )
 
 
-def search(session: Session, *, text: str, size: int = 50) -> WorklistPage:
+def search(session: Session, *, text: str, to: Actor, size: int = 50) -> WorklistPage:
     """The newest `size` studies of this patient ID, accession number or name, signed ones and priors too.
 
     Raises BadRequest for a text that is too short or too long.
     """
-    statement = _with_reading().where(searched(text)).order_by(Study.arrived_at.desc(), Study.id.desc())
-    rows = session.execute(statement.limit(size)).all()
+    found = _with_reading(hidden_from(session, to)).where(searched(text))
+    rows = session.execute(found.order_by(Study.arrived_at.desc(), Study.id.desc()).limit(size)).all()
     return WorklistPage(entries=tuple(_entry(row) for row in rows), next_cursor=None)
 
 
 def passing(
-    session: Session, *, study_ids: Sequence[UUID], where: WorklistFilter, reader: str
+    session: Session, *, study_ids: Sequence[UUID], where: WorklistFilter, to: Actor
 ) -> frozenset[UUID]:
     """Those of the studies that are unsigned and pass the filter."""
     return frozenset(
@@ -160,21 +171,25 @@ def passing(
             .where(
                 Study.id.in_(study_ids),
                 *_UNSIGNED,
-                *where.conditions(reader=reader, findings=_LATEST_READING.c.findings),
+                *_conditions(where, to, hidden_from(session, to)),
             )
         )
     )
 
 
-def _with_reading() -> Select[Any]:
-    return select(Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices).outerjoin(
-        _LATEST_READING, literal(True)
-    )
+def _conditions(where: WorklistFilter, to: Actor, hidden: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    return where.conditions(reader=to.name, findings=_LATEST_READING.c.findings, hidden=hidden)
 
 
-def entries(session: Session, *, study_ids: Sequence[UUID]) -> tuple[WorklistEntry, ...]:
+def _with_reading(hidden: ColumnElement[bool]) -> Select[Any]:
+    return select(
+        Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices, hidden.label("hidden")
+    ).outerjoin(_LATEST_READING, literal(True))
+
+
+def entries(session: Session, *, study_ids: Sequence[UUID], to: Actor) -> tuple[WorklistEntry, ...]:
     """These studies as the worklist shows them now, signed ones too; unknown ids are left out."""
-    rows = session.execute(_with_reading().where(Study.id.in_(study_ids))).all()
+    rows = session.execute(_with_reading(hidden_from(session, to)).where(Study.id.in_(study_ids))).all()
     return tuple(_entry(row) for row in rows)
 
 
@@ -194,7 +209,7 @@ def next_after(session: Session, *, study_id: UUID | None, reader: str) -> UUID 
 
 
 def counts(
-    session: Session, *, due_before: datetime, where: WorklistFilter = EVERY_STUDY, reader: str = ""
+    session: Session, *, due_before: datetime, to: Actor, where: WorklistFilter = EVERY_STUDY
 ) -> WorklistCounts:
     """How many that pass the filter wait, how many of them are placed before a moment, and how long the
     oldest of all has waited for the network.
@@ -207,7 +222,7 @@ def counts(
     ).select_from(Study)
     if where.finding is not None:
         counted = counted.outerjoin(_LATEST_READING, literal(True))
-    conditions = where.conditions(reader=reader, findings=_LATEST_READING.c.findings)
+    conditions = _conditions(where, to, hidden_from(session, to))
     unsigned, unread_count, due = session.execute(counted.where(*_UNSIGNED, *conditions)).one()
     oldest = session.scalar(select(func.min(DUE_SINCE)).where(Study.screening_due))
     return WorklistCounts(
@@ -231,14 +246,20 @@ def stations(session: Session, *, most: int = 50) -> tuple[str, ...]:
 
 
 def _entry(row: Sequence[Any]) -> WorklistEntry:
-    """A row of study, its latest reading's findings and notices (None where there is no reading)."""
-    study, findings, notices = row
-    return entry_of(study, findings=findings or {}, notices=tuple(notices or ()))
+    """A row of study, its latest reading's findings and notices (None where there is no reading), and whether
+    the opinion is hidden.
+    """
+    study, findings, notices, hidden = row
+    return entry_of(study, findings=findings or {}, notices=notices or [], hidden=hidden)
 
 
-def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]) -> WorklistEntry:
-    """The worklist's view of a study."""
-    hours = (study.arrived_at - study.rank_at).total_seconds() / 3600
+def entry_of(
+    study: Study, *, findings: dict[str, Any], notices: Sequence[str], hidden: bool
+) -> WorklistEntry:
+    """The worklist's view of a study; without all that tells the network's opinion where that is `hidden`."""
+    hours = None if hidden else (study.arrived_at - study.rank_at).total_seconds() / 3600
+    notices = harmless(notices, findings) if hidden else notices
+    findings = {} if hidden else findings
     return WorklistEntry(
         study_id=study.id,
         study_instance_uid=study.study_instance_uid,
@@ -258,12 +279,15 @@ def entry_of(study: Study, *, findings: dict[str, Any], notices: tuple[str, ...]
         revision=study.revision,
         arrived_at=study.arrived_at,
         waiting_seconds=(now() - study.arrived_at).total_seconds(),
-        rank_at=study.rank_at,
+        blind=hidden,
+        is_read=study.lane is not None,
+        place=study.rank_at,
+        rank_at=None if hidden else study.rank_at,
         hours_earlier=hours,
-        lane=Lane(study.lane) if study.lane else None,
-        urgency=study.urgency,
+        lane=Lane(study.lane) if study.lane and not hidden else None,
+        urgency=None if hidden else study.urgency,
         findings=findings,
-        notices=notices,
+        notices=tuple(notices),
         awaits_network=study.screening_due,
         why_here=why_here(study, findings=findings, hours=hours),
         held_by=study.claimed_by_name,

@@ -32,7 +32,7 @@ class WorklistFilter:
     """A lane, or `unread`: not read by the network."""
     state: str | None = None
     finding: str | None = None
-    """The network calls it present."""
+    """The network calls it present; a blind study passes, as it does under every lane."""
     station: str | None = None
     """StationName (0008,1010)."""
     age_from: float | None = None
@@ -63,15 +63,24 @@ class WorklistFilter:
             }
         )
 
-    def conditions(self, *, reader: str, findings: ColumnElement[Any] | Any) -> list[ColumnElement[bool]]:
-        """As SQL over studies and the findings of each study's standing reading."""
+    def conditions(
+        self, *, reader: str, findings: ColumnElement[Any] | Any, hidden: ColumnElement[bool]
+    ) -> list[ColumnElement[bool]]:
+        """As SQL over studies and the findings of each study's standing reading.
+
+        A study that was read and whose opinion is `hidden` passes every lane and every finding: so it is
+        neither missed under a filter nor told by one.
+        """
+        kept_quiet = and_(hidden, Study.lane.is_not(None))
         wanted: list[ColumnElement[bool]] = []
         if self.lane is not None:
-            wanted.append(Study.lane.is_(None) if self.lane == UNREAD else Study.lane == self.lane)
+            wanted.append(
+                Study.lane.is_(None) if self.lane == UNREAD else or_(Study.lane == self.lane, kept_quiet)
+            )
         if self.state is not None:
             wanted.append(Study.state == self.state)
         if self.finding is not None:
-            wanted.append(findings[self.finding]["present"].as_boolean())
+            wanted.append(or_(findings[self.finding]["present"].as_boolean(), kept_quiet))
         if self.station is not None:
             wanted.append(Study.station_name == self.station)
         if self.age_from is not None:

@@ -29,7 +29,9 @@ class User(HasId, Base):
     disabled_by_name: Mapped[str | None]
     last_signed_in_at: Mapped[datetime | None]
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
-    """`{columns: [name], views: [{name, query}]}` of the worklist; a part that is missing is as usual."""
+    """`{columns: [name], views: [{name, query}]}` of the worklist, and `opinion_after`: the sequence of the
+    last reading there was when the person chose to read blind. A part that is missing is as usual.
+    """
 
     __table_args__ = (
         CheckConstraint("(disabled_at IS NULL) = (disabled_by_name IS NULL)", name="disabled_who_and_when"),

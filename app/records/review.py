@@ -35,6 +35,8 @@ class Review(HasId, Base):
     """What the network had said, copied, so that a label stands on its own."""
     image_ids: Mapped[list[str]]
     comment: Mapped[str]
+    blind: Mapped[bool] = mapped_column(default=False)
+    """The signer had never been shown what the network said of the study."""
     signed_at: Mapped[datetime] = mapped_column(default=now)
     final_at: Mapped[datetime | None]
     """Until then its signer may withdraw it; None where it was final at once."""

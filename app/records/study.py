@@ -44,6 +44,8 @@ class Study(HasId, Base):
     """browser, rest or stow."""
     purpose: Mapped[str] = mapped_column(default="current")
     is_sample: Mapped[bool] = mapped_column(default=False)
+    blind: Mapped[bool] = mapped_column(default=False)
+    """Drawn at admission: whoever reads it is not shown the network's opinion before their own verdict."""
     priority: Mapped[str] = mapped_column(default="routine")
 
     state: Mapped[str] = mapped_column(default=State.ADMITTED.value)

@@ -17,7 +17,7 @@ MOST = 24
 def similar_to(study_id: UUID, *, by: Actor, size: int = SHOWN) -> SimilarCases:
     """The nearest cases; that they were seen is on record for each of them."""
     with transaction() as session:
-        found = similar.similar(session, study_id=study_id, size=size)
+        found = similar.similar(session, study_id=study_id, size=size, to=by)
         viewing.compare(
             session,
             study_id=study_id,

@@ -52,7 +52,11 @@ class WorklistRow(Answer):
     revision: int
     arrived_at: datetime
     waiting_seconds: float
-    rank_at: datetime = Field(description="The worklist is sorted by this, the earliest first.")
+    blind: bool = Field(
+        description="The caller, a person, is shown the network's opinion only after their own verdict: "
+        "rank_at, lane, urgency, findings and notices that tell are left out. Never true for an API key."
+    )
+    rank_at: datetime | None = Field(description="The worklist is sorted by this, the earliest first.")
     lane: str | None
     urgency: float | None
     findings: dict[str, Any]
@@ -120,7 +124,12 @@ class SignedReview(Answer):
 
     id: UUID
     reviewer: str
-    verdict: str = Field(description="confirmed, corrected or read")
+    verdict: str | None = Field(
+        description="confirmed, corrected or read; null where the opinion is hidden from the caller"
+    )
+    blind: bool | None = Field(
+        description="The signer had never been shown what the network said; null as above."
+    )
     findings: dict[str, Any]
     network_findings: dict[str, Any]
     comment: str
@@ -174,7 +183,8 @@ class Study(Answer):
     received_via: str
     arrived_at: datetime
     waiting_seconds: float
-    rank_at: datetime
+    blind: bool = Field(description="As in the worklist; reading, images and reviews lack the opinion then.")
+    rank_at: datetime | None
     why_here: str
     held_by: str | None
     held_until: datetime | None
@@ -235,7 +245,7 @@ def study_of(shown: StudyShown) -> Study:
             "withdrawn_reviews": [
                 _review_of(line.review, WithdrawnReview)
                 for line in shown.history
-                if line.kind == "withdrawal"
+                if line.kind == "withdrawal" and line.review
             ],
             "priors": [
                 Prior(

@@ -24,7 +24,10 @@ class Judged(Answer):
 
     name: str
     reader: str = Field(description="present, absent or uncertain, by the last signature")
-    verdict: str = Field(description="confirmed, corrected, or read where the network had not spoken of it")
+    verdict: str | None = Field(
+        description="confirmed, corrected, or read where the network had not spoken of it; null where its "
+        "opinion is hidden from the caller"
+    )
     probability: float | None = Field(description="What the network had said.")
     lane: str | None
 
@@ -41,7 +44,7 @@ class Case(Answer):
     age_years: float | None
     signed_at: datetime
     amended: bool
-    verdict: str = Field(description="confirmed, corrected or read, as amended last")
+    verdict: str | None = Field(description="confirmed, corrected or read, as amended last; null as above")
     findings: list[Judged]
     readers: int = Field(description="How many people signed or amended it.")
     reader_names: list[str] | None = Field(description="Null for callers who may not read the audit trail.")

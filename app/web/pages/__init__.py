@@ -12,6 +12,7 @@ from app.web.pages import (
     network,
     people,
     similar,
+    site,
     status,
     study,
     trail,
@@ -37,6 +38,7 @@ for _part in (
     trail,
     network,
     layers,
+    site,
     status,
 ):
     router.include_router(_part.router)

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.commands import people
-from app.domain.roles import Caller
+from app.commands import people, preferences
+from app.domain.roles import Caller, Permission
 from app.errors import NotSignedIn, TooManyRequests, Unprocessable
+from app.queries import preferences as kept
 from app.records.engine import transaction
 from app.web import sign_in as sessions
-from app.web.auth import SESSION_COOKIE, GuardedRoute, anyone, signed_in
+from app.web.auth import SESSION_COOKIE, GuardedRoute, anyone, require, signed_in
 from app.web.pages.forms import Posted
 from app.web.pages.render import page, see
 from app.web.problems import problem_headers
@@ -94,8 +95,18 @@ def change_password(
 
 @router.get("/account")
 def account(request: Request, caller: Annotated[Caller, signed_in()], changed: bool = False) -> Response:
-    """Who one is here and what one may do."""
-    return page(request, "account.html", caller=caller, changed=changed)
+    """Who one is here, what one may do, and whether one reads blind."""
+    with transaction() as session:
+        choices = kept.of_user(session, user_id=caller.actor.id)
+    return page(request, "account.html", caller=caller, changed=changed, choices=choices)
+
+
+@router.post("/account/blind")
+def choose_blind(form: Posted, caller: Annotated[Caller, require(Permission.READ)]) -> Response:
+    """The network's opinion is shown to the caller after their own verdict only, or at once."""
+    with transaction() as session:
+        preferences.hide_opinion(session, by=caller.actor, hide=form.text("hide") == "yes")
+    return see("/account")
 
 
 def _password(request: Request, caller: Caller, *, status: int = 200, problem: Any = None) -> Response:

@@ -28,7 +28,7 @@ _OFFERED = 10
 def choose(request: Request, caller: _Administrator, study: UUID | None = None) -> Response:
     """The images of one study, or the newest there are; and a place for a file."""
     with transaction() as session:
-        images = newest_images(session, study_id=study, size=_OFFERED)
+        images = newest_images(session, study_id=study, size=_OFFERED, to=caller.actor)
     return page(
         request,
         "layers.html",

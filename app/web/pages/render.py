@@ -62,6 +62,7 @@ DOORS = (
     Door("/destinations", "Destinations", Permission.MANAGE_DESTINATIONS),
     Door("/models", "Network", Permission.READ_MODELS),
     Door("/people", "People", Permission.MANAGE_PEOPLE),
+    Door("/site", "Site", Permission.MANAGE_SITE),
     Door("/audit", "Audit", Permission.READ_AUDIT),
     Door("/status", "Status", Permission.READ_OPERATIONS),
 )

@@ -63,7 +63,7 @@ def now(
 ) -> dict[str, str | int | bool | None]:
     """What an open page compares itself with."""
     with transaction() as session:
-        found = worklist.entries(session, study_ids=[study_id])
+        found = worklist.entries(session, study_ids=[study_id], to=caller.actor)
     if not found:
         raise NotFound("There is no such study.")
     entry = found[0]

@@ -52,7 +52,7 @@ def trail(
             until=_midnight(until, "To", days=1),
         )
         with transaction() as session:
-            shown = audit.trail(session, wanted=wanted, before=before)
+            shown = audit.trail(session, wanted=wanted, to=caller.actor, before=before)
     except Unprocessable as found:
         problem = found
     following = shown.next_before if shown else None

@@ -62,13 +62,13 @@ def live_page(
 def _worklist(
     request: Request, caller: Caller, *, cursor: str | None, section: Section, signed: UUID | None
 ) -> Response:
-    where, reader, due_before = _filter(request), caller.actor.name, _due_before()
+    where, to, due_before = _filter(request), caller.actor, _due_before()
     with transaction() as session:
         if section == "done":
-            shown = worklist.done(session, since=_midnight(), cursor=cursor)
+            shown = worklist.done(session, since=_midnight(), to=to, cursor=cursor)
         else:
-            shown = worklist.page(session, cursor=cursor, where=where, reader=reader)
-        counts = worklist.counts(session, due_before=due_before, where=where, reader=reader)
+            shown = worklist.page(session, cursor=cursor, where=where, to=to)
+        counts = worklist.counts(session, due_before=due_before, where=where, to=to)
         stations, findings = worklist.stations(session), bundles.findings(session)
         choices = kept.of_user(session, user_id=caller.actor.id)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
@@ -111,11 +111,11 @@ def rows(
 
     `open`: it is unsigned and passes the filter of the page that asks.
     """
-    where, reader = _filter(request), caller.actor.name
+    where, to = _filter(request), caller.actor
     with transaction() as session:
-        entries = worklist.entries(session, study_ids=ids)
-        counts = worklist.counts(session, due_before=_due_before(), where=where, reader=reader)
-        passing = worklist.passing(session, study_ids=ids, where=where, reader=reader)
+        entries = worklist.entries(session, study_ids=ids, to=to)
+        counts = worklist.counts(session, due_before=_due_before(), where=where, to=to)
+        passing = worklist.passing(session, study_ids=ids, where=where, to=to)
     answer = {
         "rows": {
             str(entry.study_id): _row(entry, caller, passes=entry.study_id in passing) for entry in entries
@@ -132,7 +132,7 @@ def search(request: Request, form: Posted, caller: _Reader) -> Response:
     """Studies of a patient, accession number or name. Posted, so that no patient data enter an address."""
     text = form.text("text")
     with transaction() as session:
-        shown = worklist.search(session, text=text)
+        shown = worklist.search(session, text=text, to=caller.actor)
         choices = kept.of_user(session, user_id=caller.actor.id)
     return page(request, "search.html", caller=caller, entries=shown.entries, text=text, choices=choices)
 
@@ -182,10 +182,10 @@ def _midnight() -> datetime:
     return local(datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _row(entry: WorklistEntry, caller: Caller, *, passes: bool) -> dict[str, str | bool]:
+def _row(entry: WorklistEntry, caller: Caller, *, passes: bool) -> dict[str, str | bool | None]:
     return {
         "html": fragment("worklist_row.html", entry=entry, caller=caller),
-        "rank": entry.rank_at.isoformat(),
+        "rank": entry.rank_at.isoformat() if entry.rank_at else None,
         "open": passes,
         "signed": entry.state in (State.SIGNED, State.AMENDED),
     }

@@ -48,7 +48,7 @@ def arrived_hours_ago(session: Session, *, hours: int) -> None:
 def waited(session: Session) -> float:
     """For how long the page, the health page and the metrics say that the network is owed a reading."""
     session.flush()
-    said = worklist.counts(session, due_before=now()).oldest_unscreened_seconds
+    said = worklist.counts(session, due_before=now(), to=SYSTEM).oldest_unscreened_seconds
     measured = operations.backlog(session).oldest_unscreened_seconds
     assert said is not None
     assert measured == pytest.approx(said, abs=5)
@@ -59,12 +59,12 @@ def test_a_study_that_is_tried_again_no_longer_says_why_it_failed(session: Sessi
     study = session.get_one(Study, admit(session, blobs, a_dicom()).study_id)
     [job] = claimed(session)
     failed(session, job)
-    [entry] = worklist.entries(session, study_ids=[study.id])
+    [entry] = worklist.entries(session, study_ids=[study.id], to=SYSTEM)
     assert (entry.reason, entry.awaits_network) == ("The decoder ended.", False)
     assert "screening failed" in entry.why_here
 
     assert screening.retry(session, study_id=study.id)
-    [entry] = worklist.entries(session, study_ids=[study.id])
+    [entry] = worklist.entries(session, study_ids=[study.id], to=SYSTEM)
     assert entry.awaits_network
     assert "failed" not in entry.why_here
     claimed(session)
@@ -77,7 +77,7 @@ def test_a_study_tried_again_waits_since_it_was_asked_for(session: Session, blob
     assert waited(session) > 3 * 3600 - 60, "never tried, it has waited since it arrived"
     [job] = claimed(session)
     failed(session, job)
-    assert worklist.counts(session, due_before=now()).oldest_unscreened_seconds is None
+    assert worklist.counts(session, due_before=now(), to=SYSTEM).oldest_unscreened_seconds is None
     screening.retry(session, study_id=study)
     assert waited(session) < 60
     session.execute(update(Study).values(screening_again_at=now() - timedelta(hours=1)))

@@ -47,11 +47,11 @@ def test_a_rule_out_does_not_stand_while_an_image_that_came_meanwhile_is_unread(
     a_study(session, blobs, a_dicom(study_instance_uid="1.2.3", patient_id="P"))
     record(session, study, image_read(first.image_id, lane=Lane.RULE_OUT))
     assert hours_earlier(row(session, first)) == pytest.approx(8)
-    [entry] = worklist.page(session).entries
+    [entry] = worklist.page(session, to=SYSTEM).entries
     assert "A further image waits to be read." in entry.why_here
     read_as(session, Lane.RULE_OUT)
     assert hours_earlier(row(session, first)) == pytest.approx(0)
-    [entry] = worklist.page(session).entries
+    [entry] = worklist.page(session, to=SYSTEM).entries
     assert "waits" not in entry.why_here
 
 
@@ -106,7 +106,8 @@ def test_a_failed_attempt_after_a_late_image_neither_pins_nor_speaks_for_the_net
     failed = row(session, first)
     assert (failed.state, failed.lane, failed.urgency) == (State.FAILED.value, None, None)
     assert hours_earlier(failed) == pytest.approx(8)
-    assert "Not read by the network: screening failed." in worklist.page(session).entries[0].why_here
+    [entry] = worklist.page(session, to=SYSTEM).entries
+    assert "Not read by the network: screening failed." in entry.why_here
     assert screening.retry(session, study_id=first.study_id)
     read_as(session, Lane.RULE_OUT)
     assert hours_earlier(row(session, first)) == pytest.approx(2)
@@ -144,7 +145,7 @@ def test_a_worker_whose_clock_is_slow_cannot_make_an_older_reading_stand(
     )
     session.add(slow)
     session.flush()
-    [entry] = worklist.page(session).entries
+    [entry] = worklist.page(session, to=SYSTEM).entries
     shown = studies.show(session, study_id=admission.study_id, to=SYSTEM)
     assert shown.reading is not None
     assert shown.reading.reading_id == slow.id

@@ -231,7 +231,7 @@ def test_a_withdrawn_signature_counts_nowhere(blobs: Blobs, grace: Actor) -> Non
             update(Study).values(signed_at=now() - timedelta(hours=1)).where(Study.signed_at.is_not(None))
         )
         cases.settle(session, limit=10)
-        found = similar(session, study_id=asked, size=8)
+        found = similar(session, study_id=asked, size=8, to=SYSTEM)
         assert [case.study_id for case in found.cases] == [kept.study_id]
         [figures] = site_figures(session, bundle_sha256=BUNDLE, findings=["pneumonia"])
         assert figures.prevalence.trials == 1
@@ -249,7 +249,7 @@ def test_a_signature_that_can_still_be_undone_is_no_case(blobs: Blobs, grace: Ac
             update(Study).where(Study.id == study_id).values(signed_at=now() - timedelta(seconds=30))
         )
         cases.settle(session, limit=10)
-        assert similar(session, study_id=asked, size=8).cases == ()
+        assert similar(session, study_id=asked, size=8, to=SYSTEM).cases == ()
 
 
 def test_the_result_of_a_signature_is_due_once_it_is_final_and_never_when_it_was_undone(

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.blobs import Blobs
 from app.commands.review import Statement
 from app.domain.order import Lane
+from app.domain.roles import SYSTEM
 from app.errors import NotFound
 from app.queries import similar
 from app.queries.similar import SimilarCases
@@ -32,7 +33,7 @@ def a_study(blobs: Blobs, angle: float, **values: Any) -> UUID:
 
 def found(study_id: UUID, *, size: int = 8) -> SimilarCases:
     with transaction() as session:
-        return similar.similar(session, study_id=study_id, size=size)
+        return similar.similar(session, study_id=study_id, size=size, to=SYSTEM)
 
 
 def ids(study_id: UUID, *, size: int = 8) -> list[UUID]:

@@ -14,7 +14,7 @@ from app.commands import review
 from app.commands.intake import GivenMetadata
 from app.commands.review import Statement
 from app.domain.order import Lane, Priority
-from app.domain.roles import Role
+from app.domain.roles import SYSTEM, Role
 from app.domain.states import Outcome
 from app.errors import BadRequest
 from app.queries import studies, worklist
@@ -43,7 +43,7 @@ def test_what_can_wait_least_comes_first(blobs: Blobs, database: str) -> None:
         stat = admit(session, blobs, a_dicom(), given=GivenMetadata(priority=Priority.STAT)).study_id
     unread = an_admitted_study(blobs).study_id
     with transaction() as session:
-        page = worklist.page(session)
+        page = worklist.page(session, to=SYSTEM)
     assert [entry.study_id for entry in page.entries] == [stat, ruled_in, unread, abstained, ruled_out]
     assert [entry.hours_earlier for entry in page.entries] == [24, 8, 8, 2, 0]
     assert page.entries[1].why_here == (
@@ -62,12 +62,12 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat(blobs: Blobs, databas
     cursor = None
     with transaction() as session:
         while True:
-            page = worklist.page(session, cursor=cursor, size=3)
+            page = worklist.page(session, cursor=cursor, size=3, to=SYSTEM)
             seen += [entry.study_id for entry in page.entries]
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert seen == [entry.study_id for entry in worklist.page(session).entries]
+        assert seen == [entry.study_id for entry in worklist.page(session, to=SYSTEM).entries]
     assert len(set(seen)) == 7
 
 
@@ -91,7 +91,7 @@ def _encoded(value: object) -> str:
 )
 def test_a_foreign_cursor_is_refused_in_words(database: str, cursor: str) -> None:
     with transaction() as session, pytest.raises(BadRequest, match="cursor"):
-        worklist.page(session, cursor=cursor)
+        worklist.page(session, cursor=cursor, to=SYSTEM)
 
 
 def test_signed_studies_and_priors_are_not_on_the_worklist(blobs: Blobs, database: str) -> None:
@@ -109,7 +109,7 @@ def test_signed_studies_and_priors_are_not_on_the_worklist(blobs: Blobs, databas
             findings=findings,
         )
     with transaction() as session:
-        assert worklist.page(session).entries == ()
+        assert worklist.page(session, to=SYSTEM).entries == ()
 
 
 def test_withheld_and_failed_studies_stay_and_keep_the_unknown_credit(blobs: Blobs, database: str) -> None:
@@ -121,7 +121,7 @@ def test_withheld_and_failed_studies_stay_and_keep_the_unknown_credit(blobs: Blo
             reason = f"The reason it was {outcome.value}."
             record(session, job, image_read(job.images[0].image_id, outcome=outcome, reason=reason))
     with transaction() as session:
-        entries = worklist.page(session).entries
+        entries = worklist.page(session, to=SYSTEM).entries
     assert {entry.state.value for entry in entries} == {"withheld", "failed"}
     assert all(entry.reason == f"The reason it was {entry.state.value}." for entry in entries)
     assert all(entry.hours_earlier == 8 for entry in entries)
@@ -142,7 +142,7 @@ def test_the_next_study_is_the_first_that_nobody_else_holds(blobs: Blobs, databa
 
 def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> None:
     with transaction() as session:
-        assert worklist.counts(session, due_before=now()).oldest_unscreened_seconds is None
+        assert worklist.counts(session, due_before=now(), to=SYSTEM).oldest_unscreened_seconds is None
     a_screened_study(blobs)
     waiting = an_admitted_study(blobs).study_id
     with transaction() as session:
@@ -150,7 +150,7 @@ def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> 
         session.execute(
             update(Study).where(Study.id == waiting).values(arrived_at=hour_ago, rank_at=hour_ago)
         )
-        counts = worklist.counts(session, due_before=now() - timedelta(minutes=30))
+        counts = worklist.counts(session, due_before=now() - timedelta(minutes=30), to=SYSTEM)
     assert (counts.unsigned, counts.unread_by_network, counts.due_now) == (2, 1, 2)
     assert counts.oldest_unscreened_seconds == pytest.approx(3600, abs=60)
 

@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 from app.blobs import Blobs
 from app.commands import review
 from app.domain.order import Lane
-from app.domain.roles import Role
+from app.domain.roles import SYSTEM, Actor, Role
 from app.errors import BadRequest
 from app.queries import worklist
 from app.queries.worklist_filter import WorklistFilter, filter_of
@@ -23,12 +23,12 @@ from tests.builders import a_screened_study, a_signed_study, a_user, an_admitted
 
 def shown(reader: str = "grace", **asked: str) -> list[UUID]:
     """What the reader sees under the filter, which is also what `passing` and `counts` say."""
-    where = filter_of(asked)
+    where, to = filter_of(asked), Actor(kind="key", id=None, name=reader)
     with transaction() as session:
-        page = [entry.study_id for entry in worklist.page(session, where=where, reader=reader).entries]
-        counts = worklist.counts(session, due_before=now(), where=where, reader=reader)
-        everybody = [entry.study_id for entry in worklist.page(session).entries]
-        passing = worklist.passing(session, study_ids=everybody, where=where, reader=reader)
+        page = [entry.study_id for entry in worklist.page(session, where=where, to=to).entries]
+        counts = worklist.counts(session, due_before=now(), where=where, to=to)
+        everybody = [entry.study_id for entry in worklist.page(session, to=SYSTEM).entries]
+        passing = worklist.passing(session, study_ids=everybody, where=where, to=to)
     assert counts.unsigned == len(page)
     assert passing == frozenset(page)
     return page
@@ -91,8 +91,8 @@ def test_a_filtered_list_goes_on_where_its_page_ended(database: str, blobs: Blob
     a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.01)
     where = filter_of({"lane": "rule-in"})
     with transaction() as session:
-        first = worklist.page(session, size=2, where=where)
-        rest = worklist.page(session, size=2, where=where, cursor=first.next_cursor)
+        first = worklist.page(session, size=2, where=where, to=SYSTEM)
+        rest = worklist.page(session, size=2, where=where, cursor=first.next_cursor, to=SYSTEM)
     assert [entry.study_id for entry in (*first.entries, *rest.entries)] == ruled_in
     assert rest.next_cursor is None
 
@@ -103,8 +103,8 @@ def test_what_was_signed_today_stands_newest_first(database: str, blobs: Blobs) 
     a_screened_study(blobs)
     since = now() - timedelta(hours=1)
     with transaction() as session:
-        page = worklist.done(session, since=since, size=1)
-        rest = worklist.done(session, since=since, size=1, cursor=page.next_cursor)
+        page = worklist.done(session, since=since, size=1, to=SYSTEM)
+        rest = worklist.done(session, since=since, size=1, cursor=page.next_cursor, to=SYSTEM)
     assert [entry.study_id for entry in (*page.entries, *rest.entries)] == [late, early]
     assert rest.next_cursor is None
     assert page.entries[0].signed_by == "dr.lee"
@@ -140,7 +140,7 @@ def test_the_address_holds_what_was_asked_and_nothing_else() -> None:
 
 def found(text_: str) -> set[str]:
     with transaction() as session:
-        return {entry.patient_id for entry in worklist.search(session, text=text_).entries}
+        return {entry.patient_id for entry in worklist.search(session, text=text_, to=SYSTEM).entries}
 
 
 def test_a_patient_is_found_by_name_id_and_accession_number(database: str, blobs: Blobs) -> None:

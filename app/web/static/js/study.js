@@ -84,7 +84,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (isTyping(event.target)) return;
   const statements = { y: "present", n: "absent", u: "uncertain" };
-  if (event.key === "1" && hasBeenSeen()) sign(confirmForm);
+  if (event.key === "1" && hasBeenSeen()) confirmForm ? sign(confirmForm) : document.getElementById("blind")?.scrollIntoView();
   else if (event.key === "2" && correction) {
     event.preventDefault();
     void openCorrection();

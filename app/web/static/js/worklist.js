@@ -78,7 +78,7 @@ function take(id, row) {
 
 // A page of the list shows a span of ranks; the last page has no end.
 function belongsHere(rank) {
-  if (!isTable) return true;
+  if (!isTable || rank === null) return true; // a blind study: the server knows the place
   const shown = rows.querySelectorAll(STUDY);
   if (shown.length === 0) return true;
   const afterFirst = rows.dataset.first === "yes" || rank >= shown[0].dataset.rank;
@@ -193,10 +193,9 @@ setInterval(() => {
 function divide() {
   const line = rows.querySelector("tr.section[data-part=waiting]");
   const due = Date.now() - Number(rows.dataset.dueHours) * 3_600_000;
-  const next = [...rows.querySelectorAll(STUDY)].find((row) => Date.parse(row.dataset.rank) > due);
-  if (!line || line.nextElementSibling === (next ?? null)) return;
-  if (next) next.before(line);
-  else rows.append(line);
+  // A blind row does not say where it counts from: it goes with those around it.
+  const last = [...rows.querySelectorAll(STUDY)].findLast((row) => Date.parse(row.dataset.rank) <= due);
+  if (line && last && line.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING) last.after(line);
 }
 
 // Keys and mouse: a row opens as a whole, j and k walk, Enter opens.
