@@ -114,6 +114,7 @@ WHO_MAY: dict[str, str] = {
     "GET /studies/{study_id}": "study.read",
     "POST /studies/{study_id}/claim": "study.review",
     "GET /studies/{study_id}/now": "study.read",
+    "GET /studies/{study_id}/pictures": "study.read",
     "POST /studies/{study_id}/release": "study.review",
     "POST /studies/{study_id}/retry": "study.review operations.read",
     "POST /studies/{study_id}/review": "study.review",

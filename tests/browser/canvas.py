@@ -39,7 +39,7 @@ def state(page: Any, name: str) -> str:
 
 
 def middle(page: Any) -> tuple[float, float]:
-    box = page.locator("#viewer canvas").bounding_box()
+    box = page.locator("#viewer canvas").first.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
@@ -49,6 +49,16 @@ def drag(page: Any, dx: int, dy: int, *, button: str = "left") -> None:
     page.mouse.down(button=button)
     page.mouse.move(x + dx, y + dy, steps=4)
     page.mouse.up(button=button)
+    settle(page)
+
+
+def draw(page: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """Pressed, moved and released at places counted from the middle of the picture."""
+    x, y = middle(page)
+    page.mouse.move(x + start[0], y + start[1])
+    page.mouse.down()
+    page.mouse.move(x + end[0], y + end[1], steps=4)
+    page.mouse.up()
     settle(page)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.web.pages import (
     account,
+    beside,
     conflicts,
     destinations,
     layers,
@@ -30,6 +31,7 @@ for _part in (
     worklist,
     study,
     undo,
+    beside,
     similar,
     upload,
     people,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.dicom.projection import View, view_of, view_of_orientation
 from app.queries.studies import ImageShown, StudyShown
 from app.web.pages.words import lasting, say_age, say_date, say_name, say_sex, say_time
 
@@ -16,6 +17,14 @@ def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
     on_request = reading is not None and bool(reading.findings) and reading.occlusion_map_withheld is None
     return [
         _picture(image, number, on_request=on_request) for number, image in enumerate(study.images, start=1)
+    ]
+
+
+def plain_pictures_of(study: StudyShown) -> list[dict[str, Any]]:
+    """The same without what any network said: how a prior is shown beside the study that is read."""
+    return [
+        _picture(image, number, on_request=False) | {"heat": [], "notRead": None}
+        for number, image in enumerate(study.images, start=1)
     ]
 
 
@@ -43,10 +52,13 @@ def _picture(image: ImageShown, number: int, *, on_request: bool) -> dict[str, A
         "rows": image.rows,
         "columns": image.columns,
         "spacing": image.header.get("pixel_spacing") or image.header.get("imager_pixel_spacing"),
+        "atDetector": _at_detector(image.header),
+        "direction": _direction(image),
         "overlay": _overlay(image),
         "heat": _heat(image),
         "heatFrom": f"{address}/occlusion-map" if on_request and image.outcome == "screened" else None,
         "notRead": not_read,
+        "superseded": image.superseded,
     }
 
 
@@ -95,8 +107,30 @@ def _overlay(image: ImageShown) -> dict[str, list[str]]:
 
 
 def _spacing(header: dict[str, Any]) -> str:
-    if header.get("pixel_spacing"):
-        return f"{header['pixel_spacing'][0]:g} mm/pixel"
-    if header.get("imager_pixel_spacing"):
-        return f"{header['imager_pixel_spacing'][0]:g} mm/pixel at the detector"
-    return ""
+    spacing = header.get("pixel_spacing") or header.get("imager_pixel_spacing")
+    if not spacing:
+        return ""
+    rows, columns = spacing
+    millimetres = f"{rows:g}" if rows == columns else f"{rows:g} × {columns:g}"
+    return f"{millimetres} mm/pixel" + (" at the detector" if _at_detector(header) else "")
+
+
+def _at_detector(header: dict[str, Any]) -> bool:
+    """True where the spacing is not corrected for how the beam widens: Imager Pixel Spacing, or a Pixel
+    Spacing that only repeats it (PS3.3 10.7.1.3).
+    """
+    imager = header.get("imager_pixel_spacing")
+    return bool(imager) and header.get("pixel_spacing") in (None, imager)
+
+
+def _direction(image: ImageShown) -> str | None:
+    """From where the patient is seen, so that like stands beside like; None where the header is silent."""
+    header = image.header
+    view = view_of(image.view_position)
+    if view is View.UNSTATED:
+        view = view_of_orientation(header.get("patient_orientation"))
+    if view is View.UNSTATED:
+        view = view_of(header.get("series_description"), free_text=True)
+    if view in (View.AP, View.PA, View.FRONTAL):
+        return "frontal"
+    return "lateral" if view is View.LATERAL else None

@@ -23,6 +23,7 @@ from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
+from app.web.pages.beside import beside_of
 from app.web.pages.forms import Form, Posted
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import page, see
@@ -181,6 +182,7 @@ def study_page_of(
         bundle=read_with,
         names=_names_of_findings(shown, active.manifest if active else {}),
         pictures=pictures_of(shown),
+        beside=beside_of(shown),
         done=shown.entry.state in _DONE,
         may_review=caller.actor.may(Permission.REVIEW),
         statements=[statement.value for statement in Statement],

@@ -3,6 +3,10 @@ var e = {
 	w: "tool-window",
 	p: "tool-pan",
 	z: "tool-zoom",
+	g: "tool-magnify",
+	d: "tool-length",
+	x: "tool-box",
+	e: "tool-ellipse",
 	i: "invert",
 	h: "heat",
 	f: "fit",
@@ -10,92 +14,323 @@ var e = {
 	r: "reset",
 	t: "turn",
 	m: "mirror",
+	delete: "delete",
+	backspace: "delete",
+	v: "layout",
+	k: "link",
 	",": "previous",
 	".": "next"
 }, t = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
-function n(t, n) {
+function n(t, n, r) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
 		e.addEventListener("click", () => n(e.dataset.do));
-	}), document.addEventListener("keydown", (t) => {
-		if (t.ctrlKey || t.metaKey || t.altKey || t.repeat || i(t.target)) return;
-		let r = e[t.key.toLowerCase()];
-		r && !document.querySelector("dialog[open]") && (t.preventDefault(), n(r));
+	}), document.addEventListener("keydown", (i) => {
+		if (i.ctrlKey || i.metaKey || i.altKey || i.repeat || s(i.target) || document.querySelector("dialog[open]")) return;
+		if (i.key === "Escape") return r();
+		let c = e[i.key.toLowerCase()];
+		if (!c) return;
+		let l = a(t, c);
+		(l ? l.disabled : !o(c)) || (i.preventDefault(), n(c));
 	});
 }
 function r(e, t, n) {
-	e.querySelector(`button[data-do="${t}"]`)?.setAttribute("aria-pressed", String(n));
+	a(e, t)?.setAttribute("aria-pressed", String(n));
 }
-function i(e) {
+function i(e, t, n) {
+	let r = a(e, t);
+	r && (r.disabled = !n);
+}
+function a(e, t) {
+	return e.querySelector(`button[data-do="${t}"]`);
+}
+function o(e) {
+	return e === "previous" || e === "next";
+}
+function s(e) {
 	return e instanceof HTMLElement && e.matches(t);
 }
 // src/heat.ts
-var a = 256, o = [
+var c = 256, l = [
 	255,
 	150,
 	30
-], s = [
+], u = [
 	70,
 	150,
 	255
 ];
-function c(e) {
+function d(e) {
 	let t = e.length, n = e[0].length, r = .5 / (t * n);
 	for (let t of e) for (let e of t) r = Math.max(r, Math.abs(e));
 	let i = document.createElement("canvas");
-	i.width = i.height = a;
-	let c = i.getContext("2d"), u = c.createImageData(a, a);
-	for (let i = 0; i < a; i++) {
-		let [c, d, f] = l(i, t);
-		for (let t = 0; t < a; t++) {
-			let [p, m, h] = l(t, n), g = e[c][p] * (1 - h) + e[c][m] * h, _ = e[d][p] * (1 - h) + e[d][m] * h, v = (g * (1 - f) + _ * f) / r, y = v >= 0 ? o : s, b = 4 * (i * a + t);
-			u.data[b] = y[0], u.data[b + 1] = y[1], u.data[b + 2] = y[2], u.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
+	i.width = i.height = c;
+	let a = i.getContext("2d"), o = a.createImageData(c, c);
+	for (let i = 0; i < c; i++) {
+		let [a, s, d] = f(i, t);
+		for (let t = 0; t < c; t++) {
+			let [p, m, h] = f(t, n), g = e[a][p] * (1 - h) + e[a][m] * h, _ = e[s][p] * (1 - h) + e[s][m] * h, v = (g * (1 - d) + _ * d) / r, y = v >= 0 ? l : u, b = 4 * (i * c + t);
+			o.data[b] = y[0], o.data[b + 1] = y[1], o.data[b + 2] = y[2], o.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
 		}
 	}
-	return c.putImageData(u, 0, 0), {
+	return a.putImageData(o, 0, 0), {
 		picture: i,
+		of: e,
 		strongest: r
 	};
 }
-function l(e, t) {
-	let n = Math.min(Math.max((e + .5) * t / a - .5, 0), t - 1), r = Math.floor(n);
+function f(e, t) {
+	let n = Math.min(Math.max((e + .5) * t / c - .5, 0), t - 1), r = Math.floor(n);
 	return [
 		r,
 		Math.min(r + 1, t - 1),
 		n - r
 	];
 }
+// src/shapes.ts
+function p(e, t, { spacing: n, atDetector: r }) {
+	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
+	return n ? `${o.toFixed(1)} mm${r ? " at the detector" : ""}` : `${Math.round(o)} pixels`;
+}
+var m = class {
+	selected = null;
+	unfinished = null;
+	all = [];
+	listeners = [];
+	of(e) {
+		return this.all.filter((t) => t.image === e);
+	}
+	marks() {
+		return this.all.filter((e) => e.kind !== "length" && !e.fixed);
+	}
+	add(e) {
+		this.all.push(e), this.changed();
+	}
+	remove(e) {
+		this.all = this.all.filter((t) => t !== e), this.selected === e && (this.selected = null), this.changed();
+	}
+	replace(e, t) {
+		this.all = [...this.all.filter((t) => !e(t)), ...t], this.selected && !this.all.includes(this.selected) && (this.selected = null), this.changed();
+	}
+	select(e) {
+		this.selected !== e && (this.selected = e, this.changed());
+	}
+	onChange(e) {
+		this.listeners.push(e);
+	}
+	changed() {
+		for (let e of this.listeners) e();
+	}
+}, h = "http://www.w3.org/2000/svg", g = 1, _ = 10, v = class {
+	svg;
+	shapes;
+	view;
+	drawn = /* @__PURE__ */ new Map();
+	constructor(e, t, n, r) {
+		this.svg = e, this.shapes = t, this.view = r, e.addEventListener("wheel", (e) => {
+			e.preventDefault(), n.dispatchEvent(new WheelEvent("wheel", e));
+		});
+	}
+	paint(e, t) {
+		let n = this.shapes.of(e.id);
+		for (let [e, { group: t }] of this.drawn) n.includes(e) || (t.remove(), this.drawn.delete(e));
+		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
+	}
+	place(e, t, n, r) {
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? p(e.a, e.b, r) : e.finding;
+		for (let n of t.bodies) e.kind === "length" ? S(n, {
+			x1: a.x,
+			y1: a.y,
+			x2: o.x,
+			y2: o.y
+		}) : e.kind === "box" ? S(n, {
+			x: s,
+			y: c,
+			width: l,
+			height: u
+		}) : S(n, {
+			cx: s + l / 2,
+			cy: c + u / 2,
+			rx: l / 2,
+			ry: u / 2
+		});
+		let f = n.viewport.width - 8 * d.length - 4;
+		S(t.label, {
+			x: Math.max(Math.min(s + l + 8, f), 4),
+			y: Math.min(Math.max(e.kind === "length" ? c + u / 2 - 6 : c - 6, 14), n.viewport.height - 6)
+		}), t.label.textContent = d, t.bodies[0].setAttribute("aria-label", `${b[e.kind]}, ${d}`);
+		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
+			let t = i.transformPoint({
+				x: e[n].x,
+				y: e[r].y
+			});
+			for (let e of [a, o]) S(e, {
+				cx: t.x,
+				cy: t.y
+			});
+		}
+		t.group.classList.toggle("selected", this.shapes.selected === e), t.group.classList.toggle("unfinished", this.shapes.unfinished === e);
+	}
+	begin(e) {
+		let t = this.svg.appendChild(x("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
+			length: "line",
+			box: "rect",
+			ellipse: "ellipse"
+		}[e.kind], r = [
+			"grab",
+			"halo",
+			"edge"
+		].map((e) => t.appendChild(x(n, e))), i = t.appendChild(x("text", "words")), a = [];
+		if (e.fixed) r[0].setAttribute("role", "img");
+		else {
+			this.obey(r[0], e, (t, n) => {
+				for (let r of [e.a, e.b]) Object.assign(r, {
+					x: r.x + t,
+					y: r.y + n
+				});
+			});
+			let n = e.kind === "length" ? ["aa", "bb"] : [
+				"aa",
+				"ab",
+				"ba",
+				"bb"
+			];
+			for (let r of n) {
+				let [n, i] = r, o = t.appendChild(x("circle", "dot")), s = t.appendChild(x("circle", "spot"));
+				S(o, { r: 4 }), S(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? "End of the length" : "Corner"), this.obey(s, e, (t, r) => {
+					e[n].x += t, e[i].y += r;
+				}), a.push({
+					x: n,
+					y: i,
+					spot: s,
+					dot: o
+				});
+			}
+		}
+		return {
+			group: t,
+			bodies: r,
+			label: i,
+			handles: a
+		};
+	}
+	obey(e, t, n) {
+		e.setAttribute("tabindex", "0"), e.setAttribute("role", "button"), e.addEventListener("focus", () => this.shapes.select(t));
+		let r = null, i = (e, r) => {
+			let i = this.view();
+			if (!i) return;
+			let [a, o] = [i.toImage(r), i.toImage(e)], [s, c] = [{ ...t.a }, { ...t.b }];
+			n(o.x - a.x, o.y - a.y), i.holds(t.a) && i.holds(t.b) || Object.assign(t, {
+				a: s,
+				b: c
+			}), this.shapes.changed();
+		};
+		e.addEventListener("pointerdown", (t) => {
+			t.button === 0 && (t.preventDefault(), e.setPointerCapture(t.pointerId), e.focus({ preventScroll: !0 }), r = {
+				x: t.clientX,
+				y: t.clientY
+			});
+		}), e.addEventListener("pointermove", (e) => {
+			if (!r) return;
+			let t = {
+				x: e.clientX,
+				y: e.clientY
+			};
+			i(t, r), r = t;
+		});
+		let a = () => r = null;
+		e.addEventListener("pointerup", a), e.addEventListener("pointercancel", a), e.addEventListener("keydown", (e) => {
+			let t = y[e.key];
+			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
+			e.preventDefault(), e.stopPropagation();
+			let n = e.shiftKey ? _ : g;
+			i({
+				x: t.x * n,
+				y: t.y * n
+			}, {
+				x: 0,
+				y: 0
+			});
+		});
+	}
+}, y = {
+	ArrowLeft: {
+		x: -1,
+		y: 0
+	},
+	ArrowRight: {
+		x: 1,
+		y: 0
+	},
+	ArrowUp: {
+		x: 0,
+		y: -1
+	},
+	ArrowDown: {
+		x: 0,
+		y: 1
+	}
+}, b = {
+	length: "Length",
+	box: "Box",
+	ellipse: "Ellipse"
+};
+function x(e, t) {
+	let n = document.createElementNS(h, e);
+	return n.setAttribute("class", t), n;
+}
+function S(e, t) {
+	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
+}
 // src/input.ts
-var u = 1, d = 2;
-function f(e, t) {
+var C = 1, ee = 2, w = 40, T = 10, E = 1.25;
+function te(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
 		y: 0
-	}, a = (t) => {
+	}, a = !1, o = (t) => {
 		let n = e.getBoundingClientRect();
 		return {
 			x: t.clientX - n.left,
 			y: t.clientY - n.top
 		};
 	};
-	e.addEventListener("pointerdown", (o) => {
-		e.setPointerCapture(o.pointerId), n.set(o.pointerId, a(o)), i = a(o), r = o.button === u || o.button === 0 && o.shiftKey ? "pan" : o.button === d ? "zoom" : t.tool(), o.button === u && o.preventDefault();
+	e.addEventListener("pointerdown", (s) => {
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.pinch()) : (a = !1, r = s.button === C || s.button === 0 && s.shiftKey ? "pan" : s.button === ee ? "zoom" : t.tool(), s.button === C && s.preventDefault(), D(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
-		let o = n.get(e.pointerId);
-		if (!o) return;
-		let c = a(e);
-		if (n.set(e.pointerId, c), n.size === 2) {
-			s(o, c, e.pointerId);
+		let c = n.get(e.pointerId), l = o(e);
+		if (!c) {
+			t.over(l, e.pointerType === "touch");
 			return;
 		}
-		let l = c.x - o.x, u = c.y - o.y;
-		r === "window" ? t.window(l, u) : r === "pan" ? t.pan(l, u) : t.zoom(Math.exp(-u / 150), i);
-	});
-	let o = (e) => n.delete(e.pointerId);
-	e.addEventListener("pointerup", o), e.addEventListener("pointercancel", o), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => t.fit()), e.addEventListener("wheel", (e) => {
+		if (n.set(e.pointerId, l), n.size === 2 && s(c, l, e.pointerId), a) return;
+		let u = l.x - c.x, d = l.y - c.y;
+		r === "window" ? t.window(u, d) : r === "pan" ? t.pan(u, d) : r === "zoom" ? t.zoom(Math.exp(-d / 150), i) : t.over(l, e.pointerType === "touch");
+	}), e.addEventListener("pointerup", (e) => {
+		n.delete(e.pointerId) && (!a && D(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
+	}), e.addEventListener("pointercancel", (e) => {
+		n.delete(e.pointerId), t.leave();
+	}), e.addEventListener("pointerleave", () => {
+		n.size === 0 && t.leave();
+	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
+		D(t.tool()) || t.fit();
+	}), e.addEventListener("wheel", (e) => {
 		e.preventDefault();
 		let n = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
-		t.zoom(Math.exp(-e.deltaY * n / 500), a(e));
-	}, { passive: !1 });
+		t.zoom(Math.exp(-e.deltaY * n / 500), o(e));
+	}, { passive: !1 }), e.addEventListener("keydown", (n) => {
+		if (n.ctrlKey || n.altKey || n.metaKey) return;
+		let r = y[n.key], i = {
+			x: e.clientWidth / 2,
+			y: e.clientHeight / 2
+		};
+		if (r && n.shiftKey) t.window(r.x * T, r.y * T);
+		else if (r) t.pan(-r.x * w, -r.y * w);
+		else if (n.key === "+" || n.key === "=") t.zoom(E, i);
+		else if (n.key === "-") t.zoom(1 / E, i);
+		else if (n.key === "Enter") t.enter();
+		else return;
+		n.preventDefault();
+	});
 	function s(e, r, i) {
 		let a = [...n].find(([e]) => e !== i)[1], o = (e) => Math.max(Math.hypot(e.x - a.x, e.y - a.y), 1), s = {
 			x: (r.x + a.x) / 2,
@@ -104,35 +339,38 @@ function f(e, t) {
 		t.pan((r.x - e.x) / 2, (r.y - e.y) / 2), t.zoom(o(r) / o(e), s);
 	}
 }
+function D(e) {
+	return e !== "window" && e !== "pan" && e !== "zoom";
+}
 // src/windowing.ts
-var p = 65536;
-function m(e) {
+var O = 65536;
+function k(e) {
 	return "values" in e;
 }
-function h(e, t) {
-	if (m(e)) {
+function A(e, t) {
+	if (k(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return b((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : b((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return N((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : N((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function g(e, t, n, r) {
+function j(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
-	for (let n = 0; n < p; n++) {
-		let a = h(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+	for (let n = 0; n < O; n++) {
+		let a = A(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function _() {
-	return new Uint32Array(p);
+function ne() {
+	return new Uint32Array(O);
 }
-function v(e, t, n) {
+function re(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
@@ -141,7 +379,7 @@ function v(e, t, n) {
 		center: e.center + n * r
 	};
 }
-function y(e, t, n) {
+function M(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -150,16 +388,16 @@ function y(e, t, n) {
 		name: n
 	};
 }
-function b(e) {
+function N(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var x = class {
+var P = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = _();
+	table = ne();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -199,157 +437,13 @@ var x = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (g(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (j(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, S = class {
-	levels;
-	constructor(e, t, n) {
-		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
-		this.levels = [{
-			data: e,
-			width: t,
-			height: n,
-			factor: 1
-		}];
-	}
-	get full() {
-		return this.levels[0];
-	}
-	levelFor(e) {
-		let t = 0;
-		for (; 2 ** (t + 1) * e <= 1 && this.halvable(t);) t++;
-		return this.levels[t];
-	}
-	percentiles(e, t) {
-		let { data: n } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), r = /* @__PURE__ */ new Uint32Array(65536);
-		for (let e = 0; e < n.length; e++) r[n[e]]++;
-		let i = n.length;
-		for (let e = t?.[0] ?? 1; e <= (t?.[1] ?? 0); e++) i -= r[e], r[e] = 0;
-		let a = [], o = 0, s = 0;
-		for (let t of e) {
-			for (; s < 65535 && o + r[s] < t * i;) o += r[s++];
-			a.push(s);
-		}
-		return a;
-	}
-	halvable(e) {
-		if (this.levels.length > e + 1) return !0;
-		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(C(this.levels[e])), !0);
-	}
-};
-function C(e) {
-	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
-	for (let i = 0; i < n; i++) {
-		let n = 2 * i * e.width, a = n + e.width;
-		for (let o = 0, s = i * t; o < t; o++, s++, n += 2, a += 2) {
-			let t = e.data[n] + e.data[n + 1] + e.data[a] + e.data[a + 1];
-			r[s] = t + 2 >> 2;
-		}
-	}
-	return {
-		data: r,
-		width: t,
-		height: n,
-		factor: e.factor * 2
-	};
-}
-// src/source.ts
-var w = [
-	"LINEAR",
-	"LINEAR_EXACT",
-	"SIGMOID"
-], T = class extends Error {};
-async function E(e) {
-	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new T(await M(t));
-	return createImageBitmap(await t.blob());
-}
-async function D(e, t) {
-	let n = {
-		credentials: "same-origin",
-		signal: t
-	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new T(await M(r));
-	if (!i.ok) throw new T(await M(i));
-	let a = await r.json(), o = new S(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
-		slope: a.slope,
-		intercept: a.intercept,
-		lowIsWhite: a.photometric === "MONOCHROME1",
-		padding: a.padding
-	};
-	return {
-		pyramid: o,
-		scale: s,
-		presets: A(a, o, s)
-	};
-}
-var O = 400;
-async function k(e, t) {
-	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
-		method: "POST",
-		headers: n,
-		credentials: "same-origin",
-		signal: t
-	});
-	for (;;) {
-		if (!r.ok) throw new T(await M(r));
-		let n = await r.json();
-		if (n.state === "failed") throw new T(n.reason ?? "The heat map could not be made.");
-		if (n.finding && n.cells) return {
-			finding: n.finding,
-			kind: "occlusion_map",
-			map: n.cells
-		};
-		await new Promise((e) => setTimeout(e, O)), r = await fetch(e, {
-			credentials: "same-origin",
-			signal: t
-		});
-	}
-}
-function A(e, t, n) {
-	let r = [];
-	if (e.voi_lut) {
-		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
-		r.push({
-			first: t,
-			values: n.map((e) => e / o),
-			name: j(a, "As sent (table)")
-		});
-	}
-	e.windows.forEach((e, t) => {
-		let n = e.function;
-		r.push({
-			center: e.center,
-			width: e.width,
-			function: w.includes(n) ? n : "LINEAR",
-			name: j(e.explanation, t ? `As sent ${t + 1}` : "As sent")
-		});
-	});
-	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
-		let o = t.percentiles([n, r], e.padding).map(i);
-		return y(Math.min(...o), Math.max(...o), a);
-	};
-	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
-	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(y(Math.min(...o), Math.max(...o), "Full range")), r;
-}
-function j(e, t) {
-	return e ? e === "default" ? "Middle 99 %" : e : t;
-}
-async function M(e) {
-	try {
-		let t = await e.json();
-		if (t.detail) return t.detail;
-	} catch {}
-	return `The image could not be fetched (status ${e.status}).`;
-}
-// src/view.ts
-var N = 32, P = class {
+}, ie = 32, F = class {
 	image;
 	aspect;
 	viewport;
@@ -381,7 +475,7 @@ var N = 32, P = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), N);
+		this.scale = Math.min(Math.max(e, r), ie);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -417,6 +511,17 @@ var N = 32, P = class {
 			y: t.y
 		};
 	}
+	inside(e) {
+		let t = (e, t) => Math.min(Math.max(e, 0), t);
+		return {
+			x: t(e.x, this.image.width),
+			y: t(e.y, this.image.height)
+		};
+	}
+	holds(e) {
+		let { x: t, y: n } = this.inside(e);
+		return t === e.x && n === e.y;
+	}
 	visible() {
 		let { width: e, height: t } = this.viewport, n = [
 			{
@@ -450,12 +555,236 @@ var N = 32, P = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, F = class {
-	root;
-	images;
-	canvas;
-	renderer;
-	legend = document.querySelector("[data-heat-legend]");
+}, I = 240, ae = 140, oe = class {
+	surface;
+	renderer = null;
+	canvas = null;
+	constructor(e) {
+		this.surface = e;
+	}
+	show(e, t, n, r) {
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new P(this.canvas)), this.renderer.resize();
+		let i = new F(t.image, t.aspect, {
+			width: I,
+			height: I
+		});
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? ae : 0)}px`;
+	}
+	hide() {
+		this.canvas?.remove(), this.canvas = null, this.renderer = null;
+	}
+}, se = 4, ce = class {
+	shapes;
+	shape = null;
+	from = {
+		x: 0,
+		y: 0
+	};
+	waiting = !1;
+	view = null;
+	constructor(e) {
+		this.shapes = e;
+	}
+	press(e, t, n) {
+		if (this.waiting) {
+			if (t === this.view) return this.follow(e, t);
+			this.drop();
+		}
+		this.view = t, this.from = e, this.shape = n(t.inside(t.toImage(e))), this.shapes.add(this.shape), this.shapes.unfinished = this.shape, this.shapes.select(this.shape);
+	}
+	follow(e, t) {
+		this.shape && t === this.view && (this.shape.b = t.inside(t.toImage(e)), this.shapes.changed());
+	}
+	release(e) {
+		let { shape: t } = this;
+		if (!t) return null;
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= se;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || R(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+	}
+	drop() {
+		let { shape: e } = this;
+		this.rest(), e && this.shapes.remove(e);
+	}
+	rest() {
+		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
+	}
+};
+function L(e, t, n, r) {
+	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
+		x: i * e,
+		y: a * t
+	})), [s, c] = e === "length" ? [o(.4, .5), o(.6, .5)] : [o(.4, .4), o(.6, .6)];
+	return {
+		kind: e,
+		image: t,
+		a: s,
+		b: c,
+		finding: n,
+		fixed: !1
+	};
+}
+function R({ kind: e, a: t, b: n }) {
+	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
+}
+// src/pyramid.ts
+var z = class {
+	levels;
+	constructor(e, t, n) {
+		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
+		this.levels = [{
+			data: e,
+			width: t,
+			height: n,
+			factor: 1
+		}];
+	}
+	get full() {
+		return this.levels[0];
+	}
+	levelFor(e) {
+		let t = 0;
+		for (; 2 ** (t + 1) * e <= 1 && this.halvable(t);) t++;
+		return this.levels[t];
+	}
+	percentiles(e, t) {
+		let { data: n } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), r = /* @__PURE__ */ new Uint32Array(65536);
+		for (let e = 0; e < n.length; e++) r[n[e]]++;
+		let i = n.length;
+		for (let e = t?.[0] ?? 1; e <= (t?.[1] ?? 0); e++) i -= r[e], r[e] = 0;
+		let a = [], o = 0, s = 0;
+		for (let t of e) {
+			for (; s < 65535 && o + r[s] < t * i;) o += r[s++];
+			a.push(s);
+		}
+		return a;
+	}
+	halvable(e) {
+		if (this.levels.length > e + 1) return !0;
+		let { width: t, height: n } = this.levels[e];
+		return t < 2 || n < 2 ? !1 : (this.levels.push(B(this.levels[e])), !0);
+	}
+};
+function B(e) {
+	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
+	for (let i = 0; i < n; i++) {
+		let n = 2 * i * e.width, a = n + e.width;
+		for (let o = 0, s = i * t; o < t; o++, s++, n += 2, a += 2) {
+			let t = e.data[n] + e.data[n + 1] + e.data[a] + e.data[a + 1];
+			r[s] = t + 2 >> 2;
+		}
+	}
+	return {
+		data: r,
+		width: t,
+		height: n,
+		factor: e.factor * 2
+	};
+}
+// src/source.ts
+var V = [
+	"LINEAR",
+	"LINEAR_EXACT",
+	"SIGMOID"
+], H = class extends Error {};
+async function U(e) {
+	let t = await fetch(e, { credentials: "same-origin" });
+	if (!t.ok) throw new H(await K(t));
+	return createImageBitmap(await t.blob());
+}
+async function W({ pictures: e }) {
+	let t = await fetch(e, {
+		credentials: "same-origin",
+		headers: { Accept: "application/json" }
+	});
+	if (!t.ok) throw new H(await K(t));
+	let { images: n } = await t.json();
+	if (n.length === 0) throw new H("The prior has no image.");
+	return n;
+}
+async function le(e, t) {
+	let n = {
+		credentials: "same-origin",
+		signal: t
+	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
+	if (!r.ok) throw new H(await K(r));
+	if (!i.ok) throw new H(await K(i));
+	let a = await r.json(), o = new z(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+		slope: a.slope,
+		intercept: a.intercept,
+		lowIsWhite: a.photometric === "MONOCHROME1",
+		padding: a.padding
+	};
+	return {
+		pyramid: o,
+		scale: s,
+		presets: fe(a, o, s)
+	};
+}
+var ue = 400;
+async function de(e, t) {
+	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
+		method: "POST",
+		headers: n,
+		credentials: "same-origin",
+		signal: t
+	});
+	for (;;) {
+		if (!r.ok) throw new H(await K(r));
+		let n = await r.json();
+		if (n.state === "failed") throw new H(n.reason ?? "The heat map could not be made.");
+		if (n.finding && n.cells) return {
+			finding: n.finding,
+			kind: "occlusion_map",
+			map: n.cells
+		};
+		await new Promise((e) => setTimeout(e, ue)), r = await fetch(e, {
+			credentials: "same-origin",
+			signal: t
+		});
+	}
+}
+function fe(e, t, n) {
+	let r = [];
+	if (e.voi_lut) {
+		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
+		r.push({
+			first: t,
+			values: n.map((e) => e / o),
+			name: G(a, "As sent (table)")
+		});
+	}
+	e.windows.forEach((e, t) => {
+		let n = e.function;
+		r.push({
+			center: e.center,
+			width: e.width,
+			function: V.includes(n) ? n : "LINEAR",
+			name: G(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+		});
+	});
+	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
+		let o = t.percentiles([n, r], e.padding).map(i);
+		return M(Math.min(...o), Math.max(...o), a);
+	};
+	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
+	let o = [i(e.minimum), i(e.maximum)];
+	return r.push(M(Math.min(...o), Math.max(...o), "Full range")), r;
+}
+function G(e, t) {
+	return e ? e === "default" ? "Middle 99 %" : e : t;
+}
+async function K(e) {
+	try {
+		let t = await e.json();
+		if (t.detail) return t.detail;
+	} catch {}
+	return `The image could not be fetched (status ${e.status}).`;
+}
+// src/pane.ts
+var pe = class {
+	element;
+	prior;
+	desk;
 	picture = {
 		preview: null,
 		full: null,
@@ -465,60 +794,148 @@ var N = 32, P = class {
 		heatOpacity: .45
 	};
 	view = null;
+	images = [];
 	shown = -1;
-	tool = "window";
-	heatOn = !1;
+	presets = [];
+	canvas;
+	renderer;
+	layer;
+	lens;
+	resizing;
 	fetching = new AbortController();
 	due = !1;
-	fullPainted = !1;
-	fullDepth = null;
-	constructor(e, t) {
-		this.root = e, this.images = t, this.canvas = e.querySelector("canvas"), this.renderer = new x(this.canvas), f(this.canvas, {
-			tool: () => this.tool,
-			window: (e, t) => this.dragWindow(e, t),
+	constructor(e, t, n) {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new oe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
+			tool: () => n.tool(),
+			turnedTo: () => {
+				n.chosen(this), n.shapes.select(null);
+			},
+			window: (e, t) => n.windowDragged(this, e, t),
 			pan: (e, t) => this.change((n) => n.pan(e, t)),
 			zoom: (e, t) => this.change((n) => n.zoom(e, t)),
-			fit: () => this.act("fit")
-		}), n(e, (e) => this.act(e)), e.querySelector("select[data-presets]")?.addEventListener("change", (e) => {
-			let t = e.currentTarget, n = this.fullDepth?.presets[Number(t.value)];
-			n && this.setVoi(n), t.blur();
-		}), document.querySelector("input[data-heat-opacity]")?.addEventListener("input", (e) => {
-			this.picture.heatOpacity = Number(e.currentTarget.value) / 100, this.repaint();
-		}), e.querySelectorAll("button[data-image]").forEach((e) => {
-			e.addEventListener("click", () => this.show(Number(e.dataset.image)));
-		}), new ResizeObserver(() => this.resized()).observe(this.canvas), this.setTool("window"), this.show(0);
+			fit: () => this.change((e) => e.fit()),
+			press: (e) => this.press(e),
+			over: (e, t) => this.over(e, t),
+			release: (e) => this.release(e),
+			leave: () => this.lens.hide(),
+			pinch: () => n.pen.drop(),
+			enter: () => this.drawInTheMiddle()
+		});
 	}
-	show(e) {
-		if (e === this.shown || !this.images[e]) return;
-		this.shown = e, this.fetching.abort(), this.fetching = new AbortController();
-		let t = this.images[e];
-		Object.assign(this.picture, {
-			preview: null,
-			full: null,
-			voi: null,
-			heat: null,
-			invert: !1
-		}), this.fullDepth = null, this.view = t.rows && t.columns ? this.viewOf(t.columns, t.rows, t) : null, this.setState("loading", "Fetching the image …"), this.presentImage(t, e), this.showHeat(), this.fetchHeat(), this.repaint(), this.fetch(t, this.fetching.signal);
+	get image() {
+		return this.images[this.shown] ?? null;
 	}
-	async fetch(e, t) {
-		let n = E(e.preview).then((n) => {
+	get signal() {
+		return this.fetching.signal;
+	}
+	async show(e, t, n = Promise.resolve()) {
+		let r = e[t];
+		if (r && r !== this.image) {
+			this.images = e, this.shown = t, this.fetching.abort(), this.fetching = new AbortController(), Object.assign(this.picture, {
+				preview: null,
+				full: null,
+				voi: null,
+				heat: null,
+				invert: !1
+			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", "Fetching the image …");
+			for (let e of [
+				"topLeft",
+				"topRight",
+				"bottomLeft"
+			]) this.text(`[data-overlay="${e}"]`, r.overlay[e].join("\n"));
+			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? "Prior radiograph" : "Radiograph"} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
+		}
+	}
+	fail(e) {
+		this.setState("failed", e);
+	}
+	close() {
+		this.fetching.abort(), this.resizing.disconnect(), this.lens.hide();
+	}
+	change(e) {
+		this.view && (e(this.view), this.lens.hide(), this.repaint());
+	}
+	dragWindow(e, t) {
+		let { voi: n } = this.picture;
+		if (!n) return;
+		let r = k(n) ? M(n.first, n.first + n.values.length - 1, "Own") : n;
+		this.setVoi(re(r, e, t));
+	}
+	setVoi(e) {
+		this.picture.voi = e, this.repaint();
+	}
+	setPreset(e) {
+		let t = this.presets.find((t) => t.name === e);
+		t && this.setVoi(t);
+	}
+	setInvert(e) {
+		this.picture.invert = e, this.repaint();
+	}
+	actual() {
+		this.change((e) => e.zoomTo(1 / devicePixelRatio, this.middle()));
+	}
+	repaint() {
+		this.due || (this.due = !0, requestAnimationFrame(() => {
+			this.due = !1, this.paint();
+		}));
+	}
+	text(e, t) {
+		q(this.element, e, t);
+	}
+	async fetch(e, t, n) {
+		let r = U(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
 		}, () => void 0);
 		try {
-			let n = await D(e, t);
-			if (t.aborted) return;
-			let { width: r, height: i } = n.pyramid.full;
-			this.view && this.view.image.width === r && this.view.image.height === i || (this.view = this.viewOf(r, i, e)), this.fullDepth = n, this.picture.full = n, this.offerPresets(n.presets), this.setVoi(n.presets[0]), this.setState("full", "");
+			if (await n, t.aborted) return;
+			let r = await le(e, t);
+			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
-			await n;
-			let r = e instanceof T ? e.message : "The image did not arrive. Reload to try again.";
-			this.setState(this.picture.preview ? "preview-only" : "failed", r);
+			await r;
+			let n = e instanceof H ? e.message : "The image did not arrive. Reload to try again.";
+			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
+	}
+	present(e, t) {
+		let { width: n, height: r } = t.pyramid.full;
+		this.view && this.view.image.width === n && this.view.image.height === r || (this.view = this.viewOf(n, r, e)), this.picture.full = t, this.presets = t.presets, this.setVoi(t.presets[0]), this.desk.presented(this), this.setState("full", "");
+	}
+	press(e) {
+		let t = this.desk.tool(), { view: n, image: r } = this;
+		if (t === "magnify" || !n || !r) return;
+		let i = t === "length" ? "" : this.desk.findingFor(this);
+		if (i === null) return;
+		let a = t;
+		this.desk.pen.press(e, n, (e) => ({
+			kind: a,
+			image: r.id,
+			a: e,
+			b: { ...e },
+			finding: i,
+			fixed: !1
+		}));
+	}
+	over(e, t) {
+		this.view && (this.desk.tool() === "magnify" ? this.lens.show(e, this.view, this.picture, t) : this.desk.pen.follow(e, this.view));
+	}
+	release(e) {
+		let t = this.desk.pen.release(e);
+		t && this.desk.drawn(t);
+	}
+	drawInTheMiddle() {
+		let e = this.desk.tool(), { view: t, image: n } = this;
+		if (!t || !n) return;
+		if (e === "magnify") return this.lens.show(this.middle(), t, this.picture, !1);
+		if (e !== "length" && e !== "box" && e !== "ellipse") return;
+		let r = e === "length" ? "" : this.desk.findingFor(this);
+		if (r === null) return;
+		let i = L(e, n.id, r, t);
+		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new P({
+		return new F({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -529,116 +946,261 @@ var N = 32, P = class {
 			height: Math.max(this.canvas.clientHeight, 1)
 		};
 	}
-	act(e) {
-		let t = {
+	middle() {
+		return {
 			x: this.canvas.clientWidth / 2,
 			y: this.canvas.clientHeight / 2
 		};
-		switch (e) {
-			case "tool-window":
-			case "tool-pan":
-			case "tool-zoom": return this.setTool(e.slice(5));
-			case "invert": return this.picture.invert = !this.picture.invert, this.repaint();
-			case "heat": return this.heatOn = !this.heatOn, this.showHeat(), this.fetchHeat();
-			case "fit": return this.change((e) => e.fit());
-			case "actual": return this.change((e) => e.zoomTo(1 / devicePixelRatio, t));
-			case "turn": return this.change((e) => e.turn());
-			case "mirror": return this.change((e) => e.mirror());
-			case "reset": return this.picture.invert = !1, this.fullDepth && this.setVoi(this.fullDepth.presets[0]), this.change((e) => e.reset());
-			case "previous": return this.show(this.shown - 1);
-			case "next": return this.show(this.shown + 1);
-		}
-	}
-	change(e) {
-		this.view && (e(this.view), this.repaint());
-	}
-	dragWindow(e, t) {
-		let { voi: n } = this.picture;
-		if (!n) return;
-		let r = m(n) ? y(n.first, n.first + n.values.length - 1, "Own") : n;
-		this.setVoi(v(r, e, t));
-	}
-	setVoi(e) {
-		this.picture.voi = e;
-		let t = this.root.querySelector("select[data-presets]");
-		t && (t.value = String(this.fullDepth?.presets.indexOf(e) ?? -1)), this.repaint();
-	}
-	setTool(e) {
-		this.tool = e, this.canvas.dataset.tool = e;
-		for (let t of [
-			"window",
-			"pan",
-			"zoom"
-		]) r(this.root, `tool-${t}`, t === e);
-	}
-	showHeat() {
-		let e = this.images[this.shown].heat, t = this.heatOn && e.length > 0, n = this.heatOn && !t && this.images[this.shown].heatFrom !== null;
-		this.picture.heat = t ? c(e[0].map) : null, r(this.root, "heat", t || n);
-		let i = this.root.querySelector("button[data-do=\"heat\"]");
-		i && (i.disabled = e.length === 0 && this.images[this.shown].heatFrom === null), this.text("[data-heat-state]", n ? "Making the heat map …" : ""), this.legend.hidden = !t, I(this.legend, "[data-heat-finding]", e[0]?.finding ?? "");
-		let a = e[0] && this.root.querySelector(`[data-heat-words="${e[0].kind}"]`)?.dataset.words;
-		a && I(this.legend, "p", a), I(this.legend, "[data-heat-strongest]", this.picture.heat ? this.picture.heat.strongest.toFixed(2) : ""), this.repaint();
-	}
-	fetchHeat() {
-		let e = this.images[this.shown];
-		if (!this.heatOn || e.heat.length > 0 || e.heatFrom === null) return;
-		let { signal: t } = this.fetching;
-		k(e.heatFrom, t).then((n) => {
-			e.heat = [n], t.aborted || this.showHeat();
-		}, (e) => {
-			if (t.aborted) return;
-			this.heatOn = !1, this.showHeat();
-			let n = e instanceof T ? e.message : "The heat map did not arrive. Try again.";
-			this.text("[data-heat-state]", n);
-		});
-	}
-	presentImage(e, t) {
-		this.root.querySelectorAll("button[data-image]").forEach((e) => {
-			e.setAttribute("aria-current", String(Number(e.dataset.image) === t));
-		});
-		for (let t of [
-			"topLeft",
-			"topRight",
-			"bottomLeft"
-		]) this.text(`[data-overlay="${t}"]`, e.overlay[t].join("\n"));
-		this.text("[data-not-read]", e.notRead ?? ""), this.canvas.setAttribute("aria-label", `Radiograph ${e.name}`), this.offerPresets([]);
-	}
-	offerPresets(e) {
-		let t = this.root.querySelector("select[data-presets]");
-		if (!t) return;
-		t.disabled = e.length === 0;
-		let n = new Option("Own window", "-1");
-		n.hidden = !0, t.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), n);
 	}
 	resized() {
 		this.renderer.resize() && (this.view?.resize(this.viewport()), this.paint());
 	}
-	repaint() {
-		this.due || (this.due = !0, requestAnimationFrame(() => {
-			this.due = !1, this.paint();
-		}));
-	}
 	paint() {
-		if (!this.view) return;
-		let e = performance.now(), t = this.renderer.paint(this.view, this.picture);
-		performance.measure("paint", { start: e });
-		let { voi: n, invert: i } = this.picture, { dataset: a } = this.root;
-		a.invert = String(i), a.heat = String(this.picture.heat !== null), a.scale = String(Math.round(this.view.scale * devicePixelRatio * 1e3) / 1e3), a.window = n && !m(n) ? `${L(n.center)},${L(n.width)}` : "", r(this.root, "invert", i), this.text("[data-zoom]", `${Math.round(this.view.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", n && !m(n) ? `C ${L(n.center)}  W ${L(n.width)}` : ""), this.picture.full && !this.fullPainted && (this.fullPainted = !0, performance.mark("full-depth-painted")), t && a.painted !== this.images[this.shown].id && (a.painted = this.images[this.shown].id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+		let { view: e, image: t } = this;
+		if (!e || !t) return;
+		let n = performance.now(), r = this.renderer.paint(e, this.picture);
+		performance.measure("paint", { start: n }), this.layer.paint(t, e);
+		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !k(i) ? i : null;
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${J(s.center)},${J(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${J(s.center)}  W ${J(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
-		this.root.dataset.state = e, this.text("[data-loading]", t), this.repaint();
-	}
-	text(e, t) {
-		I(this.root, e, t);
+		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function I(e, t, n) {
+function q(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function L(e) {
+function J(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
+// src/heating.ts
+var me = class {
+	root;
+	on = !1;
+	opacity = .45;
+	pane = null;
+	legend = document.querySelector("[data-heat-legend]");
+	constructor(e) {
+		this.root = e, this.legend.querySelector("input[data-heat-opacity]")?.addEventListener("input", (e) => {
+			this.opacity = Number(e.currentTarget.value) / 100, this.show(this.pane);
+		});
+	}
+	toggle() {
+		this.on = !this.on, this.show(this.pane);
+	}
+	show(e) {
+		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
+		let { heat: t, heatFrom: n } = e.image, a = this.on && t.length > 0, o = this.on && !a && n !== null;
+		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, q(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
+		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
+		s && q(this.legend, "p", s), q(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
+	}
+	fetch(e, t) {
+		let { image: n, signal: r } = e;
+		n && !this.asked.has(r) && (this.asked.add(r), de(t, r).then((e) => {
+			n.heat = [e], r.aborted || this.show(this.pane);
+		}, (t) => {
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof H ? t.message : "The heat map did not arrive. Try again."));
+		}));
+	}
+	asked = /* @__PURE__ */ new WeakSet();
+}, he = {
+	one: "One image",
+	views: "Both views",
+	priors: "With priors",
+	all: "Views and priors"
+};
+function ge(e, t) {
+	let n = Y(e, 0) !== null;
+	return [
+		"one",
+		...n ? ["views"] : [],
+		...t ? ["priors"] : [],
+		...n && t ? ["all"] : []
+	];
+}
+function Y(e, t) {
+	return Z(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+}
+function _e(e, t) {
+	return Z(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+}
+var X = "layout";
+function ve() {
+	try {
+		return sessionStorage.getItem(X);
+	} catch {
+		return null;
+	}
+}
+function ye(e) {
+	try {
+		sessionStorage.setItem(X, e);
+	} catch {}
+}
+function Z(e, t) {
+	let n = null, r = 0;
+	return e.forEach((e, i) => {
+		let a = t(e, i) - (e.superseded ? .5 : 0);
+		a > r && ([n, r] = [i, a]);
+	}), n;
+}
+// src/desk.ts
+var be = [
+	"window",
+	"pan",
+	"zoom",
+	"magnify",
+	"length"
+], xe = 2, Se = class {
+	root;
+	images;
+	beside;
+	shapes = new m();
+	pen = new ce(this.shapes);
+	heating;
+	main;
+	panes = [];
+	active;
+	chosenTool = "window";
+	layout = "one";
+	linked = !0;
+	offered = null;
+	fullPainted = !1;
+	constructor(e, t, r) {
+		this.root = e, this.images = t, this.beside = r, this.heating = new me(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
+			let e = this.active.presets[Number(this.presets.value)];
+			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
+		}), e.querySelectorAll("button[data-image]").forEach((e) => {
+			e.addEventListener("click", () => void this.target.show(this.images, Number(e.dataset.image)));
+		}), this.shapes.onChange(() => {
+			i(e, "delete", this.shapes.selected !== null);
+			for (let e of this.panes) e.repaint();
+		}), this.setTool("window");
+		let a = this.main.show(t, 0), o = ve();
+		this.arrange(this.layouts.find((e) => e === o) ?? "one", a);
+	}
+	tool() {
+		return this.chosenTool;
+	}
+	findingFor() {
+		return null;
+	}
+	drawn(e) {}
+	chosen(e) {
+		e !== this.active && (this.active = e, this.mark(), this.presented(e), this.heating.show(this.target));
+	}
+	windowDragged(e, t, n) {
+		this.together((e) => e.dragWindow(t, n), e);
+	}
+	presented(e) {
+		e === this.active && (this.root.dataset.state = e.element.dataset.state, this.offer(e.presets)), e === this.target && (this.root.querySelectorAll("button[data-image]").forEach((t) => {
+			t.setAttribute("aria-current", String(Number(t.dataset.image) === e.shown));
+		}), this.heating.show(e));
+	}
+	painted(e, t) {
+		let { dataset: n } = this.root;
+		if (e === this.active) {
+			for (let t of [
+				"window",
+				"scale",
+				"invert",
+				"heat"
+			]) n[t] = e.element.dataset[t];
+			r(this.root, "invert", e.picture.invert);
+			let { voi: t } = e.picture;
+			this.presets.value = String(t ? e.presets.indexOf(t) : -1);
+		}
+		e.picture.full && !this.fullPainted && (this.fullPainted = !0, performance.mark("full-depth-painted")), t && !e.prior && e.image && n.painted !== e.image.id && (n.painted = e.image.id, this.root.dispatchEvent(new CustomEvent("radiograph-painted", { bubbles: !0 })));
+	}
+	get target() {
+		return this.active.prior ? this.main : this.active;
+	}
+	get layouts() {
+		return ge(this.images, this.beside.priors.length);
+	}
+	get presets() {
+		return this.root.querySelector("select[data-presets]");
+	}
+	act(e) {
+		let { active: t } = this;
+		switch (e) {
+			case "tool-window":
+			case "tool-pan":
+			case "tool-zoom":
+			case "tool-magnify":
+			case "tool-length":
+			case "tool-box":
+			case "tool-ellipse": return this.setTool(e.slice(5));
+			case "invert": {
+				let e = !t.picture.invert;
+				return this.together((t) => t.setInvert(e));
+			}
+			case "heat": return this.heating.toggle();
+			case "fit": return t.change((e) => e.fit());
+			case "actual": return t.actual();
+			case "turn": return t.change((e) => e.turn());
+			case "mirror": return t.change((e) => e.mirror());
+			case "reset": return this.together((e) => {
+				e.setInvert(!1), e.presets[0] && e.setVoi(e.presets[0]);
+			}), t.change((e) => e.reset());
+			case "delete": return this.shapes.selected ? this.shapes.remove(this.shapes.selected) : void 0;
+			case "layout": return this.nextLayout();
+			case "link": return this.linked = !this.linked, r(this.root, "link", this.linked);
+			case "previous":
+			case "next":
+				t.show(t.images, t.shown + (e === "next" ? 1 : -1));
+				return;
+		}
+	}
+	together(e, t = this.active) {
+		this.linked ? this.panes.forEach(e) : e(t);
+	}
+	setTool(e) {
+		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
+		for (let t of be) r(this.root, `tool-${t}`, t === e);
+		for (let t of this.panes) t.canvas.dataset.tool = e;
+	}
+	nextLayout() {
+		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
+		ye(t), this.arrange(t, Promise.resolve());
+	}
+	arrange(e, t) {
+		this.layout = e;
+		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
+		this.panes.includes(this.active) || (this.active = this.main);
+		let n = Y(this.images, this.main.shown);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, xe)) this.addPrior(e, t);
+		let r = this.root.querySelector("button[data-do=\"layout\"]");
+		r && q(r, "[data-layout]", he[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+	}
+	async addPrior(e, t) {
+		let n = this.add(!0, `◀ PRIOR · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
+		try {
+			let r = await W(e);
+			this.panes.includes(n) && await n.show(r, _e(r, this.main.image), t);
+		} catch (e) {
+			n.fail(e instanceof H ? e.message : "The prior did not arrive. Change the layout to try again.");
+		}
+	}
+	add(e, t) {
+		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), q(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		let r = new pe(n, e, this);
+		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
+	}
+	mark() {
+		for (let e of this.panes) e.element.classList.toggle("active", e === this.active);
+	}
+	offer(e) {
+		if (this.offered === e) return;
+		this.offered = e, this.presets.disabled = e.length === 0;
+		let t = new Option("Own window", "-1");
+		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
+	}
+};
+// src/main.ts
 performance.mark("viewer-started");
-var R = document.getElementById("viewer"), z = document.getElementById("study-images");
-R && z && new F(R, JSON.parse(z.textContent ?? "[]"));
+var Q = document.getElementById("viewer"), $ = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null");
+Q && new Se(Q, $("study-images") ?? [], $("study-beside"));

@@ -1,9 +1,9 @@
 /** The toolbar and the keys: every `data-do` button and its key do one thing, and show whether it is on. */
 
+import type { Tool } from "./input";
+
 export type Action =
-  | "tool-window"
-  | "tool-pan"
-  | "tool-zoom"
+  | `tool-${Tool}`
   | "invert"
   | "heat"
   | "fit"
@@ -11,6 +11,9 @@ export type Action =
   | "reset"
   | "turn"
   | "mirror"
+  | "delete"
+  | "layout"
+  | "link"
   | "previous"
   | "next";
 
@@ -19,6 +22,10 @@ const KEYS: Record<string, Action> = {
   w: "tool-window",
   p: "tool-pan",
   z: "tool-zoom",
+  g: "tool-magnify",
+  d: "tool-length",
+  x: "tool-box",
+  e: "tool-ellipse",
   i: "invert",
   h: "heat",
   f: "fit",
@@ -26,6 +33,10 @@ const KEYS: Record<string, Action> = {
   r: "reset",
   t: "turn",
   m: "mirror",
+  delete: "delete",
+  backspace: "delete",
+  v: "layout",
+  k: "link",
   ",": "previous",
   ".": "next",
 };
@@ -33,21 +44,40 @@ const KEYS: Record<string, Action> = {
 const TEXTS =
   "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
 
-export function connect(root: HTMLElement, act: (action: Action) => void): void {
+/** `escape` is pressed where nothing else takes it. */
+export function connect(root: HTMLElement, act: (action: Action) => void, escape: () => void): void {
   root.querySelectorAll<HTMLButtonElement>("button[data-do]").forEach((button) => {
     button.addEventListener("click", () => act(button.dataset.do as Action));
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape") return escape();
     const action = KEYS[event.key.toLowerCase()];
-    if (!action || document.querySelector("dialog[open]")) return;
+    if (!action) return;
+    const button = buttonOf(root, action);
+    if (button ? button.disabled : !isStep(action)) return;
     event.preventDefault();
     act(action);
   });
 }
 
 export function showPressed(root: HTMLElement, action: Action, on: boolean): void {
-  root.querySelector(`button[data-do="${action}"]`)?.setAttribute("aria-pressed", String(on));
+  buttonOf(root, action)?.setAttribute("aria-pressed", String(on));
+}
+
+export function enable(root: HTMLElement, action: Action, on: boolean): void {
+  const button = buttonOf(root, action);
+  if (button) button.disabled = !on;
+}
+
+function buttonOf(root: HTMLElement, action: Action): HTMLButtonElement | null {
+  return root.querySelector<HTMLButtonElement>(`button[data-do="${action}"]`);
+}
+
+/** Steps from image to image have no button of their own: the strip has one for each image. */
+function isStep(action: Action): boolean {
+  return action === "previous" || action === "next";
 }
 
 function isTyping(target: EventTarget | null): boolean {

@@ -11,6 +11,8 @@ const AGAINST = [70, 150, 255];
 
 export interface Heat {
   picture: HTMLCanvasElement;
+  /** The map it was drawn from. */
+  of: number[][];
   /** The contribution that is shown fully coloured. */
   strongest: number;
 }
@@ -43,7 +45,7 @@ export function drawHeat(map: number[][]): Heat {
     }
   }
   context.putImageData(image, 0, 0);
-  return { picture, strongest };
+  return { picture, of: map, strongest };
 }
 
 function neighbours(at: number, cells: number): [number, number, number] {

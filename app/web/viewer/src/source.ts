@@ -19,12 +19,33 @@ export interface StudyImage {
   pixels: string;
   rows: number | null;
   columns: number | null;
+  /** Millimetres between rows and between columns. */
   spacing: [number, number] | null;
+  /** The spacing is the detector's, not the patient's. */
+  atDetector: boolean;
+  /** What a reader calls the view: frontal, lateral or null where the header does not say. */
+  direction: "frontal" | "lateral" | null;
   overlay: { topLeft: string[]; topRight: string[]; bottomLeft: string[] };
   heat: HeatMap[];
   /** Where a heat map can be had that is made on request; null where none can. */
   heatFrom: string | null;
   notRead: string | null;
+  superseded: boolean;
+}
+
+/** An earlier study of the same patient, as the `study-beside` data block states it. */
+export interface Prior {
+  study: string;
+  date: string;
+  description: string;
+  /** Where its images are told; asking is on record as a view of the prior. */
+  pictures: string;
+}
+
+/** What can be shown beside the study's own images. */
+export interface Beside {
+  date: string;
+  priors: Prior[];
 }
 
 interface PixelsInfo {
@@ -59,6 +80,14 @@ export async function loadPreview(url: string): Promise<ImageBitmap> {
   const answer = await fetch(url, { credentials: "same-origin" });
   if (!answer.ok) throw new NotShown(await sentence(answer));
   return createImageBitmap(await answer.blob());
+}
+
+export async function loadPrior({ pictures }: Prior): Promise<StudyImage[]> {
+  const answer = await fetch(pictures, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new NotShown(await sentence(answer));
+  const { images } = (await answer.json()) as { images: StudyImage[] };
+  if (images.length === 0) throw new NotShown("The prior has no image.");
+  return images;
 }
 
 export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Promise<FullDepth> {

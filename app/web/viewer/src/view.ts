@@ -96,6 +96,17 @@ export class View {
     return { x: found.x, y: found.y };
   }
 
+  /** The nearest point of the image; its edges belong to it. */
+  inside(point: Point): Point {
+    const within = (value: number, most: number) => Math.min(Math.max(value, 0), most);
+    return { x: within(point.x, this.image.width), y: within(point.y, this.image.height) };
+  }
+
+  holds(point: Point): boolean {
+    const { x, y } = this.inside(point);
+    return x === point.x && y === point.y;
+  }
+
   /** The part of the image inside the viewport, as whole pixels; null when none is. */
   visible(): { x: number; y: number; width: number; height: number } | null {
     const { width, height } = this.viewport;

@@ -1,0 +1,64 @@
+"""What the viewer shows beside a study: the two latest priors of its patient, each view of one on record."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from app.commands import viewing
+from app.domain.roles import Caller, Permission
+from app.queries import studies
+from app.queries.studies import PriorShown, StudyShown
+from app.records.engine import transaction
+from app.web.auth import GuardedRoute, require
+from app.web.pages.pictures import plain_pictures_of
+from app.web.pages.words import say_date
+
+router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
+
+_PRIORS = 2
+
+
+@router.get("/pictures")
+def pictures(study_id: UUID, caller: Annotated[Caller, require(Permission.READ)]) -> dict[str, Any]:
+    """The images of a study, to be shown beside another; a view of it, on record like that of its page."""
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=caller.actor)
+        viewing.view(session, study_id=study_id, by=caller.actor, via="comparison")
+    return {"images": plain_pictures_of(shown)}
+
+
+def beside_of(study: StudyShown) -> dict[str, Any]:
+    """`Beside` of app/web/viewer/src/source.ts: the study's day, and its priors without their pictures."""
+    earlier = sorted(
+        (prior for prior in study.priors if _is_earlier(prior, study)),
+        key=lambda prior: (_taken(prior), prior.arrived_at),
+        reverse=True,
+    )
+    return {
+        "date": say_date(study.study_date) or "date not stated",
+        "priors": [
+            {
+                "study": str(prior.study_id),
+                "date": say_date(prior.study_date) or "date not stated",
+                "description": prior.study_description or "",
+                "pictures": f"/studies/{prior.study_id}/pictures",
+            }
+            for prior in earlier[:_PRIORS]
+        ],
+    }
+
+
+def _is_earlier(prior: PriorShown, study: StudyShown) -> bool:
+    """True where it was taken before; of the same day, where it came before or was sent as a prior."""
+    current = study.study_date or study.entry.arrived_at.date()
+    if _taken(prior) != current:
+        return _taken(prior) < current
+    return prior.purpose == "prior" or prior.arrived_at < study.entry.arrived_at
+
+
+def _taken(prior: PriorShown) -> date:
+    return prior.study_date or prior.arrived_at.date()

@@ -1,0 +1,62 @@
+/** Which pictures stand beside each other. */
+
+import type { StudyImage } from "./source";
+
+export type Layout = "one" | "views" | "priors" | "all";
+
+export const NAMES: Record<Layout, string> = {
+  one: "One image",
+  views: "Both views",
+  priors: "With priors",
+  all: "Views and priors",
+};
+
+/** The layouts there is something for, in the order of the key. */
+export function layoutsFor(images: StudyImage[], priors: number): Layout[] {
+  const views = other(images, 0) !== null;
+  return [
+    "one",
+    ...(views ? (["views"] as const) : []),
+    ...(priors ? (["priors"] as const) : []),
+    ...(views && priors ? (["all"] as const) : []),
+  ];
+}
+
+/** The image to show beside `shown`: of the other direction where there is one, superseded ones last. */
+export function other(images: StudyImage[], shown: number): number | null {
+  return best(images, (image, index) => (index === shown ? -1 : image.direction !== images[shown]?.direction ? 2 : 1));
+}
+
+/** The image to compare with `like`: of the same direction where there is one. */
+export function alike(images: StudyImage[], like: StudyImage | null): number {
+  return best(images, (image) => (image.direction === like?.direction ? 2 : 1)) ?? 0;
+}
+
+const STORED_AS = "layout";
+
+/** The layout the reader chose last in this tab. */
+export function remembered(): string | null {
+  try {
+    return sessionStorage.getItem(STORED_AS);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(layout: Layout): void {
+  try {
+    sessionStorage.setItem(STORED_AS, layout);
+  } catch {
+    // Storage is switched off: the choice lasts as long as the page.
+  }
+}
+
+function best(images: StudyImage[], worth: (image: StudyImage, index: number) => number): number | null {
+  let found: number | null = null;
+  let most = 0;
+  images.forEach((image, index) => {
+    const value = worth(image, index) - (image.superseded ? 0.5 : 0);
+    if (value > most) [found, most] = [index, value];
+  });
+  return found;
+}

@@ -1,0 +1,72 @@
+"""What the study page offers to stand beside its pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from app.blobs import Blobs
+from app.domain.roles import Role
+from app.records import AuditEvent
+from tests.app.web.pages.conftest import Browser
+from tests.app.web.pages.forms import ACCEPT, get, pictures
+from tests.builders import a_screened_study, an_admitted_study
+
+
+def beside(page: str) -> dict[str, Any]:
+    return json.loads(re.search(r'id="study-beside">(.*?)</script>', page, re.S).group(1))
+
+
+def test_the_two_latest_earlier_studies_are_offered_and_no_later_one(browser: Browser, blobs: Blobs) -> None:
+    older, newer, _, _ = (
+        an_admitted_study(blobs, patient_id="P7", tags={"StudyDate": day})
+        for day in ("20240105", "20250607", "20200101", "20260401")
+    )
+    study = a_screened_study(blobs, patient_id="P7", tags={"StudyDate": "20260301"})
+    told = beside(get(browser("alice", Role.RADIOLOGIST), f"/studies/{study.study_id}"))
+    assert told["date"] == "1 Mar 2026"
+    assert [prior["study"] for prior in told["priors"]] == [str(newer.study_id), str(older.study_id)]
+    assert told["priors"][0]["date"] == "7 Jun 2025"
+
+
+def test_a_priors_pictures_come_without_the_networks_words_and_are_a_view_on_record(
+    browser: Browser, session, blobs: Blobs
+) -> None:
+    prior = a_screened_study(blobs, probability=0.97)
+    answer = browser("alice", Role.RADIOLOGIST).get(f"/studies/{prior.study_id}/pictures")
+    [image] = answer.json()["images"]
+    assert image["preview"] == f"/api/v1/images/{prior.image_id}/preview"
+    assert (image["heat"], image["heatFrom"], image["notRead"]) == ([], None, None)
+    assert "0.97" not in answer.text
+    [viewed] = session.scalars(select(AuditEvent).where(AuditEvent.action == "study.viewed")).all()
+    assert (viewed.study_id, viewed.actor_name) == (prior.study_id, "alice")
+    assert viewed.details == {"via": "comparison"}
+
+
+def test_who_may_not_read_gets_no_prior(browser: Browser, session, blobs: Blobs) -> None:
+    prior = an_admitted_study(blobs)
+    auditor = browser("olaf", Role.AUDITOR)
+    assert auditor.get(f"/studies/{prior.study_id}/pictures", headers=ACCEPT).status_code == 403
+    assert browser("alice", Role.RADIOLOGIST).get(f"/studies/{uuid4()}/pictures").status_code == 404
+    assert session.scalars(select(AuditEvent).where(AuditEvent.action == "study.viewed")).all() == []
+
+
+def test_the_viewer_knows_direction_and_what_the_spacing_is_of(browser: Browser, blobs: Blobs) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    told = {}
+    for name, tags in {
+        "calibrated": {"ViewPosition": "PA", "PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [0.3, 0.3]},
+        "repeated": {"ViewPosition": "LL", "PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]},
+        "detector": {"ViewPosition": "RLO", "ImagerPixelSpacing": [0.2, 0.2]},
+    }.items():
+        study = an_admitted_study(blobs, tags=tags)
+        [told[name]] = pictures(get(alice, f"/studies/{study.study_id}"))
+    assert [told[name]["direction"] for name in told] == ["frontal", "lateral", None]
+    assert [told[name]["atDetector"] for name in told] == [False, True, True]
+    assert told["calibrated"]["spacing"] == [0.2, 0.1]
+    assert "0.2 × 0.1 mm/pixel" in told["calibrated"]["overlay"]["bottomLeft"][1]
+    assert told["repeated"]["overlay"]["bottomLeft"][1].endswith("0.2 mm/pixel at the detector")
