@@ -1,5 +1,6 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
+import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 
 const rows = document.getElementById("rows");
@@ -9,7 +10,6 @@ const spoken = document.getElementById("spoken");
 const isTable = rows?.tagName === "TBODY";
 const FETCH_AFTER = 250;
 const QUIET = 12_000;
-const RENEW = `/worklist/page${location.search}`;
 const AT_ONCE = 50;
 const STUDY = "tr[data-study]";
 const isDone = rows?.dataset.section === "done";
@@ -17,6 +17,12 @@ const FILTER = new URLSearchParams(location.search);
 FILTER.delete("cursor");
 FILTER.delete("section");
 
+const pages = isTable
+  ? new Pages(rows, (further) => {
+      for (const row of further) arrived.delete(row.dataset.study);
+      spoken.textContent = `${further.length} further ${further.length === 1 ? "study" : "studies"}`;
+    })
+  : null;
 const waiting = new Set();
 const arrived = new Set();
 let moved = false;
@@ -108,15 +114,13 @@ function takeInWhenQuiet() {
 }
 
 async function takeIn() {
-  const answer = await fetch(RENEW, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected) return location.reload();
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const theirs = page.getElementById("rows");
-  if (!isTable || theirs?.tagName !== "TBODY") return location.reload();
+  const renewed = await pages?.anew();
+  const page = renewed?.[0];
+  if (page?.getElementById("rows")?.tagName !== "TBODY") return location.reload();
   const here = rows.querySelector("tr.here")?.dataset.study;
   const focused = document.activeElement?.closest?.("tr")?.dataset.study;
   const known = new Set([...rows.querySelectorAll(STUDY)].map((row) => row.dataset.study));
-  rows.replaceChildren(...theirs.querySelectorAll("tr"));
+  pages.replace(renewed);
   for (const row of rows.querySelectorAll(STUDY)) {
     if (!known.has(row.dataset.study)) row.classList.add("fresh");
   }
@@ -152,17 +156,16 @@ listen({
 
 // Something was missed: look whether the list differs before saying so.
 async function resync() {
-  const answer = await fetch(RENEW, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (answer?.redirected) return location.reload(); // the session has ended: to the sign-in, and back
-  if (!answer?.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const row of page.querySelectorAll("#rows tr[data-study]")) {
+  const renewed = await (pages ?? new Pages(rows, () => {})).anew();
+  if (!renewed) return;
+  const theirRows = renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")]);
+  for (const row of theirRows) {
     if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);
     else heard(row.dataset.study);
   }
   moved = false;
   if (isTable) {
-    const theirs = new Set([...page.querySelectorAll("#rows tr[data-study]")].map((row) => row.dataset.study));
+    const theirs = new Set(theirRows.map((row) => row.dataset.study));
     for (const row of rows.querySelectorAll(STUDY)) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
   }
   announce();
@@ -212,10 +215,11 @@ rows?.addEventListener("click", (event) => {
   row.querySelector("a.name").click();
 });
 
-function walk(step) {
-  const all = [...rows.querySelectorAll(STUDY)];
+async function walk(step) {
+  let all = [...rows.querySelectorAll(STUDY)];
   if (all.length === 0) return;
   const current = all.findIndex((row) => row.classList.contains("here"));
+  if (step > 0 && current === all.length - 1 && (await pages.more())) all = [...rows.querySelectorAll(STUDY)];
   const next = current < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(current + step, 0), all.length - 1);
   all[current]?.classList.remove("here");
   all[next].classList.add("here");
@@ -245,7 +249,7 @@ document.addEventListener("keydown", (event) => {
   const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
   if (event.key in steps) {
     event.preventDefault();
-    walk(steps[event.key]);
+    void walk(steps[event.key]);
   } else if (event.key === "u" && !news.hidden) {
     void takeIn();
   } else if (event.key === "Enter" && document.activeElement === document.body) {

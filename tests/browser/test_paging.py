@@ -1,0 +1,109 @@
+"""A long worklist grows as its reader goes down, stays where it is, and stays live to its last row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text, update
+
+from app.blobs import Blobs
+from app.domain.order import Lane
+from app.domain.roles import Role
+from app.records import Study
+from app.records.base import now
+from app.records.engine import transaction
+from tests.browser.conftest import SignIn
+from tests.browser.pages import rows
+from tests.builders import a_screened_study, an_admitted_study, sign
+
+_COPIES = """
+INSERT INTO studies SELECT row.* FROM studies, generate_series(1, :count) AS g,
+    LATERAL jsonb_populate_record(NULL::studies, to_jsonb(studies) || jsonb_build_object(
+        'id', gen_random_uuid(), 'study_instance_uid', '1.2.' || g, 'patient_id', 'P' || g,
+        'arrived_at', arrived_at + g * interval '1 second',
+        'rank_at', rank_at + g * interval '1 second')) AS row
+"""
+
+
+def many(blobs: Blobs, count: int) -> None:
+    """So many studies wait, the last of them for half an hour."""
+    a_screened_study(blobs)
+    with transaction() as session:
+        early = now() - timedelta(hours=1)
+        session.execute(update(Study).values(arrived_at=early, rank_at=early))
+        session.execute(text(_COPIES), {"count": count - 1})
+
+
+def shown(page: Any, count: int) -> None:
+    page.wait_for_function(
+        "(count) => document.querySelectorAll('#rows tr[data-study]').length === count", arg=count
+    )
+
+
+def test_rows_are_appended_as_the_reader_scrolls_and_none_moves(signed_in: SignIn, blobs: Blobs) -> None:
+    many(blobs, 170)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    before = rows(page)
+    assert 50 <= len(before) < 170
+    top = page.locator("#rows tr[data-study]").nth(3).bounding_box()
+    for count in (100, 150, 170):
+        page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('#rows tr[data-study]').length >= count", arg=count
+        )
+    after = rows(page)
+    assert after[: len(before)] == before
+    assert len(set(after)) == len(after) == 170
+    page.evaluate("() => window.scrollTo(0, 0)")
+    assert page.locator("#rows tr[data-study]").nth(3).bounding_box() == top
+    assert page.locator(".pager a[rel=next]").count() == 0
+    assert page.locator("tr.section[data-part=now]").count() == 1
+    assert page.locator("tr.section[data-part=waiting]").count() == 1
+
+
+def test_the_end_is_passed_by_keyboard(signed_in: SignIn, blobs: Blobs) -> None:
+    many(blobs, 60)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    for _ in range(58):
+        page.keyboard.press("j")
+    page.wait_for_function("() => document.querySelectorAll('#rows tr[data-study]').length === 60")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#rows tr[data-study]')].at(-1).classList.contains('here')"
+    )
+
+
+def test_appended_rows_are_live_and_stay_when_the_list_renews_itself(signed_in: SignIn, blobs: Blobs) -> None:
+    many(blobs, 120)
+    last = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02).study_id
+    page = signed_in("ada", Role.RADIOLOGIST, height=3000)
+    page.wait_for_selector("#live[data-live=on]")
+    shown(page, 121)
+    assert rows(page)[-1] == str(last)
+    page.mouse.move(300, 300)
+    sign(last)
+    page.wait_for_selector(f"#s-{last}.gone")
+    arrived = an_admitted_study(blobs).study_id
+    page.wait_for_selector("#news:visible")
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{arrived}")
+    shown(page, 121)
+    assert page.locator(f"#s-{last}").count() == 0
+
+
+def test_without_scripts_the_link_leads_to_the_next_page(
+    chromium: Any, signed_in: SignIn, blobs: Blobs, server: str
+) -> None:
+    many(blobs, 60)
+    cookies = signed_in("ada", Role.RADIOLOGIST).context.cookies()
+    context = chromium.new_context(base_url=server, java_script_enabled=False)
+    context.add_cookies(cookies)
+    page = context.new_page()
+    page.goto("/")
+    page.click(".pager a[rel=next]")
+    assert page.locator("#rows tr[data-study]").count() == 10
+    context.close()
