@@ -100,8 +100,10 @@ def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> Non
 
 
 def release(session: Session, *, study_id: UUID, by: Actor) -> None:
-    """The study is free again, in the state it was claimed from."""
+    """The study is free again, in the state it was claimed from; so is one that nobody holds any more."""
     study = locked(session, study_id)
+    if study.claimed_by_name is None:
+        return
     if study.state != State.CLAIMED.value or study.claimed_by_name != by.name:
         raise Conflict("Only the person who holds a study can release it.")
     _unclaim(study)

@@ -60,6 +60,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition("claim", CLAIMABLE, State.CLAIMED, "reader", "study.claimed"),
     Transition("release", (State.CLAIMED,), None, "reader", "study.released"),
     Transition("expire", (State.CLAIMED,), None, "sweeper", "study.claim-expired"),
+    Transition("take over", (State.CLAIMED,), State.CLAIMED, "reader", "study.taken-over"),
     Transition("sign", (State.CLAIMED,), State.SIGNED, "reader", "study.signed"),
     Transition("amend", DONE, State.AMENDED, "reader", "study.amended"),
     Transition("withdraw", (State.SIGNED,), State.CLAIMED, "reader", "study.signature-withdrawn"),

@@ -48,4 +48,4 @@ def _review(review: ReviewShown) -> ReviewShown:
 
 
 def _happening(line: Happening) -> Happening:
-    return replace(line, review=_review(line.review)) if line.review else line if line.review else line
+    return replace(line, review=_review(line.review)) if line.review else line

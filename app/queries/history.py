@@ -1,4 +1,4 @@
-"""What people did with a study: every signature, amendment and withdrawal, with names and times."""
+"""What people did with a study: signatures, amendments, withdrawals, take-overs, with names and times."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.commands.takeover import TAKEN_OVER
 from app.domain.roles import Actor
-from app.records import Review, Study, Withdrawal
+from app.records import AuditEvent, Review, Study, Withdrawal
 from app.records.base import now
 from app.records.review import stands
 
@@ -39,13 +40,17 @@ class ReviewShown:
 
 @dataclass(frozen=True, kw_only=True)
 class Happening:
-    """One line of the history; `review` is the signature that it tells of."""
+    """One line of the history."""
 
     kind: str
-    """review or withdrawal."""
+    """review, withdrawal or take-over."""
     at: datetime
     by: str
-    review: ReviewShown
+    review: ReviewShown | None = None
+    """The signature it tells of; None of a take-over."""
+    lost_by: str | None = None
+    reason: str | None = None
+    """From whom a study was taken over, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +89,54 @@ def history(session: Session, *, study_id: UUID) -> tuple[Happening, ...]:
                 )
             )
         happened.append(Happening(kind="review", at=row.signed_at, by=row.reviewer_name, review=review))
-    return tuple(happened)
+    return _among(happened, _take_overs(session, study_id))
+
+
+def lost_to(session: Session, *, study_id: UUID, reader: str) -> Happening | None:
+    """The take-over by which the reader lost the study to whoever holds it now, or has signed it since."""
+    newest = next(iter(_take_overs(session, study_id, limit=1)), None)
+    study = session.get(Study, study_id)
+    if newest is None or study is None or newest.lost_by != reader:
+        return None
+    signed_since = study.signed_by_name == newest.by and study.signed_at and study.signed_at > newest.at
+    return newest if study.claimed_by_name == newest.by or signed_since else None
+
+
+def _take_overs(session: Session, study_id: UUID, *, limit: int | None = None) -> list[Happening]:
+    """The newest first; the audit trail is where they are kept."""
+    events = session.scalars(
+        select(AuditEvent)
+        .where(AuditEvent.study_id == study_id, AuditEvent.action == TAKEN_OVER)
+        .order_by(AuditEvent.id.desc())
+        .limit(limit)
+    )
+    return [
+        Happening(
+            kind="take-over",
+            at=event.at,
+            by=event.actor_name,
+            lost_by=str(event.details["holder"]),
+            reason=str(event.details["reason"]),
+        )
+        for event in events
+    ]
+
+
+def _among(reviews: list[Happening], others: Sequence[Happening]) -> tuple[Happening, ...]:
+    """The others put among the reviews by their time; reviews stay in the order the database counted."""
+    lines = list(reviews)
+    for other in others:
+        place = next((index for index, line in enumerate(lines) if line.at <= other.at), len(lines))
+        lines.insert(place, other)
+    return tuple(lines)
 
 
 def standing_reviews(happened: Sequence[Happening]) -> tuple[ReviewShown, ...]:
     """The reviews of a history that nobody has withdrawn, the newest first."""
     return tuple(
-        line.review for line in happened if line.kind == "review" and line.review.withdrawn_at is None
+        line.review
+        for line in happened
+        if line.kind == "review" and line.review is not None and line.review.withdrawn_at is None
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from app.commands import review, withdrawal
+from app.commands import review, takeover, withdrawal
 from app.commands.review import Statement
 from app.domain.roles import Caller, Permission
 from app.records.engine import transaction
@@ -84,6 +84,33 @@ def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)
     """The study is free again."""
     with transaction() as session:
         review.release(session, study_id=study_id, by=caller.actor)
+    return Response(status_code=204)
+
+
+class TakeOverInput(Input):
+    """Why a study that somebody else holds is taken over; they are shown it."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=takeover.LONGEST_REASON)]
+
+
+@router.post(
+    "/studies/{study_id}/take-over",
+    status_code=204,
+    summary="Take over a study that somebody else holds",
+    responses=_PROBLEMS,
+)
+def take_over(
+    study_id: UUID, body: TakeOverInput, caller: Annotated[Caller, require(Permission.REVIEW)]
+) -> Response:
+    """Whoever held it is told by whom and why; what they have filled in stays with them."""
+    with transaction() as session:
+        takeover.take_over(
+            session,
+            study_id=study_id,
+            by=caller.actor,
+            reason=body.reason,
+            minutes=settings().claim_minutes,
+        )
     return Response(status_code=204)
 
 

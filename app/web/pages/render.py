@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
@@ -97,6 +97,13 @@ def fragment(template: str, **context: Any) -> str:
 def see(address: str) -> Response:
     """After a POST: the browser goes there with a GET."""
     return RedirectResponse(address, status_code=303)
+
+
+def onwards(request: Request, address: str) -> Response:
+    """As `see`; a script that sends the form itself is told where to go instead."""
+    if request.headers.get("accept") == "application/json":
+        return JSONResponse({"next": address})
+    return see(address)
 
 
 def problem_page(request: Request, *, problem: Problem, request_id: str | None) -> Response:

@@ -13,20 +13,22 @@ from starlette.responses import Response
 from app import queue
 from app.commands import audit, review, screening, viewing
 from app.commands.review import Statement
+from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
 from app.queries import studies, worklist
 from app.queries.bundles import bundles
-from app.queries.history import ReviewShown, last_signature
+from app.queries.history import history, last_signature, lost_to, standing_reviews
 from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
 from app.web.pages.beside import beside_of
 from app.web.pages.forms import Form, Posted
+from app.web.pages.happened import changes_since, say_lost, say_review
 from app.web.pages.pictures import pictures_of
-from app.web.pages.render import page, see
+from app.web.pages.render import onwards, page, see
 from app.web.pages.words import lasting, say_moment
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
@@ -65,6 +67,8 @@ def now(
     """What an open page compares itself with."""
     with transaction() as session:
         found = worklist.entries(session, study_ids=[study_id], to=caller.actor)
+        lost = lost_to(session, study_id=study_id, reader=caller.actor.name)
+        said = standing_reviews(history(session, study_id=study_id))[:1]
     if not found:
         raise NotFound("There is no such study.")
     entry = found[0]
@@ -75,23 +79,10 @@ def now(
         "state": entry.state.value,
         "mine": mine,
         "held": f"Held by {holder} until {say_moment(entry.held_until)}." if entry.held_by else None,
+        "holder": entry.held_by,
+        "lost": say_lost(lost) if lost and not mine else None,
+        "said": say_review(said[0]) if said and entry.state in _DONE else None,
     }
-
-
-@router.post("/claim")
-def claim(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
-    """The caller holds the study; again prolongs it."""
-    with transaction() as session:
-        review.claim(session, study_id=study_id, by=caller.actor, minutes=settings().claim_minutes)
-    return see(f"/studies/{study_id}")
-
-
-@router.post("/release")
-def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
-    """The study is free again."""
-    with transaction() as session:
-        review.release(session, study_id=study_id, by=caller.actor)
-    return see("/")
 
 
 @router.post("/retry")
@@ -137,15 +128,15 @@ def sign(
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
-            return _onwards(study_id, next_id)
-        draft = replace(pressed, changes=_changes(study_id, caller, since=_moment(form)))
+            return _onwards(request, study_id, next_id)
+        draft = _kept(study_id, caller, pressed, confirm=confirm, since=_moment(form))
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
-    return _onwards(study_id, study_id if signed.state is State.AMENDED else next_id)
+    return _onwards(request, study_id, study_id if signed.state is State.AMENDED else next_id)
 
 
-def _onwards(study_id: UUID, next_id: UUID | None) -> Response:
+def _onwards(request: Request, study_id: UUID, next_id: UUID | None) -> Response:
     """After a signature comes the next study, or the worklist where none is left; an amended one stays."""
-    return see(f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
+    return onwards(request, f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
 
 
 def study_page_of(
@@ -165,6 +156,7 @@ def study_page_of(
         known = bundles(session)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
+        lost = lost_to(session, study_id=study_id, reader=caller.actor.name)
         if audited:
             viewing.view(session, study_id=study_id, by=caller.actor, via="page")
     read_with = next(
@@ -192,19 +184,24 @@ def study_page_of(
         next_id=next_id,
         signed=signed,
         just_signed=just_signed,
+        lost=say_lost(lost) if lost else None,
+        longest_reason=LONGEST_REASON,
         shown_at=datetime.now(UTC).isoformat(),
     )
 
 
 def _taken_back(shown: StudyShown, caller: Caller) -> Draft | None:
     """What the caller had signed, where taking it back was the last that happened to the study."""
-    last = shown.history[0] if shown.history else None
-    if last is None or last.kind != "withdrawal" or last.review.reviewer_id != caller.actor.id:
+    last = next((line for line in shown.history if line.review), None)
+    if last is None or last.review is None or last.kind != "withdrawal":
         return None
-    findings = {name: str(said) for name, said in last.review.findings.items()}
-    comment = last.review.comment
+    said = last.review
+    if said.reviewer_id != caller.actor.id:
+        return None
     return Draft(
-        findings=findings, comment=comment, corrects=last.review.verdict != "confirmed" or bool(comment)
+        findings={name: str(value) for name, value in said.findings.items()},
+        comment=said.comment,
+        corrects=said.verdict != "confirmed" or bool(said.comment),
     )
 
 
@@ -245,25 +242,20 @@ def _was_done(study_id: UUID, caller: Caller, *, revision: int, confirm: bool, p
     return last.reviewer_name == caller.actor.name and said_the_same and last.comment == pressed.comment
 
 
-def _changes(study_id: UUID, caller: Caller, *, since: datetime | None) -> tuple[str, ...]:
-    """What has happened to the study since the reader's page was made, in sentences."""
-    if since is None:
-        return ()
+def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, since: datetime | None) -> Draft:
+    """What was refused, to be filled in again, with what has happened to the study since the page was made.
+
+    A confirmation says what the network had said: where somebody else was quicker, amending is one step.
+    """
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
-    changes = [_sentence(said) for said in reversed(shown.reviews) if said.signed_at > since]
-    new_images = sum(image.arrived_at > since for image in shown.images)
-    if new_images:
-        changes.append(f"{new_images} new image{'s' if new_images > 1 else ''} arrived.")
-    if shown.reading and shown.reading.read_at > since:
-        changes.append(f"The network read it anew at {say_moment(shown.reading.read_at)}.")
-    return tuple(changes)
-
-
-def _sentence(said: ReviewShown) -> str:
-    verb = "amended" if said.amends else "signed"
-    findings = ", ".join(f"{name} {value}" for name, value in said.findings.items())
-    return f"{said.reviewer_name} {verb} at {say_moment(said.signed_at)}: {findings}."
+    findings = pressed.findings
+    if confirm and shown.reading:
+        findings = {
+            name: Statement.PRESENT.value if finding["present"] else Statement.ABSENT.value
+            for name, finding in lasting(shown.reading.findings).items()
+        }
+    return replace(pressed, findings=findings, changes=changes_since(shown, since) if since else ())
 
 
 def _moment(form: Form) -> datetime | None:

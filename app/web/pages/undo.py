@@ -14,7 +14,7 @@ from app.errors import Conflict, Forbidden
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
-from app.web.pages.render import see
+from app.web.pages.render import onwards
 from app.web.pages.study import study_page_of
 
 router = APIRouter(prefix="/studies/{study_id}/reviews/{review_id}", route_class=GuardedRoute)
@@ -39,4 +39,4 @@ def undo(
             )
     except (Conflict, Forbidden) as problem:
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem)
-    return see(f"/studies/{study_id}")
+    return onwards(request, f"/studies/{study_id}")

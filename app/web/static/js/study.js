@@ -133,6 +133,13 @@ async function compare() {
     held.textContent = now.held ?? "";
     held.className = now.held && !now.mine ? "note warn" : "soft small";
   }
+  const takeOver = document.getElementById("take-over");
+  if (takeOver) {
+    takeOver.hidden = !now.held || now.mine;
+    takeOver.querySelector("[data-holder]").textContent = now.holder ?? "";
+  }
+  document.querySelector("[data-lost-words]").textContent = now.lost ?? "";
+  document.getElementById("lost").hidden = !now.lost;
   document.querySelector("[data-claim]")?.toggleAttribute("hidden", now.held !== null);
   document.querySelector("[data-release]")?.toggleAttribute("hidden", !now.mine);
   if (String(now.revision) === room.dataset.revision || confirmForm?.dataset.sent || correct?.dataset.sent) return;
@@ -142,7 +149,7 @@ async function compare() {
     reopened: "The study was reopened: a new image arrived.",
   };
   document.querySelector("[data-changed-words]").textContent =
-    words[now.state] ?? "The study has changed since you opened it.";
+    `${words[now.state] ?? "The study has changed since you opened it."} ${now.said ?? ""}`.trim();
   // Open is not touched: the form stands open from the start where there is no reading to confirm.
   const untouched = !correct?.querySelector(":checked") && !correct?.querySelector("textarea").value;
   // A study that was waiting for the network renews itself while nobody has written anything.

@@ -1,0 +1,51 @@
+"""Take over: a study that somebody else holds becomes the caller's, who says why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.commands import audit, review
+from app.commands.ranking import announce
+from app.domain.roles import Actor
+from app.domain.states import State
+from app.errors import Unprocessable
+from app.records.base import now
+
+TAKEN_OVER = "study.taken-over"
+"""The audit action; its details are `holder` and `reason`, which the study's history repeats."""
+LONGEST_REASON = 500
+
+
+def take_over(session: Session, *, study_id: UUID, by: Actor, reason: str, minutes: float) -> None:
+    """The study is held by `by` for so many minutes; who held it is told by whom and why it was taken.
+
+    A study that nobody holds any more is claimed; one's own is held for longer, so a button pressed twice
+    takes over once. Raises Unprocessable without a reason, Conflict where the study cannot be claimed.
+    """
+    study = review.locked(session, study_id)
+    review.check_may_review(by)
+    words = reason.strip()
+    if not words or len(words) > LONGEST_REASON:
+        raise Unprocessable(
+            f"Say in at most {LONGEST_REASON} characters why you take the study over; its reader is shown it."
+        )
+    moment = now()
+    held = study.claim_expires_at is not None and study.claim_expires_at > moment
+    if study.state != State.CLAIMED.value or not held or study.claimed_by_name == by.name:
+        review.claim(session, study_id=study.id, by=by, minutes=minutes)
+        return
+    audit.record(
+        session,
+        action=TAKEN_OVER,
+        by=by,
+        study_id=study.id,
+        holder=study.claimed_by_name,
+        reason=words,
+    )
+    study.claimed_by = by.id if by.kind == "user" else None
+    study.claimed_by_name, study.claimed_at = by.name, moment
+    study.claim_expires_at = moment + timedelta(minutes=minutes)
+    announce(session, study)

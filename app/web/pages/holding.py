@@ -1,0 +1,56 @@
+"""Who holds a study: the forms that claim it, let go of it, and take it over with a reason."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.commands import review, takeover
+from app.domain.roles import Caller, Permission
+from app.errors import Conflict, Unprocessable
+from app.records.engine import transaction
+from app.settings import settings
+from app.web.auth import GuardedRoute, require
+from app.web.pages.forms import Posted
+from app.web.pages.render import onwards, see
+from app.web.pages.study import study_page_of
+
+router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
+
+
+@router.post("/claim")
+def claim(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The caller holds the study; again prolongs it."""
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=caller.actor, minutes=settings().claim_minutes)
+    return see(f"/studies/{study_id}")
+
+
+@router.post("/release")
+def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The study is free again."""
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=caller.actor)
+    return see("/")
+
+
+@router.post("/take-over")
+def take_over(
+    request: Request, study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
+) -> Response:
+    """The study is the caller's; whoever held it reads the reason on their page at once."""
+    try:
+        with transaction() as session:
+            takeover.take_over(
+                session,
+                study_id=study_id,
+                by=caller.actor,
+                reason=form.text("reason"),
+                minutes=settings().claim_minutes,
+            )
+    except (Conflict, Unprocessable) as problem:
+        return study_page_of(request, study_id, caller, status=problem.status, problem=problem)
+    return onwards(request, f"/studies/{study_id}")

@@ -1,0 +1,53 @@
+// Forms whose work must not be lost with the connection: signing, undoing, taking over. They are sent without
+// leaving the page, and again for as long as the server does not answer; the server does the work once. Whatever
+// it refuses is sent as the browser would, so that the refusal is a page with all that was filled in.
+
+const note = document.getElementById("unsent");
+const PAUSES = [1000, 2000, 4000, 8000, 15_000];
+const ANSWERS_WITHIN = 20_000;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!note || event.defaultPrevented || !form.matches("[data-safely]")) return;
+  event.preventDefault();
+  void send(form, new URLSearchParams(new FormData(form)));
+});
+
+async function send(form, body) {
+  for (let tried = 0; ; tried += 1) {
+    const answer = await fetch(form.getAttribute("action"), {
+      method: "POST",
+      body,
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(ANSWERS_WITHIN),
+    }).catch(() => null);
+    const next = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (next) {
+      location.assign(next.next);
+      return;
+    }
+    if (answer && !answer.ok && answer.status < 500) {
+      form.submit();
+      return;
+    }
+    note.querySelector("[data-unsent-what]").textContent = form.dataset.safely;
+    note.hidden = false;
+    await whatComesFirst(PAUSES[Math.min(tried, PAUSES.length - 1)]);
+  }
+}
+
+/** The pause is over, the browser has a connection again, or the reader wants it now. */
+function whatComesFirst(pause) {
+  return new Promise((resolve) => {
+    const now = note.querySelector("[data-try-now]");
+    const over = () => {
+      clearTimeout(timer);
+      window.removeEventListener("online", over);
+      now.removeEventListener("click", over);
+      resolve();
+    };
+    const timer = setTimeout(over, pause);
+    window.addEventListener("online", over);
+    now.addEventListener("click", over);
+  });
+}
