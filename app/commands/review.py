@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, blinding, cases, delivery
+from app.commands import audit, blinding, cases, delivery, second_opinions
 from app.commands.ranking import announce
 from app.domain.roles import SYSTEM, Actor, Permission
 from app.domain.states import CLAIMABLE, DONE, State
@@ -197,6 +197,7 @@ def sign(
     )
     session.add(review)
     cases.keep(session, study_id=study.id, reading=reading)
+    second_opinions.answer(session, study=study, given=review, by=by)
     _unclaim(study)
     study.state = State.AMENDED.value if was_done else State.SIGNED.value
     study.signed_by_name, study.signed_at, study.reason = by.name, moment, None

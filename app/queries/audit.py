@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.commands.blinding import hidden_from
+from app.commands.second_opinions import verdicts_hidden_from
 from app.domain.roles import Actor
 from app.records import AuditEvent, Study
 
@@ -81,7 +82,8 @@ def trail(
         statement = statement.where(AuditEvent.id < before)
     rows = session.scalars(statement).all()
     studies = {row.study_id for row in rows if _TELLING & row.details.keys()}
-    blind = set(session.scalars(select(Study.id).where(Study.id.in_(studies), hidden_from(session, to))))
+    hidden = or_(hidden_from(session, to), verdicts_hidden_from(to))
+    blind = set(session.scalars(select(Study.id).where(Study.id.in_(studies), hidden)))
     events = tuple(_event(row, hidden=row.study_id in blind) for row in rows[:size])
     return TrailPage(events=events, next_before=events[-1].id if len(rows) > size else None)
 

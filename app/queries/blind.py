@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from app.commands.blinding import harmless
 from app.queries.history import Happening, ReviewShown
@@ -24,6 +25,18 @@ def without_opinion(shown: StudyShown) -> StudyShown:
         images=tuple(_image(image, findings) for image in shown.images),
         reviews=tuple(_review(review) for review in shown.reviews),
         history=tuple(_happening(line) for line in shown.history),
+    )
+
+
+def without_verdicts_of_others(shown: StudyShown, *, reader: UUID | None) -> StudyShown:
+    """The study without what others signed: for a colleague whose own opinion is asked first."""
+    return replace(
+        shown,
+        reviews=tuple(review for review in shown.reviews if review.reviewer_id == reader),
+        history=tuple(
+            line for line in shown.history if line.review is None or line.review.reviewer_id == reader
+        ),
+        verdicts_hidden=True,
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.commands.blinding import HIDDEN, hidden_from, is_hidden
 from app.commands.cases import SETTLED_AFTER, most_telling
+from app.commands.second_opinions import verdicts_hidden_from
 from app.domain.roles import Actor
 from app.domain.states import DONE, Outcome, State
 from app.errors import NotFound
@@ -115,11 +116,12 @@ def similar(session: Session, *, study_id: UUID, size: int, to: Actor) -> Simila
         return SimilarCases(study_id=study_id, bundle_sha256=None, cases=(), why_none=sought)
     rows = nearest(session, sought.embedding, bundle_sha256=sought.bundle_sha256, study=study, size=size)
     ids = [row.study_id for row in rows]
+    unseen = set(session.scalars(select(Study.id).where(Study.id.in_(ids), verdicts_hidden_from(to))))
     blind = set(session.scalars(select(Study.id).where(Study.id.in_(ids), hidden_from(session, to))))
     return SimilarCases(
         study_id=study_id,
         bundle_sha256=sought.bundle_sha256,
-        cases=tuple(_case(row, hidden=row.study_id in blind) for row in rows),
+        cases=tuple(_case(row, hidden=row.study_id in blind) for row in rows if row.study_id not in unseen),
         why_none=None if rows else NONE_ALIKE,
     )
 

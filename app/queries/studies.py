@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 from app.commands.blinding import is_hidden
 from app.commands.identity import uid_is_shared
 from app.commands.review import can_claim, can_sign
+from app.commands.second_opinions import are_verdicts_hidden
 from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
 from app.errors import NotFound
-from app.queries.blind import without_opinion
+from app.queries.blind import without_opinion, without_verdicts_of_others
 from app.queries.history import Happening, ReviewShown, history, standing_reviews
+from app.queries.second_opinions import SecondOpinionShown, of_study
 from app.queries.worklist import WorklistEntry, entry_of
 from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Study
 
@@ -101,8 +103,11 @@ class StudyShown:
     conflicts: tuple[str, ...]
     uid_is_shared: bool
     """True where another patient's study has the StudyInstanceUID too."""
+    second_opinions: tuple[SecondOpinionShown, ...]
     can_claim: bool
     can_sign: bool
+    verdicts_hidden: bool = False
+    """A second opinion is asked of whoever looks: what others signed is not in `reviews` and `history`."""
 
 
 def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
@@ -139,8 +144,11 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         conflicts=_conflicts(session, study),
         uid_is_shared=uid_is_shared(session, study),
         can_claim=can_claim(study, by=to),
+        second_opinions=of_study(session, study_id=study.id),
         can_sign=can_sign(study, by=to),
     )
+    if are_verdicts_hidden(session, study_id=study.id, who=to):
+        shown = without_verdicts_of_others(shown, reader=to.id)
     return without_opinion(shown) if hidden else shown
 
 

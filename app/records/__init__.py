@@ -10,6 +10,7 @@ from app.records.occlusion import OcclusionMap
 from app.records.person import ApiKey, Session, User
 from app.records.reading import ImageReading, Reading
 from app.records.review import Review, Withdrawal
+from app.records.second_opinion import SecondOpinion
 from app.records.site import SiteChoice
 from app.records.study import IdentityConflict, Study
 
@@ -28,6 +29,7 @@ __all__ = [
     "Promotion",
     "Reading",
     "Review",
+    "SecondOpinion",
     "Session",
     "SiteChoice",
     "Study",

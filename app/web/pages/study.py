@@ -12,14 +12,15 @@ from starlette.responses import Response
 
 from app import queue
 from app.commands import audit, review, screening, viewing
+from app.commands import second_opinions as answers
 from app.commands.review import Statement
 from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
-from app.queries import studies, worklist
+from app.queries import second_opinions, studies, worklist
 from app.queries.bundles import bundles
-from app.queries.history import history, last_signature, lost_to, standing_reviews
+from app.queries.history import last_signature, lost_to
 from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
@@ -68,10 +69,10 @@ def now(
     with transaction() as session:
         found = worklist.entries(session, study_ids=[study_id], to=caller.actor)
         lost = lost_to(session, study_id=study_id, reader=caller.actor.name)
-        said = standing_reviews(history(session, study_id=study_id))[:1]
-    if not found:
-        raise NotFound("There is no such study.")
-    entry = found[0]
+        if not found:
+            raise NotFound("There is no such study.")
+        entry = found[0]
+        shown = studies.show(session, study_id=study_id, to=caller.actor) if entry.state in _DONE else None
     mine = entry.held_by == caller.actor.name
     holder = "you" if mine else entry.held_by
     return {
@@ -81,7 +82,7 @@ def now(
         "held": f"Held by {holder} until {say_moment(entry.held_until)}." if entry.held_by else None,
         "holder": entry.held_by,
         "lost": say_lost(lost) if lost and not mine else None,
-        "said": say_review(said[0]) if said and entry.state in _DONE else None,
+        "said": say_review(shown.reviews[0]) if shown and shown.reviews else None,
     }
 
 
@@ -154,11 +155,13 @@ def study_page_of(
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
         known = bundles(session)
+        colleagues = second_opinions.colleagues(session, of=caller.actor)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
         lost = lost_to(session, study_id=study_id, reader=caller.actor.name)
         if audited:
             viewing.view(session, study_id=study_id, by=caller.actor, via="page")
+            answers.seen(session, study_id=study_id, by=caller.actor)
     read_with = next(
         (bundle for bundle in known if shown.reading and bundle.sha256 == shown.reading.bundle_sha256), None
     )
@@ -181,6 +184,7 @@ def study_page_of(
         draft=draft or taken_back or _standing(shown),
         taken_back=taken_back,
         problem=problem,
+        colleagues=colleagues,
         next_id=next_id,
         signed=signed,
         just_signed=just_signed,

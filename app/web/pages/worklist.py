@@ -17,6 +17,7 @@ from app.errors import Forbidden
 from app.queries import bundles, worklist
 from app.queries import preferences as kept
 from app.queries.history import last_signature
+from app.queries.second_opinions import correspondence
 from app.queries.worklist import WorklistEntry
 from app.queries.worklist_filter import HOLDERS, LANES, STATES, WorklistFilter, filter_of
 from app.records.base import now
@@ -70,6 +71,7 @@ def _worklist(
             shown = worklist.page(session, cursor=cursor, where=where, to=to)
         counts = worklist.counts(session, due_before=due_before, where=where, to=to)
         stations, findings = worklist.stations(session), bundles.findings(session)
+        letters = correspondence(session, who=to)
         choices = kept.of_user(session, user_id=caller.actor.id)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
     stalled = counts.oldest_unscreened_seconds
@@ -95,6 +97,7 @@ def _worklist(
         columns=preferences.COLUMNS,
         stalled_seconds=stalled if stalled and stalled > settings().stalled_minutes * 60 else None,
         is_first=cursor is None,
+        letters=letters,
         signed=signed,
         just_signed=just_signed,
         server=(settings().public_url or str(request.base_url)).rstrip("/"),
@@ -108,6 +111,7 @@ def rows(
     ids: Annotated[list[UUID], Query(alias="id", max_length=_ROWS_AT_ONCE)],
 ) -> Response:
     """The rows of these studies as they are now, by id: `{html, rank, open, signed}`; unknown ones left out.
+    And what is asked of the reader.
 
     `open`: it is unsigned and passes the filter of the page that asks.
     """
@@ -116,10 +120,12 @@ def rows(
         entries = worklist.entries(session, study_ids=ids, to=to)
         counts = worklist.counts(session, due_before=_due_before(), where=where, to=to)
         passing = worklist.passing(session, study_ids=ids, where=where, to=to)
+        letters = correspondence(session, who=to)
     answer = {
         "rows": {
             str(entry.study_id): _row(entry, caller, passes=entry.study_id in passing) for entry in entries
         },
+        "asked": fragment("asked.html", letters=letters),
         "unsigned": counts.unsigned,
         "unread": counts.unread_by_network,
         "due": counts.due_now,

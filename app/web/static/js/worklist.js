@@ -62,6 +62,7 @@ async function fetchRows() {
   setText("due", body.due);
   setText("not-due", body.unsigned - body.due);
   for (const [id, row] of Object.entries(body.rows)) take(id, row);
+  tellAsked(body.asked);
   announce();
   if (waiting.size > 0) timer = setTimeout(fetchRows, FETCH_AFTER);
 }
@@ -90,6 +91,14 @@ function belongsHere(rank) {
   const afterFirst = rows.dataset.first === "yes" || rank >= shown[0].dataset.rank;
   const beforeLast = rows.dataset.last === "yes" || rank <= shown[shown.length - 1].dataset.rank;
   return afterFirst && beforeLast;
+}
+
+// What colleagues ask stands above the list; it is told once, when it changes.
+let toldAsked = null;
+
+function tellAsked(html) {
+  if (html !== toldAsked) document.getElementById("asked").innerHTML = html;
+  toldAsked = html;
 }
 
 function announce() {
@@ -158,6 +167,8 @@ listen({
 async function resync() {
   const renewed = await (pages ?? new Pages(rows, () => {})).anew();
   if (!renewed) return;
+  const asked = renewed[0]?.getElementById("asked");
+  if (asked) tellAsked(asked.innerHTML);
   const theirRows = renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")]);
   for (const row of theirRows) {
     if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);

@@ -14,11 +14,30 @@ from tests.app.web.pages.forms import ACCEPT, get
 PAGES = {
     Role.RADIOLOGIST: ["/", "/upload", "/models"],
     Role.INTEGRATOR: ["/", "/upload", "/destinations", "/status"],
-    Role.ADMINISTRATOR: ["/", "/upload", "/conflicts", "/destinations", "/models", "/people", "/status"],
+    Role.ADMINISTRATOR: [
+        "/",
+        "/upload",
+        "/conflicts",
+        "/destinations",
+        "/models",
+        "/people",
+        "/site",
+        "/status",
+    ],
     Role.OPERATOR: ["/status"],
     Role.AUDITOR: ["/audit"],
 }
-EVERY_PAGE = ["/", "/upload", "/conflicts", "/destinations", "/models", "/people", "/audit", "/status"]
+EVERY_PAGE = [
+    "/",
+    "/upload",
+    "/conflicts",
+    "/destinations",
+    "/models",
+    "/people",
+    "/site",
+    "/audit",
+    "/status",
+]
 
 
 @pytest.mark.parametrize("role", list(Role))

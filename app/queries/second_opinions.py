@@ -1,0 +1,124 @@
+"""Second opinions as their two sides see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.commands.second_opinions import is_answered, is_open
+from app.domain.roles import Actor, Permission, Role
+from app.records import Review, SecondOpinion, Study, User
+
+_MOST = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOpinionShown:
+    """A question to a colleague; `answer` is what their verdict says of each finding, None before."""
+
+    opinion_id: UUID
+    study_id: UUID
+    patient_name: str | None
+    patient_id: str
+    asked_by: str
+    asked_of: str
+    asked_by_id: UUID
+    asked_of_id: UUID
+    question: str
+    asked_at: datetime
+    verdicts_shown: bool
+    """The colleague chose to see the verdicts of others first."""
+    answer: dict[str, Any] | None
+    answered_at: datetime | None
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colleague:
+    """A radiologist who can be asked."""
+
+    user_id: UUID
+    username: str
+    display_name: str
+
+
+def asked_of(session: Session, *, who: Actor) -> tuple[SecondOpinionShown, ...]:
+    """What this person is asked, the oldest first; the first 50."""
+    wanted = _joined().where(SecondOpinion.asked_of == who.id, is_open())
+    return _shown(session, wanted.order_by(SecondOpinion.asked_at, SecondOpinion.id))
+
+
+def answers_to(session: Session, *, who: Actor) -> tuple[SecondOpinionShown, ...]:
+    """What this person asked and has not seen the answer of yet, the newest first; the first 50."""
+    wanted = _joined().where(
+        SecondOpinion.asked_by == who.id, SecondOpinion.answer_seen_at.is_(None), is_answered()
+    )
+    return _shown(session, wanted.order_by(Review.signed_at.desc(), SecondOpinion.id))
+
+
+def of_study(session: Session, *, study_id: UUID) -> tuple[SecondOpinionShown, ...]:
+    """All that were asked about the study, the newest first."""
+    wanted = _joined().where(SecondOpinion.study_id == study_id)
+    return _shown(session, wanted.order_by(SecondOpinion.asked_at.desc(), SecondOpinion.id))
+
+
+def colleagues(session: Session, *, of: Actor) -> tuple[Colleague, ...]:
+    """The other radiologists who can sign in, by name."""
+    rows = session.scalars(
+        select(User)
+        .where(User.disabled_at.is_(None), User.id != of.id, User.roles.contains([Role.RADIOLOGIST.value]))
+        .order_by(User.display_name, User.username)
+    )
+    return tuple(
+        Colleague(user_id=row.id, username=row.username, display_name=row.display_name) for row in rows
+    )
+
+
+def _joined() -> Any:
+    return (
+        select(SecondOpinion, Study.patient_name, Study.patient_id, Review, is_answered().label("answered"))
+        .join(Study, Study.id == SecondOpinion.study_id)
+        .outerjoin(Review, Review.id == SecondOpinion.review_id)
+    )
+
+
+def _shown(session: Session, wanted: Any) -> tuple[SecondOpinionShown, ...]:
+    return tuple(
+        SecondOpinionShown(
+            opinion_id=row.id,
+            study_id=row.study_id,
+            patient_name=patient_name,
+            patient_id=patient_id,
+            asked_by=row.asked_by_name,
+            asked_of=row.asked_of_name,
+            asked_by_id=row.asked_by,
+            asked_of_id=row.asked_of,
+            question=row.question,
+            asked_at=row.asked_at,
+            verdicts_shown=row.verdict_shown_at is not None,
+            answer=review.findings if answered else None,
+            answered_at=review.signed_at if answered else None,
+            withdrawn_at=row.withdrawn_at,
+        )
+        for row, patient_name, patient_id, review, answered in session.execute(wanted.limit(_MOST))
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correspondence:
+    """What a person is asked and has not answered, and what they were answered and have not seen."""
+
+    asked: tuple[SecondOpinionShown, ...] = ()
+    answers: tuple[SecondOpinionShown, ...] = ()
+
+
+def correspondence(session: Session, *, who: Actor) -> Correspondence:
+    """That of a radiologist; empty for everybody else."""
+    if who.kind != "user" or not who.may(Permission.REVIEW):
+        return Correspondence()
+    return Correspondence(asked=asked_of(session, who=who), answers=answers_to(session, who=who))
