@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -75,6 +76,27 @@ def test_the_button_counts_down_and_goes_when_the_time_is_over(
     page.keyboard.press("Control+z")
     page.wait_for_timeout(300)
     assert stored(Withdrawal) == []
+
+
+def test_undo_on_the_empty_worklist_leads_back_though_the_list_is_live(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, admission.study_id)
+    page.keyboard.press("1")
+    page.wait_for_url("**/?signed=*")
+    page.wait_for_selector("#live[data-live=on]")
+
+    def slowly(route: Any) -> None:
+        answer = route.fetch()
+        time.sleep(1)  # the list hears of the undone study before the answer is here
+        route.fulfill(response=answer)
+
+    page.route("**/undo", slowly)
+    page.keyboard.press("Control+z")
+    page.wait_for_url(f"**/studies/{admission.study_id}")
+    assert "You took this signature back." in page.inner_text("#taken-back")
 
 
 def test_a_button_pressed_twice_undoes_once(signed_in: SignIn, blobs: Blobs) -> None:

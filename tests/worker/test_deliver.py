@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,15 +18,17 @@ import pytest
 from sqlalchemy import select
 
 from app.blobs import Blobs
-from app.commands import delivery
-from app.domain.roles import SYSTEM
+from app.commands import delivery, review, withdrawal
+from app.commands.review import Statement
+from app.domain.roles import SYSTEM, Role
 from app.errors import Conflict
-from app.records import Delivery, Destination
+from app.records import Delivery, Destination, Study
 from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
-from tests.builders import a_screened_study
+from tests.builders import a_screened_study, a_user
 from worker.deliver import Courier
+from worker.sweep import Sweeper
 
 
 @dataclass
@@ -125,6 +128,40 @@ def test_a_reading_arrives_with_a_signature_the_receiver_can_check(hook: Hook, s
     assert said["reading"]["findings"]["pneumonia"]["lane"] == "rule-in"
     assert row.state == "delivered"
     assert row.delivered_at is not None
+
+
+def test_a_signature_is_told_once_it_is_final_whoever_crashed_and_never_when_it_was_undone(
+    hook: Hook, secret: str, blobs: Blobs, broker: str
+) -> None:
+    assert drain() == 1  # the reading
+    with transaction() as session:
+        grace = a_user(session, "grace", Role.RADIOLOGIST)
+        row = session.scalars(select(Study)).one()
+        study_id, revision = row.id, row.revision
+    signing = partial(
+        review.sign, study_id=study_id, by=grace, findings={"pneumonia": Statement.ABSENT}, confirm=False
+    )
+    with transaction() as session:
+        undone = signing(session, revision=revision, undo=timedelta(seconds=60))
+    with transaction() as session:
+        withdrawn = withdrawal.withdraw(
+            session, study_id=study_id, review_id=undone.review_id, by=grace, minutes=15
+        )
+    with transaction() as session:
+        kept = signing(session, revision=withdrawn.revision, undo=timedelta(seconds=1.5))
+    sweeper = Sweeper(settings(), blobs=blobs)
+    assert drain() == 0, "it can still be undone"
+    assert sweeper.sweep().deliveries_rung == 0
+    assert kept.final_at is not None
+    time.sleep(max((kept.final_at - now()).total_seconds(), 0))
+    assert sweeper.sweep().deliveries_rung == 1, "nobody else need remember it"
+    assert drain() == 1
+    headers, body = hook.received[-1]
+    assert headers["FirstRead-Event"] == "study.signed"
+    assert json.loads(body)["review"]["id"] == str(kept.review_id)
+    make_due()
+    assert drain() == 0
+    assert len(hook.received) == 2
 
 
 def test_what_was_delivered_is_not_sent_again(hook: Hook, secret: str) -> None:

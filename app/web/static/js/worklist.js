@@ -122,10 +122,15 @@ function takeInWhenQuiet() {
   else setTimeout(takeInWhenQuiet, Math.max(QUIET - idle, 1000));
 }
 
+// A page that leads elsewhere, or still sends what must not be lost, stays until that has happened.
+function loadAnew() {
+  if (!document.querySelector("form[data-sent]")) location.reload();
+}
+
 async function takeIn() {
   const renewed = await pages?.anew();
   const page = renewed?.[0];
-  if (page?.getElementById("rows")?.tagName !== "TBODY") return location.reload();
+  if (page?.getElementById("rows")?.tagName !== "TBODY") return loadAnew();
   const here = rows.querySelector("tr.here")?.dataset.study;
   const focused = document.activeElement?.closest?.("tr")?.dataset.study;
   const known = new Set([...rows.querySelectorAll(STUDY)].map((row) => row.dataset.study));
