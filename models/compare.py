@@ -21,6 +21,8 @@ from models.stress import GRADES, MIXED, shifted
 
 LANES = ("rule-out", "abstain", "rule-in")
 STAGE = "Comparing"
+DRAWS = 3
+"""Times that every image is changed in each grade: with one, whether a candidate passes hung on the draw."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,24 @@ def compare(
     truth = data.labels[:, data.findings.index(finding)] > 0.5
     if truth.all() or not truth.any():
         raise DatasetRefused(f"To compare bundles on {finding}, images with it and without it are needed.")
-    done, total = 0, 2 * len(data) * (1 + len(GRADES))
+    done, total = 0, 2 * len(data) * (1 + DRAWS * len(GRADES))
 
     def on_images(count: int) -> None:
         nonlocal done
         done += count
         report(STAGE, done, total)
 
-    def pair_of(images: NDArray[np.uint8]) -> Pair:
-        return _ask(active, candidate, images, truth, data.patients, finding=finding, on_images=on_images)
+    def pair_of(images: NDArray[np.uint8], draws: int = 1) -> Pair:
+        labels, patients = np.tile(truth, draws), np.tile(data.patients, draws)
+        return _ask(active, candidate, images, labels, patients, finding=finding, on_images=on_images)
 
     plain = pair_of(data.images)
-    stressed = [pair_of(shifted(data.images, change=MIXED, strength=grade, seed=seed)) for grade in GRADES]
+    stressed = []
+    for grade in GRADES:
+        copies = [
+            shifted(data.images, change=MIXED, strength=grade, seed=seed + number) for number in range(DRAWS)
+        ]
+        stressed.append(pair_of(np.concatenate(copies), DRAWS))
     if plain.truth.all() or not plain.truth.any():
         raise DatasetRefused(
             f"Of the images that both bundles read, none is with, or none without, {finding}."

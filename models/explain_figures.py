@@ -30,8 +30,10 @@ def by_kind(outcome: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def verdict(kind: str, found: Mapping[str, Any]) -> str:
     """Whether such a map passed, and why not, in sentences."""
-    passes = "passes" if found["passes"] else "fails"
-    return " ".join([f"The {KINDS[kind]} {passes} its test.", *found["failed"]])
+    outcome = "passes its test" if found["passes"] else "fails its test"
+    if not found.get("images", 1):
+        outcome = "was not tested"
+    return " ".join([f"The {KINDS[kind]} {outcome}.", *found["failed"]])
 
 
 def verdicts(outcome: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from models.dataset import Labelled
 from models.examples import DatasetRefused
 from models.manifest import Manifest
 from models.network import Network
-from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
+from models.parts import SELECT, TRAIN, describe, parts_of
 from models.served import Appearance, Embedding, Familiarity
 from models.trained_patients import taught_by, trained_member
 
@@ -45,14 +46,23 @@ class Start:
     def parts(self, data: Labelled, *, seed: int, choosing: bool) -> NDArray[np.int_]:
         """The parts of the data (`models.parts`), so that nobody the bundle has learnt from judges.
 
-        Raises `DatasetRefused` where that cannot be told: the bundle is from before bundles marked their
-        patients, and of other data or another seed.
+        Raises `DatasetRefused` as `learnt_from` does.
         """
-        told = self.manifest.provenance
-        if told.get("seed") == seed:
-            same = parts_of(data, seed=seed)
-            if told.get("images") == describe(data, same):
-                return same
+        same = self._own_parts(data) if self.manifest.provenance.get("seed") == seed else None
+        if same is not None:
+            return same
+        return parts_of(data, seed=seed, taught=self.learnt_from(data), choosing=choosing)
+
+    def learnt_from(self, data: Labelled) -> NDArray[np.bool_]:
+        """For each image whether the bundle has learnt from its patient: exactly for the data it was trained
+        on, and by its marks for others.
+
+        Raises `DatasetRefused` where that cannot be told: the bundle is from before bundles marked their
+        patients, and of other data.
+        """
+        own = self._own_parts(data)
+        if own is not None:
+            return np.isin(own, (TRAIN, SELECT))
         taught = taught_by(self.members, data.patients)
         if taught is None:
             raise DatasetRefused(
@@ -60,18 +70,18 @@ class Start:
                 "patients it has learnt from, so that they might judge what comes out. Start from a bundle "
                 "of format 5, or of the same data and seed."
             )
-        return parts_of(data, seed=seed, taught=taught, choosing=choosing)
+        return taught
 
-    def strangers(self, data: Labelled) -> NDArray[np.bool_]:
-        """For each image whether the bundle has not learnt from its patient, who is in no test split; of
-        bundles that do not say, whether their own parts of the data would have calibrated on it.
-        """
-        taught = taught_by(self.members, data.patients)
-        if taught is None:
-            seed = int(self.manifest.provenance["seed"])
-            return np.equal(parts_of(data, seed=seed), CALIBRATE)
-        kept: NDArray[np.bool_] = ~taught & (data.splits != "test")
-        return kept
+    def _own_parts(self, data: Labelled) -> NDArray[np.int_] | None:
+        """The parts in which the bundle was trained, if these are the data."""
+        told = self.manifest.provenance
+        if "seed" not in told:
+            return None
+        try:
+            own = parts_of(data, seed=int(told["seed"]))
+        except DatasetRefused:  # too few patients to be those of any bundle
+            return None
+        return own if told.get("images") == describe(data, own) else None
 
     def give(self, network: Network, *, findings: tuple[str, ...], whole: bool) -> None:
         """The network has the bundle's weights, and no margin; where they are not given ``whole``, its
@@ -120,6 +130,18 @@ class Start:
             healthy={name: data for name, data in self.members.items() if name == HEALTHY_CHEST},
         )
 
+    def untested_maps(self, finding: str) -> dict[str, Any] | None:
+        """What quick training says of the maps instead of testing them: nothing where the bundle's passed in
+        one kind, and otherwise that they are withheld. A head on the same features would hardly do better,
+        and the test takes minutes.
+        """
+        told = self.manifest.explanations
+        if told.get("passes") or told.get("occlusion_map", {}).get("passes"):
+            return None
+        why = f"Neither map of {self.name}, whose features these are, passed."
+        untested = {"finding": finding, "images": 0, "patients": 0, "passes": False, "failed": [why]}
+        return untested | {"occlusion_map": dict(untested)}
+
     def _weights(self, part: str) -> dict[str, Tensor]:
         stored = load(self.members[WEIGHTS])
         return {name.removeprefix(part): tensor for name, tensor in stored.items() if name.startswith(part)}
@@ -128,17 +150,11 @@ class Start:
 def strangers_to(bundles: Sequence[Path], data: Labelled) -> NDArray[np.bool_]:
     """For each image whether none of the bundles has learnt from its patient.
 
-    Raises `DatasetRefused` where a bundle does not say and the data are not those it was trained on, and
-    `BundleRefused` for a file that is no bundle.
+    Raises `DatasetRefused` where one does not say, and `BundleRefused` for a file that is no bundle.
     """
     strangers = np.ones(len(data), np.bool_)
     for path in bundles:
-        start = Start.read(path)
-        taught = taught_by(start.members, data.patients)
-        if taught is None:
-            part = start.parts(data, seed=int(start.manifest.provenance.get("seed", 0)), choosing=True)
-            taught = (part == TRAIN) | (part == SELECT)
-        strangers &= ~taught
+        strangers &= ~Start.read(path).learnt_from(data)
     return strangers
 
 

@@ -179,7 +179,8 @@ def train(
             "held_out": figures,
         },
     )
-    tested = explain(serving, members, manifest, held_out, seed=order.seed, report=report)
+    untested = None if start is None or thorough else start.untested_maps(findings[0].name)
+    tested = untested or explain(serving, members, manifest, held_out, seed=order.seed, report=report)
     log.write(event="explanations", passes=tested["passes"], verdicts=verdicts(tested))
     manifest = replace(manifest, explanations=tested)
     sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})

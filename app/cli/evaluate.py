@@ -19,9 +19,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Only this split: train, val or test.")] = None,
     held_out: Annotated[
         bool,
-        typer.Option(
-            help="Only what this bundle's training kept for calibration; DATA is what it was trained on."
-        ),
+        typer.Option(help="Only patients from whom this bundle has not learnt, and of no test split."),
     ] = False,
     exclude_patients: Annotated[
         list[Path] | None, typer.Option(help="Manifest CSV whose patients are left out; as in training.")
@@ -88,9 +86,9 @@ def evaluate(
                 report("Surroundings", 1, 1)
             everything, kept = labelled, None
             if held_out:
-                from models.start import Start
+                from models.start import strangers_to
 
-                kept = Start.read(bundle or default_bundle_path()).strangers(labelled)
+                kept = strangers_to([bundle or default_bundle_path()], labelled) & (labelled.splits != "test")
                 labelled = labelled.take(kept)
                 surroundings = None if surroundings is None else surroundings[kept]
             outcome = run(
