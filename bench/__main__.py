@@ -6,7 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("decoding", "inference", "predict", "reading_latency", "stow", "throughput", "memory", "similar")
+NAMES = (
+    "decoding",
+    "inference",
+    "predict",
+    "reading_latency",
+    "stow",
+    "throughput",
+    "memory",
+    "similar",
+    "reading_room",
+)
 
 
 def main() -> int:

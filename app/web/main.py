@@ -12,6 +12,7 @@ from starlette.routing import Mount
 
 from app import queue
 from app.web import lost, problems
+from app.web.ahead import Ahead
 from app.web.api import routers as api
 from app.web.auth import GuardedRoute, RouteWithoutRule
 from app.web.dicomweb import routers as dicomweb
@@ -39,6 +40,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     queue.configure_from_settings()
     app.state.parts = parts = await run_in_threadpool(Parts)
     app.state.hub = hub = EventHub()
+    app.state.ahead = Ahead()
     try:
         yield
     finally:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from app import queue
 from app.blobs import Blobs
@@ -43,6 +45,11 @@ class Parts:
                     memory_bytes=configuration.decoder_memory,
                 )
             return self._decoders
+
+    async def pixels(self, sha256: str, media_type: str) -> tuple[Path, Path]:
+        """Files with a stored image's samples, gzipped, and with the JSON on how to show them."""
+        path = await run_in_threadpool(self.blobs.path, sha256)
+        return await self.pictures.pixels(sha256, lambda: self.decoders().values(path, media_type))
 
     def disk(self) -> str:
         """`ok`, or what keeps stored bytes from being safe."""

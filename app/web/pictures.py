@@ -43,6 +43,11 @@ class Pictures:
         self._made = 0
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def busy(self) -> bool:
+        """True while a picture is being decoded."""
+        return self._waiting > 0
+
     async def pixels(self, sha256: str, decode: Callable[[], Future[PixelValues]]) -> tuple[Path, Path]:
         """Files with the gzipped samples and the JSON on how to show them; decoded where there are none."""
         samples, info = self._path(sha256, "samples.gz"), self._path(sha256, "info.json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from app.queries.studies import ImageShown
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
-from app.web.parts import Parts, parts_of
+from app.web.parts import parts_of
 from app.web.ranged import RangedFile
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["images"])
@@ -65,11 +64,6 @@ def _seen(image_id: UUID, by: Actor) -> ImageShown:
         study_id, image = queries.image(session, image_id=image_id)
         viewing.look(session, study_id=study_id, by=by, via="api")
     return image
-
-
-async def _pixels(parts: Parts, image: ImageShown) -> tuple[Path, Path]:
-    path = await run_in_threadpool(parts.blobs.path, image.sha256)
-    return await parts.pictures.pixels(image.sha256, lambda: parts.decoders().values(path, image.media_type))
 
 
 @router.get(
@@ -125,7 +119,7 @@ async def thumbnail(request: Request, image_id: UUID, caller: _Reader) -> Respon
 async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """Little-endian uint16, row by row, gzipped where the caller takes it; `pixels/info` says the rest."""
     image = await run_in_threadpool(_seen, image_id, caller.actor)
-    samples, _ = await _pixels(parts_of(request), image)
+    samples, _ = await parts_of(request).pixels(image.sha256, image.media_type)
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return RangedFile(samples, media_type="application/octet-stream", headers=headers)
@@ -141,7 +135,7 @@ async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
 async def pixels_info(request: Request, image_id: UUID, caller: _Reader) -> PixelsInfo:
     """Windows, rescaling, polarity and spacing of what `pixels` gives."""
     image = await run_in_threadpool(_seen, image_id, caller.actor)
-    _, info = await _pixels(parts_of(request), image)
+    _, info = await parts_of(request).pixels(image.sha256, image.media_type)
     known = json.loads(await run_in_threadpool(info.read_text))
     spacing = image.header.get("pixel_spacing")
     at_detector = spacing is None

@@ -24,6 +24,7 @@ from app.queries.history import last_signature, lost_to
 from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
+from app.web.ahead import Ahead
 from app.web.auth import GuardedRoute, require
 from app.web.pages.beside import beside_of
 from app.web.pages.forms import Form, Posted
@@ -31,6 +32,7 @@ from app.web.pages.happened import changes_since, say_lost, say_review
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
 from app.web.pages.words import lasting, say_moment
+from app.web.parts import parts_of
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
 
@@ -58,7 +60,10 @@ def study_page(
     signed: UUID | None = None,
 ) -> Response:
     """The study as it stands; looking at it is audited."""
-    return study_page_of(request, study_id, caller, signed=signed, audited=True)
+    response = study_page_of(request, study_id, caller, signed=signed, audited=True)
+    ahead: Ahead = request.app.state.ahead
+    response.background = ahead.of(study_id, reader=caller.actor, parts=parts_of(request))
+    return response
 
 
 @router.get("/now")

@@ -1,0 +1,66 @@
+"""While one study is read, the server decodes the next one's pictures: its page will wait for no decoder.
+
+Nothing of the next study leaves the server before somebody opens it. So this is no view, claims nothing, and
+there is nothing for the audit trail: the pictures are kept where those of every opened study are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import structlog
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from app.domain.roles import Actor, Permission
+from app.errors import Problem
+from app.queries import upcoming
+from app.queries.upcoming import StoredPicture
+from app.queries.worklist import next_after
+from app.records.engine import transaction
+from app.web.parts import Parts
+
+_FIRST = 0.3
+"""Seconds after the page: its own pictures are asked for first."""
+_log = structlog.get_logger(__name__)
+
+
+class Ahead:
+    """Decodes pictures nobody waits for, one at a time, and only while no reader waits for one."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def of(self, study_id: UUID, *, reader: Actor, parts: Parts) -> BackgroundTask | None:
+        """For the response that shows a reader the study: once it is sent, what they open next is decoded.
+
+        The request ends before that. None for somebody who signs nothing, and so goes nowhere by signing.
+        """
+        if not reader.may(Permission.REVIEW):
+            return None
+
+        async def begin() -> None:
+            task = asyncio.create_task(self._decode(parts, study_id, reader.name))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return BackgroundTask(begin)
+
+    async def _decode(self, parts: Parts, study_id: UUID, reader: str) -> None:
+        await asyncio.sleep(_FIRST)
+        async with self._turn:
+            try:
+                for picture in await run_in_threadpool(_after, study_id, reader):
+                    while parts.pictures.busy:
+                        await asyncio.sleep(0.05)
+                    await parts.pixels(picture.sha256, picture.media_type)
+            except Problem as problem:  # whoever opens the study is told
+                _log.info("not_decoded_ahead", problem=type(problem).__name__)
+
+
+def _after(study_id: UUID, reader: str) -> tuple[StoredPicture, ...]:
+    with transaction() as session:
+        following = next_after(session, study_id=study_id, reader=reader)
+        return upcoming.pictures_of(session, study_id=following)
