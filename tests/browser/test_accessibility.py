@@ -20,9 +20,11 @@ from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Actor, Permission, Role, Scope, permissions_of
 from app.records import Delivery, Image, User
 from app.records.engine import transaction
+from app.settings import settings
 from app.web.layers import ask_of_image
 from tests.app.web.test_layers import promoted
 from tests.browser.conftest import SignIn, Watch
+from tests.browser.pages import open_painted
 from tests.builders import (
     PASSWORD,
     a_key,
@@ -355,3 +357,37 @@ def test_axe_does_object(signed_in: SignIn, eyes: Eyes) -> None:
         "image-alt",
         "color-contrast",
     }
+
+
+def test_axe_objects_to_nothing_of_an_undo_a_take_over_and_a_lost_connection(
+    signed_in: SignIn, eyes: Eyes, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_UNDO_SECONDS", "60")
+    settings.cache_clear()
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    open_painted(alice, first.study_id)
+    alice.keyboard.press("1")
+    alice.wait_for_url(f"**/studies/{second.study_id}?signed=*")
+    eyes.look(alice, "a signature that can be undone")
+    alice.keyboard.press("2")
+    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    bob.goto(f"/studies/{second.study_id}")
+    bob.click("#take-over summary")
+    eyes.look(bob, "a study held by somebody else")
+    bob.fill("#reason", "She was called away.")
+    bob.click("#take-over button")
+    alice.wait_for_selector("#lost:visible")
+    eyes.look(alice, "a study that was taken over")
+    open_painted(bob, second.study_id)
+    bob.context.set_offline(True)
+    bob.keyboard.press("1")
+    bob.wait_for_selector("#unsent:visible")
+    eyes.look(bob, "a connection lost while signing")
+    bob.context.set_offline(False)
+    bob.wait_for_url("**/?signed=*")
+    eyes.look(bob, "the worklist after the last signature")
+    bob.keyboard.press("Control+z")
+    bob.wait_for_selector("#taken-back")
+    eyes.look(bob, "a signature taken back")
+    assert eyes.objections == []
