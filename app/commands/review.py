@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, blinding, cases, delivery, second_opinions
+from app.commands import audit, blinding, cases, delivery, marking, second_opinions
 from app.commands.ranking import announce
+from app.domain.marks import Mark
 from app.domain.roles import SYSTEM, Actor, Permission
 from app.domain.states import CLAIMABLE, DONE, State
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
@@ -140,6 +141,7 @@ def sign(
     confirm: bool,
     findings: dict[str, Statement],
     comment: str = "",
+    marks: tuple[Mark, ...] = (),
     undo: timedelta = timedelta(0),
 ) -> Signed:
     """A review is stored and the study signed, or amended where it was signed before.
@@ -189,6 +191,7 @@ def sign(
         network_findings=reading.findings if reading else {},
         image_ids=[str(image_id) for image_id in _image_ids(session, study)],
         comment=comment,
+        marks=marking.checked(session, marks, study_id=study.id, findings=statements),
         blind=blinding.reads_blind(session, study=study, by=by),
         signed_at=moment,
         final_at=moment + undo if undo else None,

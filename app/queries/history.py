@@ -31,6 +31,7 @@ class ReviewShown:
     findings: dict[str, Any]
     network_findings: dict[str, Any]
     comment: str
+    marks: list[dict[str, Any]]
     signed_at: datetime
     final_at: datetime | None
     """Until then its signer may withdraw it; None where it was final at once."""
@@ -175,6 +176,7 @@ def _review(review: Review, withdrawal: Withdrawal | None) -> ReviewShown:
         findings=review.findings,
         network_findings=review.network_findings,
         comment=review.comment,
+        marks=review.marks,
         signed_at=review.signed_at,
         final_at=review.final_at,
         withdrawn_at=withdrawal.withdrawn_at if withdrawal else None,

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Identity, Index, exists
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Identity, Index, exists, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -35,6 +36,8 @@ class Review(HasId, Base):
     """What the network had said, copied, so that a label stands on its own."""
     image_ids: Mapped[list[str]]
     comment: Mapped[str]
+    marks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
+    """Where on its images the reader saw it: `app.domain.marks.Mark.as_json`."""
     blind: Mapped[bool] = mapped_column(default=False)
     """The signer had never been shown what the network said of the study."""
     signed_at: Mapped[datetime] = mapped_column(default=now)

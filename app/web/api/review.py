@@ -11,11 +11,13 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.commands import review, takeover, withdrawal
 from app.commands.review import Statement
+from app.domain.marks import MOST_MARKS
 from app.domain.roles import Caller, Permission
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.api.values import Input
 from app.web.auth import GuardedRoute, require
+from app.web.marks import MarkInput
 from app.web.openapi import problems_of
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["review"])
@@ -34,6 +36,7 @@ class ReviewInput(Input):
     confirm: bool = False
     findings: dict[_FindingName, Statement] = Field(default_factory=dict, max_length=50)
     comment: str = Field(default="", max_length=10_000)
+    marks: list[MarkInput] = Field(default_factory=list, max_length=MOST_MARKS)
 
     @model_validator(mode="before")
     @classmethod
@@ -126,6 +129,7 @@ def sign(study_id: UUID, body: ReviewInput, caller: Annotated[Caller, require(Pe
             confirm=body.confirm,
             findings=dict(body.findings),
             comment=body.comment,
+            marks=tuple(given.mark() for given in body.marks),
             undo=timedelta(seconds=settings().undo_seconds),
         )
     return Signed(

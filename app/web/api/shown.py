@@ -133,6 +133,9 @@ class SignedReview(Answer):
     findings: dict[str, Any]
     network_findings: dict[str, Any]
     comment: str
+    marks: list[dict[str, Any]] = Field(
+        description="Boxes and ellipses on the images, as they were sent with the review."
+    )
     signed_at: datetime
     final_at: datetime | None = Field(
         description="Until then its signer may undo it and nothing is sent; null where it was final at once."

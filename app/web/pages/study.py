@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -26,6 +27,7 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.web.ahead import Ahead
 from app.web.auth import GuardedRoute, require
+from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
 from app.web.pages.forms import Form, Posted
 from app.web.pages.happened import changes_since, say_lost, say_review
@@ -47,6 +49,8 @@ class Draft:
 
     findings: dict[str, str] = field(default_factory=dict)
     comment: str = ""
+    marks: str = "[]"
+    """JSON, as the form holds it."""
     changes: tuple[str, ...] = ()
     corrects: bool = True
     """False where all it holds is that the network was right."""
@@ -113,6 +117,7 @@ def sign(
     confirm = form.text("action") == "confirm"
     findings = {} if confirm else form.named("finding:")
     comment = "" if confirm else form.text("comment")
+    marks = form.text("marks")
     revision = form.number("revision")
     if revision is None:
         raise BadRequest("The form lacks the study's revision. Load the page again.")
@@ -126,11 +131,12 @@ def sign(
                 confirm=confirm,
                 findings=_statements(findings),
                 comment=comment,
+                marks=marks_in(marks),
                 undo=timedelta(seconds=settings().undo_seconds),
             )
             next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
     except (Conflict, Forbidden, Unprocessable) as problem:
-        pressed = Draft(findings=findings, comment=comment)
+        pressed = Draft(findings=findings, comment=comment, marks=marks)
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
@@ -210,6 +216,7 @@ def _taken_back(shown: StudyShown, caller: Caller) -> Draft | None:
     return Draft(
         findings={name: str(value) for name, value in said.findings.items()},
         comment=said.comment,
+        marks=json.dumps(said.marks),
         corrects=said.verdict != "confirmed" or bool(said.comment),
     )
 
@@ -218,7 +225,9 @@ def _standing(shown: StudyShown) -> Draft:
     """An amendment begins with what stands."""
     if not shown.reviews:
         return Draft()
-    return Draft(findings={name: str(said) for name, said in shown.reviews[0].findings.items()})
+    last = shown.reviews[0]
+    findings = {name: str(said) for name, said in last.findings.items()}
+    return Draft(findings=findings, marks=json.dumps(last.marks))
 
 
 def _names_of_findings(shown: StudyShown, manifest: dict[str, object]) -> list[str]:

@@ -51,15 +51,17 @@ const mine = { by: document.body.dataset.user, revision: room.dataset.revision }
 function filledIn(sent) {
   const comment = correct.querySelector("textarea").value;
   const findings = [...correct.querySelectorAll("input[type=radio]:checked")].map(({ name, value }) => [name, value]);
-  return { ...mine, findings, comment, sent };
+  return { ...mine, findings, comment, marks: correct.querySelector("[data-marks]").value, sent };
 }
 
-function restore({ findings, comment }) {
+function restore({ findings, comment, marks }) {
   for (const [name, value] of findings) {
     const input = [...correct.querySelectorAll("input[type=radio]")].find((one) => one.name === name && one.value === value);
     if (input) input.checked = true;
   }
   correct.querySelector("textarea").value = comment;
+  if (marks) for (const field of document.querySelectorAll("[data-marks]")) field.value = marks;
+  viewer.dispatchEvent(new Event("marks-given"));
   correction.open = true;
   document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
   document.getElementById("restored").hidden = false;
@@ -113,6 +115,7 @@ function state(value) {
   const input = target?.querySelector(`input[value="${value}"]`);
   if (!input) return;
   input.checked = true;
+  input.dispatchEvent(new Event("input", { bubbles: true })); // as a hand on it does: the draft is kept
   const next = sets[sets.indexOf(target) + 1];
   (next?.querySelector("input") ?? input).focus({ preventScroll: true });
 }

@@ -347,7 +347,7 @@ var O = 65536;
 function k(e) {
 	return "values" in e;
 }
-function A(e, t) {
+function ne(e, t) {
 	if (k(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
@@ -355,22 +355,22 @@ function A(e, t) {
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return N((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : N((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return M((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : M((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function j(e, t, n, r) {
+function re(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
 	for (let n = 0; n < O; n++) {
-		let a = A(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+		let a = ne(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function ne() {
+function ie() {
 	return new Uint32Array(O);
 }
-function re(e, t, n) {
+function A(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
@@ -379,7 +379,7 @@ function re(e, t, n) {
 		center: e.center + n * r
 	};
 }
-function M(e, t, n) {
+function j(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -388,16 +388,16 @@ function M(e, t, n) {
 		name: n
 	};
 }
-function N(e) {
+function M(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var P = class {
+var N = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = ne();
+	table = ie();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -437,13 +437,13 @@ var P = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (j(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (re(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, ie = 32, F = class {
+}, ae = 32, P = class {
 	image;
 	aspect;
 	viewport;
@@ -475,7 +475,7 @@ var P = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), ie);
+		this.scale = Math.min(Math.max(e, r), ae);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -555,7 +555,7 @@ var P = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, I = 240, ae = 140, oe = class {
+}, F = 240, oe = 140, se = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -563,17 +563,17 @@ var P = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new P(this.canvas)), this.renderer.resize();
-		let i = new F(t.image, t.aspect, {
-			width: I,
-			height: I
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new N(this.canvas)), this.renderer.resize();
+		let i = new P(t.image, t.aspect, {
+			width: F,
+			height: F
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? ae : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - F / 2}px`, this.canvas.style.top = `${e.y - F / 2 - (r ? oe : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, se = 4, ce = class {
+}, ce = 4, le = class {
 	shapes;
 	shape = null;
 	from = {
@@ -598,8 +598,8 @@ var P = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= se;
-		return !n && !this.waiting ? (this.waiting = !0, null) : !n || R(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= ce;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || de(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
 		let { shape: e } = this;
@@ -609,7 +609,7 @@ var P = class {
 		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
 	}
 };
-function L(e, t, n, r) {
+function ue(e, t, n, r) {
 	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
 		x: i * e,
 		y: a * t
@@ -623,11 +623,11 @@ function L(e, t, n, r) {
 		fixed: !1
 	};
 }
-function R({ kind: e, a: t, b: n }) {
+function de({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var z = class {
+var fe = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -661,10 +661,10 @@ var z = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(B(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(pe(this.levels[e])), !0);
 	}
 };
-function B(e) {
+function pe(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -681,34 +681,34 @@ function B(e) {
 	};
 }
 // src/source.ts
-var V = [
+var I = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], H = class extends Error {};
-async function U(e) {
+], L = class extends Error {};
+async function R(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new H(await K(t));
+	if (!t.ok) throw new L(await H(t));
 	return createImageBitmap(await t.blob());
 }
-async function W({ pictures: e }) {
+async function z({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new H(await K(t));
+	if (!t.ok) throw new L(await H(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new H("The prior has no image.");
+	if (n.length === 0) throw new L("The prior has no image.");
 	return n;
 }
-async function le(e, t) {
+async function B(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new H(await K(r));
-	if (!i.ok) throw new H(await K(i));
-	let a = await r.json(), o = new z(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	if (!r.ok) throw new L(await H(r));
+	if (!i.ok) throw new L(await H(i));
+	let a = await r.json(), o = new fe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -717,11 +717,11 @@ async function le(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: fe(a, o, s)
+		presets: ge(a, o, s)
 	};
 }
-var ue = 400;
-async function de(e, t) {
+var me = 400;
+async function he(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -729,28 +729,28 @@ async function de(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new H(await K(r));
+		if (!r.ok) throw new L(await H(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new H(n.reason ?? "The heat map could not be made.");
+		if (n.state === "failed") throw new L(n.reason ?? "The heat map could not be made.");
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, ue)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, me)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function fe(e, t, n) {
+function ge(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: G(a, "As sent (table)")
+			name: V(a, "As sent (table)")
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -758,22 +758,22 @@ function fe(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: V.includes(n) ? n : "LINEAR",
-			name: G(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+			function: I.includes(n) ? n : "LINEAR",
+			name: V(e.explanation, t ? `As sent ${t + 1}` : "As sent")
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return M(Math.min(...o), Math.max(...o), a);
+		return j(Math.min(...o), Math.max(...o), a);
 	};
 	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(M(Math.min(...o), Math.max(...o), "Full range")), r;
+	return r.push(j(Math.min(...o), Math.max(...o), "Full range")), r;
 }
-function G(e, t) {
+function V(e, t) {
 	return e ? e === "default" ? "Middle 99 %" : e : t;
 }
-async function K(e) {
+async function H(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -781,7 +781,7 @@ async function K(e) {
 	return `The image could not be fetched (status ${e.status}).`;
 }
 // src/pane.ts
-var pe = class {
+var _e = class {
 	element;
 	prior;
 	desk;
@@ -805,7 +805,7 @@ var pe = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new oe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new N(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new se(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -858,8 +858,8 @@ var pe = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = k(n) ? M(n.first, n.first + n.values.length - 1, "Own") : n;
-		this.setVoi(re(r, e, t));
+		let r = k(n) ? j(n.first, n.first + n.values.length - 1, "Own") : n;
+		this.setVoi(A(r, e, t));
 	}
 	setVoi(e) {
 		this.picture.voi = e, this.repaint();
@@ -880,20 +880,20 @@ var pe = class {
 		}));
 	}
 	text(e, t) {
-		q(this.element, e, t);
+		U(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = U(e.preview).then((n) => {
+		let r = R(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await le(e, t);
+			let r = await B(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof H ? e.message : "The image did not arrive. Reload to try again.";
+			let n = e instanceof L ? e.message : "The image did not arrive. Reload to try again.";
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -930,12 +930,12 @@ var pe = class {
 		if (e !== "length" && e !== "box" && e !== "ellipse") return;
 		let r = e === "length" ? "" : this.desk.findingFor(this);
 		if (r === null) return;
-		let i = L(e, n.id, r, t);
+		let i = ue(e, n.id, r, t);
 		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new F({
+		return new P({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -961,21 +961,21 @@ var pe = class {
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
 		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !k(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${J(s.center)},${J(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${J(s.center)}  W ${J(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function q(e, t, n) {
+function U(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function J(e) {
+function W(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var me = class {
+var ve = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -992,27 +992,27 @@ var me = class {
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, a = this.on && t.length > 0, o = this.on && !a && n !== null;
-		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, q(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
+		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, U(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
 		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		s && q(this.legend, "p", s), q(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
+		s && U(this.legend, "p", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), de(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), he(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof H ? t.message : "The heat map did not arrive. Try again."));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof L ? t.message : "The heat map did not arrive. Try again."));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, he = {
+}, ye = {
 	one: "One image",
 	views: "Both views",
 	priors: "With priors",
 	all: "Views and priors"
 };
-function ge(e, t) {
-	let n = Y(e, 0) !== null;
+function be(e, t) {
+	let n = G(e, 0) !== null;
 	return [
 		"one",
 		...n ? ["views"] : [],
@@ -1020,46 +1020,155 @@ function ge(e, t) {
 		...n && t ? ["all"] : []
 	];
 }
-function Y(e, t) {
-	return Z(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+function G(e, t) {
+	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function _e(e, t) {
-	return Z(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+function xe(e, t) {
+	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var X = "layout";
-function ve() {
+var K = "layout";
+function Se() {
 	try {
-		return sessionStorage.getItem(X);
+		return sessionStorage.getItem(K);
 	} catch {
 		return null;
 	}
 }
-function ye(e) {
+function Ce(e) {
 	try {
-		sessionStorage.setItem(X, e);
+		sessionStorage.setItem(K, e);
 	} catch {}
 }
-function Z(e, t) {
+function q(e, t) {
 	let n = null, r = 0;
 	return e.forEach((e, i) => {
 		let a = t(e, i) - (e.superseded ? .5 : 0);
 		a > r && ([n, r] = [i, a]);
 	}), n;
 }
+// src/marks.ts
+var we = {
+	box: "Box",
+	ellipse: "Ellipse"
+}, Te = "It is marked on the image. Delete the mark, or say that it is present or uncertain.", J = class {
+	shapes;
+	images;
+	form = document.querySelector("#correct");
+	fields = [...document.querySelectorAll("input[data-marks]")];
+	list = document.querySelector("[data-mark-list]");
+	shown = document.querySelectorAll("button[data-show-marks]");
+	listed = "";
+	constructor(e, t, n) {
+		this.shapes = t, this.images = n, this.read(), e.addEventListener("marks-given", () => this.read()), t.onChange(() => this.write()), this.form?.addEventListener("input", () => this.judge()), this.shown.forEach((e) => e.addEventListener("click", () => this.show(e)));
+		let r = [...this.shown].find((e) => "stands" in e.dataset);
+		!this.form && r && this.show(r);
+	}
+	get finding() {
+		return document.querySelector("[data-mark-finding]")?.value ?? null;
+	}
+	drawn(e) {
+		if (e.kind === "length" || !this.form) return;
+		let t = document.querySelector("#correction");
+		t && !t.open && document.querySelector("[data-correct]")?.click();
+		let n = this.form.elements.namedItem(`finding:${e.finding}`);
+		n instanceof RadioNodeList && ["", "absent"].includes(n.value) && (n.value = "present"), this.form.dispatchEvent(new Event("input", { bubbles: !0 }));
+	}
+	read() {
+		if (!this.fields[0]) return;
+		let e = Y(this.fields[0].value);
+		for (let t of this.fields) t.value = JSON.stringify(e);
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => X(e, !1))), this.tell();
+	}
+	write() {
+		if (!this.fields[0] || this.shapes.unfinished) return;
+		let e = JSON.stringify(this.shapes.marks().map(Ee));
+		if (e !== this.fields[0].value) {
+			for (let t of this.fields) t.value = e;
+			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
+		}
+	}
+	tell() {
+		let e = this.shapes.marks(), t = e.map((e) => {
+			let t = this.images.find(({ id: t }) => t === e.image);
+			return `${we[e.kind]} of ${e.finding} on image ${t?.name ?? ""}`;
+		});
+		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
+			let r = document.createElement("li"), i = document.createElement("button");
+			return i.type = "button", i.textContent = "Delete", i.setAttribute("aria-label", `Delete: ${t[n]}`), i.addEventListener("click", () => {
+				this.shapes.remove(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
+			}), r.append(t[n], i), r;
+		})));
+	}
+	judge() {
+		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
+		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
+			let n = t.checked && e.has(t.name.slice(8));
+			t.setCustomValidity(n ? Te : "");
+		});
+	}
+	show(e) {
+		let t = e.getAttribute("aria-pressed") !== "true";
+		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
+		let n = t ? Y(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => X(e, !0)));
+	}
+};
+function Y(e) {
+	try {
+		let t = JSON.parse(e || "[]");
+		return Array.isArray(t) ? t : [];
+	} catch {
+		return [];
+	}
+}
+function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+	return {
+		kind: n,
+		image: e,
+		finding: t,
+		a: {
+			x: r,
+			y: i
+		},
+		b: {
+			x: r + a,
+			y: i + o
+		},
+		fixed: s
+	};
+}
+function Ee({ kind: e, image: t, finding: n, a: r, b: i }) {
+	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Z), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Z), l = (e, t) => Math.max(Z(t - e), 1);
+	return {
+		image: t,
+		finding: n,
+		shape: e,
+		x: a,
+		y: s,
+		width: l(a, o),
+		height: l(s, c)
+	};
+}
+function Z(e) {
+	return Math.round(e * 10) / 10;
+}
 // src/desk.ts
-var be = [
+var De = [
 	"window",
 	"pan",
 	"zoom",
 	"magnify",
-	"length"
-], xe = 2, Se = class {
+	"length",
+	"box",
+	"ellipse"
+], Oe = 2, ke = class {
 	root;
 	images;
 	beside;
 	shapes = new m();
-	pen = new ce(this.shapes);
+	pen = new le(this.shapes);
 	heating;
+	marks;
 	main;
 	panes = [];
 	active;
@@ -1069,7 +1178,7 @@ var be = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, r) {
-		this.root = e, this.images = t, this.beside = r, this.heating = new me(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = r, this.heating = new ve(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1077,17 +1186,19 @@ var be = [
 		}), this.shapes.onChange(() => {
 			i(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.setTool("window");
-		let a = this.main.show(t, 0), o = ve();
+		}), this.marks = new J(e, this.shapes, t), this.setTool("window");
+		let a = this.main.show(t, 0), o = Se();
 		this.arrange(this.layouts.find((e) => e === o) ?? "one", a);
 	}
 	tool() {
 		return this.chosenTool;
 	}
-	findingFor() {
-		return null;
+	findingFor(e) {
+		return e.prior ? null : this.marks.finding;
 	}
-	drawn(e) {}
+	drawn(e) {
+		this.marks.drawn(e);
+	}
 	chosen(e) {
 		e !== this.active && (this.active = e, this.mark(), this.presented(e), this.heating.show(this.target));
 	}
@@ -1118,7 +1229,7 @@ var be = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return ge(this.images, this.beside.priors.length);
+		return be(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1159,35 +1270,35 @@ var be = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of be) r(this.root, `tool-${t}`, t === e);
+		for (let t of De) r(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e;
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		ye(t), this.arrange(t, Promise.resolve());
+		Ce(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e;
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
-		let n = Y(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, xe)) this.addPrior(e, t);
+		let n = G(this.images, this.main.shown);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Oe)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && q(r, "[data-layout]", he[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && U(r, "[data-layout]", ye[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ PRIOR · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await W(e);
-			this.panes.includes(n) && await n.show(r, _e(r, this.main.image), t);
+			let r = await z(e);
+			this.panes.includes(n) && await n.show(r, xe(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof H ? e.message : "The prior did not arrive. Change the layout to try again.");
+			n.fail(e instanceof L ? e.message : "The prior did not arrive. Change the layout to try again.");
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), q(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new pe(n, e, this);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		let r = new _e(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1203,4 +1314,4 @@ var be = [
 // src/main.ts
 performance.mark("viewer-started");
 var Q = document.getElementById("viewer"), $ = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null");
-Q && new Se(Q, $("study-images") ?? [], $("study-beside"));
+Q && new ke(Q, $("study-images") ?? [], $("study-beside"));

@@ -4,19 +4,21 @@ import { connect, enable, showPressed, type Action } from "./controls";
 import { Heating } from "./heating";
 import type { Tool } from "./input";
 import { alike, type Layout, layoutsFor, NAMES, other, remember, remembered } from "./layout";
+import { Marks } from "./marks";
 import { type Desk, Pane, setText } from "./pane";
 import { Pen } from "./pen";
 import { type Shape, Shapes } from "./shapes";
 import { type Beside, loadPrior, NotShown, type Prior, type StudyImage } from "./source";
 import type { Voi } from "./windowing";
 
-const TOOLS = ["window", "pan", "zoom", "magnify", "length"] as const satisfies Tool[];
+const TOOLS = ["window", "pan", "zoom", "magnify", "length", "box", "ellipse"] as const satisfies Tool[];
 const PRIORS = 2;
 
 export class ReadingDesk implements Desk {
   readonly shapes = new Shapes();
   readonly pen = new Pen(this.shapes);
   private readonly heating: Heating;
+  private readonly marks: Marks;
   private readonly main: Pane;
   private panes: Pane[] = [];
   private active: Pane;
@@ -50,6 +52,7 @@ export class ReadingDesk implements Desk {
       enable(root, "delete", this.shapes.selected !== null);
       for (const pane of this.panes) pane.repaint();
     });
+    this.marks = new Marks(root, this.shapes, images);
     this.setTool("window");
     const full = this.main.show(images, 0);
     const last = remembered();
@@ -60,11 +63,13 @@ export class ReadingDesk implements Desk {
     return this.chosenTool;
   }
 
-  findingFor(): string | null {
-    return null;
+  findingFor(pane: Pane): string | null {
+    return pane.prior ? null : this.marks.finding;
   }
 
-  drawn(_shape: Shape): void {}
+  drawn(shape: Shape): void {
+    this.marks.drawn(shape);
+  }
 
   chosen(pane: Pane): void {
     if (pane === this.active) return;
