@@ -35,6 +35,7 @@ WHO_MAY: dict[str, str] = {
     "GET /": SIGNED_IN,
     "GET /account": SIGNED_IN,
     "POST /account/blind": "study.read",
+    "GET /adjudication": "study.review",
     "GET /api/v1/deliveries": "destination.manage operations.read",
     "POST /api/v1/deliveries/{delivery_id}/resend": "destination.manage",
     "GET /api/v1/destinations": "destination.manage operations.read",

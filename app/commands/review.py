@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, blinding, cases, delivery, marking, second_opinions
+from app.commands import audit, blinding, cases, delivery, disagreement, marking, second_opinions
 from app.commands.ranking import announce
 from app.domain.marks import Mark
 from app.domain.roles import SYSTEM, Actor, Permission
@@ -201,6 +201,7 @@ def sign(
     session.add(review)
     cases.keep(session, study_id=study.id, reading=reading)
     second_opinions.answer(session, study=study, given=review, by=by)
+    disagreement.weigh(session, study)
     _unclaim(study)
     study.state = State.AMENDED.value if was_done else State.SIGNED.value
     study.signed_by_name, study.signed_at, study.reason = by.name, moment, None

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, cases, delivery, review
+from app.commands import audit, cases, delivery, disagreement, review
 from app.commands.ranking import announce
 from app.domain.roles import Actor
 from app.domain.states import DONE, READ_BY_NETWORK, State
@@ -82,7 +82,7 @@ def _withdraw(session: Session, study: Study, signature: Review, *, by: Actor, m
         subject_id=signature.id,
         verdict=signature.verdict,
     )
-    session.flush()
+    disagreement.weigh(session, study)
     former = session.scalar(
         select(Review).where(Review.study_id == study.id, stands()).order_by(Review.sequence.desc()).limit(1)
     )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.commands.takeover import TAKEN_OVER
 from app.domain.roles import Actor
-from app.records import AuditEvent, Review, Study, Withdrawal
+from app.records import Adjudication, AuditEvent, Review, Study, Withdrawal
 from app.records.base import now
 from app.records.review import stands
 
@@ -37,6 +37,10 @@ class ReviewShown:
     """Until then its signer may withdraw it; None where it was final at once."""
     withdrawn_at: datetime | None
     amends: bool
+    label_source: str
+    """review or adjudicated: where a label that is made of it comes from."""
+    by_a_party: bool
+    """It is adjudicated by one of those who disagreed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +76,15 @@ class LastSignature:
 def history(session: Session, *, study_id: UUID) -> tuple[Happening, ...]:
     """All of it, the newest first."""
     rows = session.execute(
-        select(Review, Withdrawal)
+        select(Review, Withdrawal, Adjudication)
         .outerjoin(Withdrawal, Withdrawal.review_id == Review.id)
+        .outerjoin(Adjudication, Adjudication.review_id == Review.id)
         .where(Review.study_id == study_id)
         .order_by(Review.sequence.desc())
     ).all()
     happened: list[Happening] = []
-    for row, withdrawal in rows:
-        review = _review(row, withdrawal)
+    for row, withdrawal, adjudication in rows:
+        review = _review(row, withdrawal, adjudication)
         if withdrawal is not None:
             happened.append(
                 Happening(
@@ -166,7 +171,7 @@ def last_signature(session: Session, *, study_id: UUID, by: Actor) -> LastSignat
     )
 
 
-def _review(review: Review, withdrawal: Withdrawal | None) -> ReviewShown:
+def _review(review: Review, withdrawal: Withdrawal | None, adjudication: Adjudication | None) -> ReviewShown:
     return ReviewShown(
         review_id=review.id,
         reviewer_name=review.reviewer_name,
@@ -181,4 +186,6 @@ def _review(review: Review, withdrawal: Withdrawal | None) -> ReviewShown:
         final_at=review.final_at,
         withdrawn_at=withdrawal.withdrawn_at if withdrawal else None,
         amends=review.amends_id is not None,
+        label_source="adjudicated" if adjudication else "review",
+        by_a_party=adjudication is not None and adjudication.by_a_party,
     )

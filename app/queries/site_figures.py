@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.order import Lane
 from app.domain.proportion import Proportion
-from app.records import Review, Study
+from app.records import Adjudication, Review, Study
 from app.records.review import stands
 
 NEWEST = 2000
@@ -59,6 +59,17 @@ def site_figures(session: Session, *, bundle_sha256: str, findings: Sequence[str
     standing = {row.study_id: row for row in reversed(newest)}
     by_bundle = [row for row in standing.values() if row.bundle_sha256 == bundle_sha256]
     return tuple(_of_finding(finding, by_bundle) for finding in findings)
+
+
+def adjudicated(session: Session, *, findings: Sequence[str]) -> dict[str, int]:
+    """Of each finding, the studies with it that were adjudicated by a reader who had not seen the opinion."""
+    verdicts = session.scalars(
+        select(Review.findings)
+        .join(Adjudication, Adjudication.review_id == Review.id)
+        .join(Study, Study.id == Review.study_id)
+        .where(Review.blind, ~Adjudication.by_a_party, ~Study.is_sample, ~Study.disputed, stands())
+    ).all()
+    return {finding: sum(verdict.get(finding) == "present" for verdict in verdicts) for finding in findings}
 
 
 def _of_finding(finding: str, reviews: Sequence[Row[Any]]) -> SiteFigures:

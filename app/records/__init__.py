@@ -1,5 +1,6 @@
 """Database rows. Every table is here; nothing outside app.records, app.commands and app.queries sees one."""
 
+from app.records.adjudication import Adjudication
 from app.records.audit import AuditEvent
 from app.records.base import Base
 from app.records.case import ConfirmedCase
@@ -15,6 +16,7 @@ from app.records.site import SiteChoice
 from app.records.study import IdentityConflict, Study
 
 __all__ = [
+    "Adjudication",
     "ApiKey",
     "AuditEvent",
     "Base",

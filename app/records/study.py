@@ -79,6 +79,8 @@ class Study(HasId, Base):
     claim_expires_at: Mapped[datetime | None]
     signed_by_name: Mapped[str | None]
     signed_at: Mapped[datetime | None]
+    disputed: Mapped[bool] = mapped_column(default=False)
+    """Its readers' latest verdicts say different things of a finding, and nobody has adjudicated."""
 
     __table_args__ = (
         UniqueConstraint(
@@ -109,6 +111,7 @@ class Study(HasId, Base):
         Index("ix_studies_due", "rank_at", postgresql_where=text("screening_due")),
         Index("ix_studies_claims", "claim_expires_at", postgresql_where=text("state = 'claimed'")),
         Index("ix_studies_signed_at", "signed_at", postgresql_where=text("state IN ('signed', 'amended')")),
+        Index("ix_studies_disputed", "signed_at", "id", postgresql_where=text("disputed")),
         Index("ix_studies_accession_number", "accession_number"),
         Index("ix_studies_patient_id", "patient_id"),
         Index(

@@ -141,6 +141,8 @@ class SignedReview(Answer):
         description="Until then its signer may undo it and nothing is sent; null where it was final at once."
     )
     amends: bool
+    label_source: str = Field(description="review, or adjudicated where it settles a disagreement of readers")
+    by_a_party: bool = Field(description="Adjudicated by one of those who disagreed.")
 
 
 class WithdrawnReview(SignedReview):

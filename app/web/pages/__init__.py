@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.web.pages import (
     account,
+    adjudication,
     beside,
     conflicts,
     destinations,
@@ -30,6 +31,7 @@ __all__ = ["problem_page", "router"]
 router = APIRouter(include_in_schema=False)
 for _part in (
     account,
+    adjudication,
     worklist,
     study,
     undo,

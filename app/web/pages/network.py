@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
 from app.queries.bundles import BundleShown, bundles
-from app.queries.site_figures import ADJUDICATED_NEEDED, NEWEST, site_figures
+from app.queries.site_figures import ADJUDICATED_NEEDED, NEWEST, adjudicated, site_figures
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.render import page
@@ -24,6 +24,7 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         known = bundles(session)
         active = next((bundle for bundle in known if bundle.active), None)
         ranking = [finding["name"] for finding in _findings(active) if not finding["research"]]
+        settled = adjudicated(session, findings=ranking)
         at_site = site_figures(session, bundle_sha256=active.sha256, findings=ranking) if active else ()
     return page(
         request,
@@ -36,6 +37,7 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         bounds=_bounds(active),
         at_site=at_site,
         adjudicated_needed=ADJUDICATED_NEEDED,
+        adjudicated=settled,
         newest=NEWEST,
         others=[bundle for bundle in known if not bundle.active],
     )

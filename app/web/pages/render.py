@@ -12,7 +12,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
+from app.queries import adjudication
 from app.queries.why_here import placement
+from app.records.engine import transaction
 from app.settings import settings
 from app.web.pages import words
 from app.web.static import static_url
@@ -57,6 +59,7 @@ class Door:
 
 DOORS = (
     Door("/", "Worklist", Permission.READ),
+    Door("/adjudication", "Adjudication", Permission.REVIEW),
     Door("/upload", "Upload", Permission.ADMIT),
     Door("/conflicts", "Conflicts", Permission.RESOLVE_CONFLICTS),
     Door("/destinations", "Destinations", Permission.MANAGE_DESTINATIONS),
@@ -76,17 +79,32 @@ def doors_of(caller: Caller | None) -> list[Door]:
 
 
 def page(
-    request: Request, template: str, *, caller: Caller | None = None, status: int = 200, **context: Any
+    request: Request,
+    template: str,
+    *,
+    caller: Caller | None = None,
+    status: int = 200,
+    tallied: bool = True,
+    **context: Any,
 ) -> Response:
-    """The template as a page of this caller; texts are escaped."""
+    """The template as a page of this caller; texts are escaped. `tallied`: doors say what waits there."""
     html = _environment.get_template(template).render(
         caller=caller,
         doors=doors_of(caller),
+        tallies=_tallies(caller) if tallied else {},
         here=request.url.path,
         site_name=settings().site_name,
         **context,
     )
     return HTMLResponse(html, status_code=status)
+
+
+def _tallies(caller: Caller | None) -> dict[str, int]:
+    """By the address of a door, how much waits behind it."""
+    if caller is None or caller.must_change_password or not caller.actor.may(Permission.REVIEW):
+        return {}
+    with transaction() as session:
+        return {"/adjudication": adjudication.count(session, who=caller.actor)}
 
 
 def fragment(template: str, **context: Any) -> str:
@@ -113,6 +131,7 @@ def problem_page(request: Request, *, problem: Problem, request_id: str | None) 
         "problem.html",
         caller=getattr(request.state, "caller", None),
         status=problem.status,
+        tallied=False,  # the database may be what is wrong
         problem=problem,
         request_id=request_id,
     )

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app import queue
-from app.commands import audit, review, screening, viewing
+from app.commands import adjudication, audit, review, screening, viewing
 from app.commands import second_opinions as answers
 from app.commands.review import Statement
 from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
+from app.queries import adjudication as disputes
 from app.queries import second_opinions, studies, worklist
 from app.queries.bundles import bundles
 from app.queries.history import last_signature, lost_to
@@ -123,17 +124,19 @@ def sign(
         raise BadRequest("The form lacks the study's revision. Load the page again.")
     try:
         with transaction() as session:
-            signed = review.sign(
-                session,
-                study_id=study_id,
-                by=caller.actor,
-                revision=revision,
-                confirm=confirm,
-                findings=_statements(findings),
-                comment=comment,
-                marks=marks_in(marks),
-                undo=timedelta(seconds=settings().undo_seconds),
-            )
+            said: dict[str, Any] = {
+                "study_id": study_id,
+                "by": caller.actor,
+                "revision": revision,
+                "findings": _statements(findings),
+                "comment": comment,
+                "marks": marks_in(marks),
+                "undo": timedelta(seconds=settings().undo_seconds),
+            }
+            if form.text("adjudicates") == "yes":
+                signed = adjudication.adjudicate(session, **said)
+            else:
+                signed = review.sign(session, confirm=confirm, **said)
             next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
     except (Conflict, Forbidden, Unprocessable) as problem:
         pressed = Draft(findings=findings, comment=comment, marks=marks)
@@ -166,6 +169,7 @@ def study_page_of(
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
         known = bundles(session)
+        dispute = disputes.of_study(session, study_id=study_id, who=caller.actor)
         colleagues = second_opinions.colleagues(session, of=caller.actor)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
@@ -192,10 +196,11 @@ def study_page_of(
         done=shown.entry.state in _DONE,
         may_review=caller.actor.may(Permission.REVIEW),
         statements=[statement.value for statement in Statement],
-        draft=draft or taken_back or _standing(shown),
+        draft=draft or taken_back or (Draft() if dispute else _standing(shown)),
         taken_back=taken_back,
         problem=problem,
         colleagues=colleagues,
+        dispute=dispute,
         next_id=next_id,
         signed=signed,
         just_signed=just_signed,

@@ -235,7 +235,7 @@ def test_a_withdrawn_signature_counts_nowhere(blobs: Blobs, grace: Actor) -> Non
         assert [case.study_id for case in found.cases] == [kept.study_id]
         [figures] = site_figures(session, bundle_sha256=BUNDLE, findings=["pneumonia"])
         assert figures.prevalence.trials == 1
-        today = done(session, since=now() - timedelta(hours=2))
+        today = done(session, since=now() - timedelta(hours=2), to=SYSTEM)
         assert [entry.study_id for entry in today.entries] == [kept.study_id]
 
 

@@ -12,7 +12,7 @@ from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import ACCEPT, get
 
 PAGES = {
-    Role.RADIOLOGIST: ["/", "/upload", "/models"],
+    Role.RADIOLOGIST: ["/", "/adjudication", "/upload", "/models"],
     Role.INTEGRATOR: ["/", "/upload", "/destinations", "/status"],
     Role.ADMINISTRATOR: [
         "/",
@@ -29,6 +29,7 @@ PAGES = {
 }
 EVERY_PAGE = [
     "/",
+    "/adjudication",
     "/upload",
     "/conflicts",
     "/destinations",

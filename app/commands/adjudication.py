@@ -1,0 +1,85 @@
+"""Adjudicate: where two readers disagree, a third radiologist signs what is so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.commands import audit, disagreement, review
+from app.commands.review import Signed, Statement
+from app.domain.roles import Actor, Role
+from app.domain.states import DONE, State
+from app.errors import Conflict, Forbidden
+from app.records import Adjudication, Study, User
+
+FEWEST = 3
+"""With so many radiologists a third one adjudicates; with fewer, one of the two may."""
+
+
+def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
+    """True where `by` is one of those who disagree and may adjudicate all the same, False for a third reader.
+
+    Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute or a third
+    radiologist is there to settle it.
+    """
+    review.check_may_review(by)
+    if by.kind != "user":
+        raise Forbidden("Only a person adjudicates.")
+    parties = disagreement.positions(session, study_id=study.id)
+    if State(study.state) not in DONE or not disagreement.differences(parties):
+        raise Conflict("The readings of this study agree; there is nothing to adjudicate.")
+    if by.id not in {one.reviewer_id for one in parties}:
+        return False
+    if radiologists(session) >= FEWEST:
+        raise Conflict("You are one of those who disagree. A radiologist who has not read it adjudicates.")
+    return True
+
+
+def adjudicate(
+    session: Session,
+    *,
+    study_id: UUID,
+    by: Actor,
+    revision: int,
+    findings: dict[str, Statement],
+    comment: str = "",
+    undo: timedelta = timedelta(0),
+) -> Signed:
+    """The verdict stands as adjudicated and leaves like an amendment; otherwise as `review.sign`."""
+    study = review.locked(session, study_id)
+    by_a_party = check_may_adjudicate(session, study, by=by)
+    between = [str(one.id) for one in disagreement.positions(session, study_id=study.id)]
+    signed = review.sign(
+        session,
+        study_id=study_id,
+        by=by,
+        revision=revision,
+        confirm=False,
+        findings=findings,
+        comment=comment,
+        undo=undo,
+    )
+    session.add(
+        Adjudication(review_id=signed.review_id, study_id=study_id, between=between, by_a_party=by_a_party)
+    )
+    audit.record(
+        session,
+        action="study.adjudicated",
+        by=by,
+        study_id=study_id,
+        subject_id=signed.review_id,
+        by_a_party=by_a_party,
+    )
+    disagreement.weigh(session, study)
+    return signed
+
+
+def radiologists(session: Session) -> int:
+    """How many can sign in."""
+    counted = select(func.count()).where(
+        User.disabled_at.is_(None), User.roles.contains([Role.RADIOLOGIST.value])
+    )
+    return session.scalar(counted) or 0

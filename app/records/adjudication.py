@@ -1,0 +1,26 @@
+"""Adjudications: signatures that settle a disagreement of readers. Append-only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.records.base import Base, now
+
+
+class Adjudication(Base):
+    """The label that the review gives has the source *adjudicated*."""
+
+    __tablename__ = "adjudications"
+
+    review_id: Mapped[UUID] = mapped_column(ForeignKey("reviews.id"), primary_key=True)
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id"), index=True)
+    between: Mapped[list[str]] = mapped_column(JSONB)
+    """Ids of the reviews that disagreed."""
+    by_a_party: Mapped[bool]
+    """One of those who disagreed signed it, because the site had fewer than three radiologists."""
+    adjudicated_at: Mapped[datetime] = mapped_column(default=now)
