@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit, disagreement, review
 from app.commands.review import Signed, Statement
+from app.domain.marks import Mark
 from app.domain.roles import Actor, Role
 from app.domain.states import DONE, State
 from app.errors import Conflict, Forbidden
@@ -46,6 +47,7 @@ def adjudicate(
     revision: int,
     findings: dict[str, Statement],
     comment: str = "",
+    marks: tuple[Mark, ...] = (),
     undo: timedelta = timedelta(0),
 ) -> Signed:
     """The verdict stands as adjudicated and leaves like an amendment; otherwise as `review.sign`."""
@@ -60,6 +62,7 @@ def adjudicate(
         confirm=False,
         findings=findings,
         comment=comment,
+        marks=marks,
         undo=undo,
     )
     session.add(
