@@ -102,6 +102,44 @@ def test_a_connection_cut_while_signing_loses_nothing_and_signs_once(signed_in: 
     assert (review.comment, review.findings) == ("Motion.", {"pneumonia": "absent"})
 
 
+def test_whoever_leaves_while_a_signature_is_unsent_is_asked_first(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, admission.study_id)
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.wait_for_selector("#unsent:visible")
+    asked = []
+
+    def stay(dialog: Any) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.keyboard.press("l")
+    page.wait_for_timeout(300)
+    assert asked == ["beforeunload"]
+    assert page.is_visible("#unsent")
+    page.context.set_offline(False)
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1
+
+
+def test_a_signature_is_given_though_its_reader_hurries_on(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, admission.study_id)
+    page.evaluate(
+        "() => { document.querySelector('#confirm').requestSubmit(); location.assign('/account'); }"
+    )
+    page.wait_for_url("**/account")
+    for _ in range(50):
+        if stored(Review):
+            break
+        page.wait_for_timeout(100)
+    assert len(stored(Review)) == 1
+
+
 def test_an_answer_that_was_lost_after_the_signature_signs_nothing_twice(
     signed_in: SignIn, blobs: Blobs
 ) -> None:

@@ -5,6 +5,7 @@
 const note = document.getElementById("unsent");
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
 const ANSWERS_WITHIN = 20_000;
+const KEPT_ALIVE = 60_000; // browsers refuse more than 64 KiB of a request that outlives its page
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -13,25 +14,33 @@ document.addEventListener("submit", (event) => {
   void send(form, new URLSearchParams(new FormData(form)));
 });
 
+/** Whoever leaves while something is unsent is asked first: they may believe that it was signed. */
+const stay = (event) => event.preventDefault();
+
 async function send(form, body) {
+  const keepalive = body.toString().length < KEPT_ALIVE; // a key pressed too early does not call it back
   for (let tried = 0; ; tried += 1) {
     const answer = await fetch(form.getAttribute("action"), {
       method: "POST",
       body,
+      keepalive,
       headers: { Accept: "application/json" },
       signal: AbortSignal.timeout(ANSWERS_WITHIN),
     }).catch(() => null);
     const next = answer?.ok ? await answer.json().catch(() => null) : null;
     if (next) {
+      window.removeEventListener("beforeunload", stay);
       location.assign(next.next);
       return;
     }
     if (answer && !answer.ok && answer.status < 500) {
+      window.removeEventListener("beforeunload", stay);
       form.submit();
       return;
     }
     note.querySelector("[data-unsent-what]").textContent = form.dataset.safely;
     note.hidden = false;
+    window.addEventListener("beforeunload", stay);
     await whatComesFirst(PAUSES[Math.min(tried, PAUSES.length - 1)]);
   }
 }
