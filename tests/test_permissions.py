@@ -103,6 +103,7 @@ WHO_MAY: dict[str, str] = {
     "POST /people/keys/{key_id}/revoke": "people.manage",
     "POST /people/users": "people.manage",
     "POST /people/users/{user_id}/disable": "people.manage",
+    "POST /people/users/{user_id}/enable": "people.manage",
     "POST /people/users/{user_id}/password": "people.manage",
     "POST /people/users/{user_id}/roles": "people.manage",
     "GET /problems/{slug}": ANYONE,

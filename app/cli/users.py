@@ -69,6 +69,19 @@ def disable(username: str) -> None:
     print(f"{username} cannot sign in any more.")
 
 
+@users.command("enable")
+def enable(username: str) -> None:
+    """Let a person in again, with a new one-time password, which it prints."""
+    from app.cli.running import at_the_terminal, running_settings
+    from app.commands import people
+    from app.records.engine import transaction
+
+    running_settings()
+    with transaction() as session:
+        one_time = people.enable_user(session, user_id=_id_of(username), by=at_the_terminal())
+    print(one_time)
+
+
 @users.command("password")
 def password(username: str) -> None:
     """Give a person a new one-time password, which it prints."""

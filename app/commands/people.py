@@ -120,6 +120,20 @@ def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
     audit.record(session, action="user.disabled", by=by, subject_id=user.id)
 
 
+def enable_user(session: Session, *, user_id: UUID, by: Actor) -> str:
+    """The user can come in again, with the roles of before; returns a new one-time password, since the old
+    one may be why they were kept out. Raises `Conflict` where nobody kept them out.
+    """
+    user = _user(session, user_id)
+    if user.disabled_at is None:
+        raise Conflict(f"{user.username} is not disabled.")
+    one_time = passwords.one_time()
+    user.disabled_at = user.disabled_by_name = None
+    user.password_hash, user.must_change_password = passwords.hashed(one_time), True
+    audit.record(session, action="user.enabled", by=by, subject_id=user.id)
+    return one_time
+
+
 def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
     """Returns a new one-time password; the old one and every session of the user have ended."""
     user = _user(session, user_id)

@@ -43,6 +43,7 @@ def resolve(request: Request, conflict_id: UUID, form: Posted, caller: _Manager)
 def _conflicts(request: Request, caller: Caller, *, problem: Problem | None = None) -> Response:
     with transaction() as session:
         open_ones = queries.conflicts(session)
+        more = queries.open_conflicts(session) - len(open_ones)
         resolved = queries.conflicts(session, resolved=True, size=50)
     return page(
         request,
@@ -50,6 +51,7 @@ def _conflicts(request: Request, caller: Caller, *, problem: Problem | None = No
         caller=caller,
         status=problem.status if problem else 200,
         open_ones=open_ones,
+        more=more,
         resolved=resolved,
         longest=commands.LONGEST_RESOLUTION,
         problem=problem,

@@ -8,6 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.commands import keys, people
@@ -78,12 +79,24 @@ def disable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
     return see("/people")
 
 
+@router.post("/users/{user_id}/enable")
+def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
+    """The person can come in again; shows the new one-time password."""
+    try:
+        with transaction() as session:
+            one_time = people.enable_user(session, user_id=user_id, by=caller.actor)
+            name = _name(session, user_id)
+    except Conflict as problem:
+        return _people(request, caller, problem=problem)
+    return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
+
+
 @router.post("/users/{user_id}/password")
 def reset_password(request: Request, user_id: UUID, caller: _Manager) -> Response:
     """Makes a new one-time password and shows it."""
     with transaction() as session:
         one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
-        name = next(user.username for user in queries.users(session) if user.id == user_id)
+        name = _name(session, user_id)
     return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
 
 
@@ -113,6 +126,10 @@ def revoke_key(key_id: UUID, caller: _Manager) -> Response:
     with transaction() as session:
         keys.revoke_key(session, key_id=key_id, by=caller.actor)
     return see("/people")
+
+
+def _name(session: Session, user_id: UUID) -> str:
+    return next(user.username for user in queries.users(session) if user.id == user_id)
 
 
 def _people(

@@ -67,6 +67,9 @@ def test_a_new_user_gets_a_one_time_password_and_can_be_kept_out(service: Up) ->
     assert service.command("user", "disable", "dr.x").returncode == 0
     listed = service.command("user", "list").stdout
     assert re.search(r"dr\.x .*disabled", listed)
+    enabled = service.command("user", "enable", "dr.x")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{12,}\n", enabled.stdout)
+    assert "disabled" not in service.command("user", "list").stdout
 
 
 def test_commands_without_a_service_say_how_to_start_one(another: Up) -> None:

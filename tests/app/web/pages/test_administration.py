@@ -78,6 +78,25 @@ def test_a_disabled_person_is_out_at_once(browser: Browser, session) -> None:
     assert "disabled" in words(get(admin, "/people"))
 
 
+def test_a_person_who_is_let_in_again_comes_with_a_new_password(browser: Browser, client, session) -> None:
+    admin, dave = browser("root", Role.ADMINISTRATOR), browser("dave", Role.RADIOLOGIST)
+    id_ = session.scalars(select(User.id).where(User.username == "dave")).one()
+    early = post(admin, f"/people/users/{id_}/enable", get(admin, "/people"))
+    assert early.status_code == 409
+    assert "dave is not disabled" in early.text
+    post(admin, f"/people/users/{id_}/disable", get(admin, "/people"))
+    made = post(admin, f"/people/users/{id_}/enable", get(admin, "/people"))
+    assert dave.get("/", headers=ACCEPT).url.path == "/sign-in", "the sessions of before have ended"
+    old = client.post("/sign-in", data={"username": "dave", "password": PASSWORD})
+    assert old.status_code == 401
+    new = client.post(
+        "/sign-in", data={"username": "dave", "password": secret_in(made.text)}, follow_redirects=False
+    )
+    assert new.headers["location"] == "/password"
+    told = session.scalars(select(AuditEvent.action).where(AuditEvent.subject_id == str(id_))).all()
+    assert "user.enabled" in told
+
+
 def test_a_reset_password_replaces_the_old_one(browser: Browser, client, session) -> None:
     admin = browser("root", Role.ADMINISTRATOR)
     browser("dave", Role.RADIOLOGIST)
@@ -154,6 +173,22 @@ def test_an_administrator_decides_a_conflict_in_words(browser: Browser, session,
     assert "Another patient" not in get(admin, f"/studies/{one.study_id}")
     events = session.scalars(select(AuditEvent).where(AuditEvent.action == "conflict.resolved")).all()
     assert [(event.actor_name, event.details) for event in events] == [("root", {"kind": "other-patient"})]
+
+
+def test_more_conflicts_than_a_page_holds_are_announced(browser: Browser, session, blobs: Blobs) -> None:
+    an_admitted_study(blobs, patient_id="A", study_instance_uid="1.2.3.4")
+    an_admitted_study(blobs, patient_id="B", study_instance_uid="1.2.3.4")
+    one = session.scalars(select(IdentityConflict)).one()
+    with transaction() as other:
+        other.add_all(
+            IdentityConflict(
+                kind=one.kind, uid=one.uid, study_id=one.study_id, other_study_id=one.other_study_id
+            )
+            for _ in range(101)
+        )
+    assert "2 more wait; they follow as these are decided." in words(
+        get(browser("root", Role.ADMINISTRATOR), "/conflicts")
+    )
 
 
 def test_the_trail_is_filtered_and_paged_by_the_auditor(browser: Browser, session, blobs: Blobs) -> None:
