@@ -78,7 +78,7 @@ def main() -> None:
         order = np.random.default_rng((_SEED, epoch)).permutation(len(learning))
         for step in track(range(steps), f"epoch {epoch + 1} of {options.epochs}"):
             chosen = order[step * _BATCH : (step + 1) * _BATCH]
-            _learn(network, optimiser, learning.take(chosen))
+            learn(network, optimiser, learning.take(chosen))
             schedule.step()
         _tell(f"baseline, epoch {epoch + 1}", _scorer(network), kept_back, surroundings)
 
@@ -93,7 +93,8 @@ def _input(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(scaled[:, None]).to(memory_format=torch.channels_last)
 
 
-def _learn(network: Network, optimiser: torch.optim.Optimizer, batch: Labelled) -> None:
+def learn(network: Network, optimiser: torch.optim.Optimizer, batch: Labelled) -> None:
+    """One step on a batch."""
     network.train()
     pictures = _input(batch.images)
     swapped = torch.rand(len(pictures)) < 0.5
