@@ -16,9 +16,10 @@ from sqlalchemy import select, update
 
 from app.blobs import Blobs
 from app.commands import delivery, people
+from app.commands.review import Statement
 from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Actor, Permission, Role, Scope, permissions_of
-from app.records import Delivery, Image, User
+from app.records import Delivery, Image, Study, User
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.layers import ask_of_image
@@ -87,6 +88,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/?signed={signed}"),
     ),
     "GET /account": (Shown("/account"),),
+    "GET /adjudication": (Shown("/adjudication"),),
     "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense")),
     "GET /conflicts": (Shown("/conflicts"),),
     "GET /destinations": (Shown("/destinations"),),
@@ -96,6 +98,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),
     "GET /password": (Shown("/password"),),
     "GET /people": (Shown("/people"),),
+    "GET /site": (Shown("/site"), Shown("/site?changed=true")),
     "GET /sign-in": (Shown("/sign-in"), Shown("/sign-in?next=/people")),
     "GET /status": (Shown("/status"),),
     "GET /studies/{study_id}": (
@@ -106,6 +109,8 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/studies/{signed}", unfolded),
         Shown("/studies/{waiting}"),
         Shown("/studies/{lateral}"),
+        Shown("/studies/{blind}"),
+        Shown("/studies/{disputed}", unfolded),
         Shown("/studies/{conflicting}"),
     ),
     "GET /studies/{study_id}/similar": (Shown("/studies/{screened}/similar"),),
@@ -119,6 +124,7 @@ NO_PAGES = {
     "GET /problems/{slug}",
     "GET /readyz",
     "GET /studies/{study_id}/now",
+    "GET /studies/{study_id}/pictures",
     "GET /worklist/page",  # the worklist's own page, for its script
     "GET /worklist/rows",
 }
@@ -183,7 +189,10 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
     conflicting = an_admitted_study(blobs, patient_id="A", study_instance_uid="1.2.3.4")
     an_admitted_study(blobs, patient_id="B", study_instance_uid="1.2.3.4")
     waiting = an_admitted_study(blobs, patient_age=None)
+    blind = a_screened_study(blobs)
+    disputed = sign(a_signed_study(blobs), by="dr.kim", say=Statement.ABSENT)
     with transaction() as session:
+        session.get_one(Study, blind.study_id).blind = True
         session.execute(update(Delivery).values(state="dead", attempts=8, last_error="It answered 500."))
     return {
         "signed": str(signed),
@@ -191,6 +200,8 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
         "lateral": str(lateral.study_id),
         "conflicting": str(conflicting.study_id),
         "waiting": str(waiting.study_id),
+        "blind": str(blind.study_id),
+        "disputed": str(disputed),
     }
 
 
