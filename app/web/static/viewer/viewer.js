@@ -179,7 +179,9 @@ var m = class {
 			"grab",
 			"halo",
 			"edge"
-		].map((e) => t.appendChild(x(n, e))), i = t.appendChild(x("text", "words")), a = [];
+		].map((e) => t.appendChild(x(n, e))), i = t.appendChild(x("text", "words"));
+		i.setAttribute("aria-hidden", "true");
+		let a = [];
 		if (e.fixed) r[0].setAttribute("role", "img");
 		else {
 			this.obey(r[0], e, (t, n) => {

@@ -87,6 +87,7 @@ export class ShapeLayer {
     const element = { length: "line", box: "rect", ellipse: "ellipse" }[shape.kind];
     const bodies = ["grab", "halo", "edge"].map((kind) => group.appendChild(make(element, kind)));
     const label = group.appendChild(make("text", "words"));
+    label.setAttribute("aria-hidden", "true"); // the body says the same
     const handles: Handle[] = [];
     if (shape.fixed) bodies[0].setAttribute("role", "img");
     else {
