@@ -15,6 +15,7 @@ NAMES = (
     "throughput",
     "memory",
     "similar",
+    "worklist",
     "reading_room",
 )
 

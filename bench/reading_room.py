@@ -130,7 +130,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=50)
     parser.add_argument("--pause", type=float, default=1.5)
     arguments = parser.parse_args()
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  (with the extra `browser` alone)
+    try:
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415  (with the extra `browser` alone)
+    except ImportError:
+        print("This bench needs a browser: python3.11 install.py --extra test --extra browser")
+        return
 
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -34,13 +34,20 @@ def hidden_from(session: Session, who: Actor) -> ColumnElement[bool]:
     """As SQL over studies: the network's opinion of the study is hidden from this person."""
     if who.kind != "user":
         return false()
-    own = exists().where(
-        Review.study_id == Study.id,
-        Review.reviewer_kind == "user",
-        Review.reviewer_id == who.id,
-        stands(),
+    # No EXISTS: PostgreSQL may answer that by reading all reviews the person ever signed.
+    own = (
+        select(Review.id)
+        .where(
+            Review.study_id == Study.id,
+            Review.reviewer_kind == "user",
+            Review.reviewer_id == who.id,
+            stands(),
+        )
+        .limit(1)
+        .correlate(Study)
+        .scalar_subquery()
     )
-    verdict_lacks = ~own.correlate(Study)
+    verdict_lacks = own.is_(None)
     if hidden_since(session, who) is not None:
         return verdict_lacks
     return and_(Study.blind, verdict_lacks)

@@ -16,8 +16,9 @@ from app.domain.order import Lane
 from app.domain.roles import Actor
 from app.domain.states import State
 from app.queries.cursor import read_cursor, write_cursor
+from app.queries.search import newest_found
 from app.queries.why_here import why_here
-from app.queries.worklist_filter import WorklistFilter, searched
+from app.queries.worklist_filter import WorklistFilter
 from app.records import Reading, Study
 from app.records.base import now
 
@@ -155,8 +156,9 @@ def search(session: Session, *, text: str, to: Actor, size: int = 50) -> Worklis
 
     Raises BadRequest for a text that is too short or too long.
     """
-    found = _with_reading(hidden_from(session, to)).where(searched(text))
-    rows = session.execute(found.order_by(Study.arrived_at.desc(), Study.id.desc()).limit(size)).all()
+    found = newest_found(session, wanted=text, size=size)
+    studies = _with_reading(hidden_from(session, to)).where(Study.id.in_(found))
+    rows = session.execute(studies.order_by(Study.arrived_at.desc(), Study.id.desc())).all()
     return WorklistPage(entries=tuple(_entry(row) for row in rows), next_cursor=None)
 
 

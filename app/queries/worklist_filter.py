@@ -1,4 +1,4 @@
-"""Which part of the worklist a reader wants to see: the filters of the address bar, and the posted search."""
+"""Which part of the worklist a reader wants to see: the filters of the address bar."""
 
 from __future__ import annotations
 
@@ -139,19 +139,3 @@ def _number(given: dict[str, str], name: str, most: float) -> float | None:
     if not 0 <= number <= most:
         raise BadRequest(f"The filter {name} is a number from 0 to {most:g}.")
     return number
-
-
-def searched(text: str) -> ColumnElement[bool]:
-    """Studies of this patient ID or accession number, or whose patient's name has every word of the text, in
-    any script. Raises BadRequest for a text of fewer than 2 or more than 64 characters.
-    """
-    wanted = text.strip()
-    if not 2 <= len(wanted) <= _LONGEST_TEXT or "\0" in wanted:
-        raise BadRequest(
-            f"Search for 2 to {_LONGEST_TEXT} characters: a name, patient ID or accession number."
-        )
-    words = [word for word in wanted.replace("^", " ").replace(",", " ").split() if word]
-    alike = or_(Study.patient_id == wanted, Study.accession_number == wanted)
-    if not words:
-        return alike
-    return or_(alike, and_(*(Study.patient_name.icontains(word, autoescape=True) for word in words)))

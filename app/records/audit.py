@@ -36,4 +36,5 @@ class AuditEvent(Base):
         Index("ix_audit_events_study_id", "study_id", "id"),
         Index("ix_audit_events_at", "at"),
         Index("ix_audit_events_actor", "actor_name", "id"),
+        Index("ix_audit_events_action", "action", "id"),
     )

@@ -53,6 +53,7 @@ class Review(HasId, Base):
         CheckConstraint("final_at IS NULL OR state_before IS NOT NULL", name="withdrawable_leads_back"),
         Index("ix_reviews_study_id_sequence", "study_id", "sequence"),
         Index("ix_reviews_sequence", "sequence"),
+        Index("ix_reviews_blind", "study_id", postgresql_where=text("blind")),
     )
 
 

@@ -119,7 +119,14 @@ class Study(HasId, Base):
             text("lower(patient_name) gin_trgm_ops"),
             postgresql_using="gin",
         ),
+        Index(
+            "ix_studies_name_grams",
+            text("name_grams(patient_name)"),
+            postgresql_using="gin",
+            postgresql_where=text("octet_length(patient_name) > length(patient_name)"),
+        ),
         Index("ix_studies_arrived_at", "arrived_at"),
+        Index("ix_studies_blind", "signed_at", postgresql_where=text("blind")),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, update
 
 from app.blobs import Blobs
 from app.commands import review
@@ -165,11 +166,40 @@ def test_a_patient_is_found_by_name_id_and_accession_number(database: str, blobs
             found(refused)
 
 
-def test_a_search_by_name_goes_through_the_index(database: str, blobs: Blobs) -> None:
-    an_admitted_study(blobs)
+def test_a_word_of_two_letters_is_looked_for_where_a_part_of_a_name_begins(
+    database: str, blobs: Blobs
+) -> None:
+    an_admitted_study(blobs, patient_id="P-1", tags={"PatientName": "Li^Ann Mae"})
+    an_admitted_study(blobs, patient_id="P-2", tags={"PatientName": "Oli-Lima^Uma"})
+    assert found("li") == {"P-1", "P-2"}
+    assert found("ma") == {"P-1"}
+    assert found("Li ann") == {"P-1"}
+    assert found("oli") == {"P-2"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("xyland", "ix_studies_patient_name"),
+        ("qx", "ix_studies_patient_name"),
+        ("小东", "ix_studies_name_grams"),
+        ("Müller", "ix_studies_name_grams"),
+        ("P-1", "ix_studies_patient_id"),
+    ],
+)
+def test_a_search_goes_through_an_index(database: str, blobs: Blobs, wanted: str, index: str) -> None:
+    asked: list[tuple[str, Any]] = []
     with transaction() as session:
-        session.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = session.execute(
-            text("EXPLAIN SELECT id FROM studies WHERE lower(patient_name) LIKE '%' || lower('müll') || '%'")
-        )
-        assert "ix_studies_patient_name" in "\n".join(row[0] for row in plan)
+        engine = session.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
+        worklist.search(session, text=wanted, to=SYSTEM)
+    with transaction() as session:
+        connection = session.connection()
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plans = [
+            row[0]
+            for statement, parameters in asked
+            if statement.startswith("WITH passing")
+            for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        ]
+    assert index in "\n".join(plans)
