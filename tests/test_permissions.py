@@ -131,6 +131,7 @@ WHO_MAY: dict[str, str] = {
     "GET /worklist/page": "study.read",
     "GET /worklist/rows": "study.read",
     "POST /worklist/columns": "study.read",
+    "POST /worklist/key": "people.manage",
     "POST /worklist/search": "study.read",
     "POST /worklist/views": "study.read",
     "POST /worklist/views/forget": "study.read",

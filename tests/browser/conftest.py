@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ from worker.inside import Glass
 
 CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
 REPOSITORY = Path(__file__).resolve().parents[2]
+SCREENS = REPOSITORY / "build" / "screens"
+"""What the tests' pages showed last, kept in CI; git ignores it."""
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -103,7 +106,7 @@ SignIn = Callable[..., Any]
 
 
 @pytest.fixture
-def signed_in(chromium: Any, server: str, watch: Watch) -> Iterator[SignIn]:
+def signed_in(chromium: Any, server: str, watch: Watch, request: pytest.FixtureRequest) -> Iterator[SignIn]:
     """`signed_in("alice", Role.RADIOLOGIST)`: a page of a fresh browser profile, that person signed in."""
     contexts = []
 
@@ -123,8 +126,23 @@ def signed_in(chromium: Any, server: str, watch: Watch) -> Iterator[SignIn]:
         return page
 
     yield sign_in
+    if os.environ.get("CI"):
+        keep_screens(request.node.name, [page for context in contexts for page in context.pages])
     for context in contexts:
         context.close()
+
+
+def keep_screens(test: str, pages: list[Any]) -> None:
+    """What each page showed last lies in `SCREENS`, named for its test; CI leaves the folder behind."""
+    from playwright.sync_api import Error  # noqa: PLC0415  (with the extra `browser` alone)
+
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "-", test).strip("-")
+    for number, page in enumerate(pages, start=1):
+        try:
+            page.screenshot(path=SCREENS / f"{name}-{number}.png", timeout=5000)
+        except Error:  # a page that is closed, or shows nothing any more
+            continue
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from app.commands import preferences
-from app.domain.roles import Caller, Permission
+from app.commands import keys, preferences
+from app.domain.roles import Caller, Permission, Scope
 from app.domain.states import State
 from app.errors import Forbidden
 from app.queries import bundles, worklist
@@ -100,8 +100,24 @@ def _worklist(
         letters=letters,
         signed=signed,
         just_signed=just_signed,
-        server=(settings().public_url or str(request.base_url)).rstrip("/"),
+        server=_server(request),
+        intake_key=None,
     )
+
+
+def _server(request: Request) -> str:
+    return (settings().public_url or str(request.base_url)).rstrip("/")
+
+
+@router.post("/worklist/key")
+def make_intake_key(
+    request: Request, caller: Annotated[Caller, require(Permission.MANAGE_PEOPLE)]
+) -> Response:
+    """Makes a key that may send and nothing else, and shows it, with the lines to send by, this once."""
+    with transaction() as session:
+        name = f"sender {local(datetime.now(UTC)):%Y-%m-%d %H.%M.%S}"
+        key = keys.add_key(session, name=name, scopes=[Scope.INTAKE], by=caller.actor)
+    return page(request, "intake_key.html", caller=caller, server=_server(request), intake_key=key)
 
 
 @router.get("/worklist/rows")
