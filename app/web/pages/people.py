@@ -8,7 +8,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.commands import keys, people
@@ -85,7 +84,7 @@ def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
     try:
         with transaction() as session:
             one_time = people.enable_user(session, user_id=user_id, by=caller.actor)
-            name = _name(session, user_id)
+            name = _name(queries.users(session), user_id)
     except Conflict as problem:
         return _people(request, caller, problem=problem)
     return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
@@ -96,7 +95,7 @@ def reset_password(request: Request, user_id: UUID, caller: _Manager) -> Respons
     """Makes a new one-time password and shows it."""
     with transaction() as session:
         one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
-        name = _name(session, user_id)
+        name = _name(queries.users(session), user_id)
     return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
 
 
@@ -128,8 +127,8 @@ def revoke_key(key_id: UUID, caller: _Manager) -> Response:
     return see("/people")
 
 
-def _name(session: Session, user_id: UUID) -> str:
-    return next(user.username for user in queries.users(session) if user.id == user_id)
+def _name(users: tuple[queries.UserShown, ...], user_id: UUID) -> str:
+    return next(user.username for user in users if user.id == user_id)
 
 
 def _people(
