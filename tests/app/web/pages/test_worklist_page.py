@@ -165,8 +165,8 @@ def test_an_empty_worklist_says_how_to_send_the_first_study(browser: Browser) ->
     page = words(get(browser("alice", Role.RADIOLOGIST), "/"))
     assert "Nothing waits to be read." in page
     assert "http://firstread.test/api/v1/studies" in page
-    assert 'KEY=$(.venv/bin/firstread key add "my modality" --scope intake,read)' in page
-    assert 'firstread send --key "$KEY" --phantoms 3' in page, "the sender draws nothing unasked"
+    assert "http://firstread.test/dicomweb/studies" in page
+    assert 'firstread send --url http://firstread.test --key "$KEY" --phantoms 3' in page
 
 
 def test_live_rows_are_asked_for_by_id_and_unknown_ids_left_out(browser: Browser, blobs: Blobs) -> None:
