@@ -18,6 +18,9 @@ from app.domain.roles import Role
 from app.settings import settings
 from tests.browser.conftest import SignIn
 
+_KEPT = os.environ.get("FIRSTREAD_PICTURES")
+"""Read before the tests' own fixtures take the service's settings out of the environment."""
+
 
 def keep(page: Any, path: Path, *, colours: int | None = 256) -> None:
     """A screenshot; 256 colours take a third of the bytes and show only where hues run into each other."""
@@ -31,7 +34,7 @@ def keep(page: Any, path: Path, *, colours: int | None = 256) -> None:
 def test_the_samples_make_the_pictures_of_the_readme(
     signed_in: SignIn, worker: Callable[[], None], tmp_path: Path
 ) -> None:
-    folder = Path(os.environ.get("FIRSTREAD_PICTURES") or tmp_path)
+    folder = Path(_KEPT or tmp_path)
     worker()
     assert admit_samples(settings()) == len(SAMPLES)
     page = signed_in("admin", Role.RADIOLOGIST, Role.ADMINISTRATOR, Role.AUDITOR)
