@@ -43,13 +43,25 @@ class SiteFigures:
 
 def site_figures(session: Session, *, bundle_sha256: str, findings: Sequence[str]) -> tuple[SiteFigures, ...]:
     """One of each finding, counted from the last `NEWEST` reviews of all bundles."""
+    return tuple(
+        _of_finding(finding, _newest(session, bundle_sha256=bundle_sha256, finding=finding))
+        for finding in findings
+    )
+
+
+def _newest(session: Session, *, bundle_sha256: str, finding: str) -> list[Row[Any]]:
+    """Of every study the last review among the newest, if it is of this bundle. Only what is counted is
+    taken out of the documents: they hold maps.
+    """
+    opinion = Review.network_findings[finding]
     newest = session.execute(
         select(
             Review.study_id,
             Review.bundle_sha256,
-            Review.findings,
-            Review.network_findings,
             Review.signed_at,
+            Review.findings[finding].as_string().label("said"),
+            opinion["lane"].as_string().label("lane"),
+            opinion["present"].as_boolean().label("present"),
         )
         .join(Study, Study.id == Review.study_id)
         .where(Study.is_sample.is_(False), stands())
@@ -57,8 +69,7 @@ def site_figures(session: Session, *, bundle_sha256: str, findings: Sequence[str
         .limit(NEWEST)
     ).all()
     standing = {row.study_id: row for row in reversed(newest)}
-    by_bundle = [row for row in standing.values() if row.bundle_sha256 == bundle_sha256]
-    return tuple(_of_finding(finding, by_bundle) for finding in findings)
+    return [row for row in standing.values() if row.bundle_sha256 == bundle_sha256]
 
 
 def adjudicated(session: Session, *, findings: Sequence[str]) -> dict[str, int]:
@@ -73,20 +84,16 @@ def adjudicated(session: Session, *, findings: Sequence[str]) -> dict[str, int]:
 
 
 def _of_finding(finding: str, reviews: Sequence[Row[Any]]) -> SiteFigures:
-    told = [
-        (row.findings[finding] == "present", row.network_findings[finding], row.signed_at)
-        for row in reviews
-        if row.findings.get(finding) in ("present", "absent") and finding in row.network_findings
-    ]
-    lanes = [(truth, opinion["lane"]) for truth, opinion, _ in told]
+    told = [row for row in reviews if row.said in ("present", "absent") and row.lane is not None]
+    has = [(row.said == "present", row) for row in told]
     return SiteFigures(
         finding=finding,
-        since=min((signed_at for _, _, signed_at in told), default=None),
-        prevalence=_share(truth for truth, _, _ in told),
-        called_right=_share(truth for truth, opinion, _ in told if opinion["present"]),
-        ruled_in_right=_share(truth for truth, lane in lanes if lane == Lane.RULE_IN),
-        ruled_out_right=_share(not truth for truth, lane in lanes if lane == Lane.RULE_OUT),
-        missed=_share(lane == Lane.RULE_OUT for truth, lane in lanes if truth),
+        since=min((row.signed_at for row in told), default=None),
+        prevalence=_share(truth for truth, _ in has),
+        called_right=_share(truth for truth, row in has if row.present),
+        ruled_in_right=_share(truth for truth, row in has if row.lane == Lane.RULE_IN),
+        ruled_out_right=_share(not truth for truth, row in has if row.lane == Lane.RULE_OUT),
+        missed=_share(row.lane == Lane.RULE_OUT for truth, row in has if truth),
     )
 
 
