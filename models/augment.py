@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from models.acquisition import CHANGES, crop
 from models.preprocess import Float, standardise
 
+DRAWING_VERSION = "1"
+"""Raised with every change of what `training_picture` draws: kept features are of one version."""
 _TONE = ("exposure", "contrast", "histogram", "curve", "background")
 _SHARPNESS = ("blur", "sharpen", "noise", "resolution", "compression")
 

@@ -88,10 +88,12 @@ def compare(
             shifted(data.images, change=MIXED, strength=grade, seed=seed + number) for number in range(DRAWS)
         ]
         stressed.append(pair_of(np.concatenate(copies), DRAWS))
-    if plain.truth.all() or not plain.truth.any():
-        raise DatasetRefused(
-            f"Of the images that both bundles read, none is with, or none without, {finding}."
-        )
+    for pair in (plain, *stressed):
+        if min(int(pair.truth.sum()), int((~pair.truth).sum())) < 2:
+            raise DatasetRefused(
+                f"Of the images that both bundles read, as sent and under every change, at least two with "
+                f"{finding} and two without it are needed."
+            )
     lost, won = _lost_and_won(plain)
     return {
         "finding": finding,
@@ -125,8 +127,8 @@ def compare(
             for grade, pair in zip(GRADES, stressed, strict=True)
         ],
         "explanations": {
-            "active": bool(active.manifest.explanations.get("passes")),
-            "candidate": bool(candidate.manifest.explanations.get("passes")),
+            "active": _shows_a_map(active),
+            "candidate": _shows_a_map(candidate),
         },
     }
 
@@ -202,7 +204,7 @@ def mcnemar(lost: int, won: int) -> float:
     """The two-sided p of so many lost and won if both were as likely (McNemar 1947, exact)."""
     trials = lost + won
     ways = sum(math.comb(trials, count) for count in range(min(lost, won) + 1))
-    return round(min(1.0, 2 * ways / float(1 << trials)), 4)
+    return round(min(1.0, 2 * ways / (1 << trials)), 4)
 
 
 def _ask(
@@ -240,6 +242,11 @@ def _ask(
         (lane[0], lane[1]),
         (withheld[0], withheld[1]),
     )
+
+
+def _shows_a_map(bundle: Bundle) -> bool:
+    told = bundle.manifest.explanations
+    return bool(told.get("passes") or told.get("occlusion_map", {}).get("passes"))
 
 
 def _named(bundle: Bundle) -> dict[str, str]:

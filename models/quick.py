@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.augment import training_picture
+from models.augment import DRAWING_VERSION, training_picture
 from models.dataset import Labelled
 from models.epoch import lending
 from models.feature_store import FeatureStore
@@ -124,7 +124,7 @@ def _features(
 
 def _name(network: Network, *, side: int) -> str:
     """What decides the features of a picture beside the picture itself."""
-    weights = hashlib.sha256(f"{PREPROCESSING_VERSION} {side}".encode())
+    weights = hashlib.sha256(f"{PREPROCESSING_VERSION} {DRAWING_VERSION} {side}".encode())
     for name, tensor in network.state_dict().items():
         if not name.startswith("head."):
             weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())

@@ -21,7 +21,7 @@ from models.dataset import Labelled
 from models.examples import DatasetRefused
 from models.manifest import Manifest
 from models.network import Network
-from models.parts import SELECT, TRAIN, describe, parts_of
+from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.served import Appearance, Embedding, Familiarity
 from models.trained_patients import taught_by, trained_member
 
@@ -72,6 +72,11 @@ class Start:
             )
         return taught
 
+    def calibrated_on(self, data: Labelled) -> NDArray[np.bool_]:
+        """For each image whether it is one of the bundle's own data on which it was calibrated."""
+        own = self._own_parts(data)
+        return np.zeros(len(data), np.bool_) if own is None else np.equal(own, CALIBRATE)
+
     def _own_parts(self, data: Labelled) -> NDArray[np.int_] | None:
         """The parts in which the bundle was trained, if these are the data."""
         told = self.manifest.provenance
@@ -81,7 +86,13 @@ class Start:
             own = parts_of(data, seed=int(told["seed"]))
         except DatasetRefused:  # too few patients to be those of any bundle
             return None
-        return own if told.get("images") == describe(data, own) else None
+        if told.get("images") != describe(data, own):
+            return None
+        # Equal counts are not yet equal parts: where the bundle marks its patients, all of these are marked.
+        marked = taught_by(self.members, data.patients)
+        if marked is not None and not marked[np.isin(own, (TRAIN, SELECT))].all():
+            return None
+        return own
 
     def give(self, network: Network, *, findings: tuple[str, ...], whole: bool) -> None:
         """The network has the bundle's weights, and no margin; where they are not given ``whole``, its

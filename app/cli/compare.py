@@ -40,7 +40,7 @@ def compare(
     from models.examples import DatasetRefused, excluded_patients, list_examples
     from models.plots import draw_comparison
     from models.promotion_gate import may_be_promoted, promotion_gate
-    from models.start import strangers_to
+    from models.start import Start, strangers_to
 
     paths = (active or default_bundle_path(), candidate)
     try:
@@ -64,6 +64,7 @@ def compare(
                 on_image=on_image,
             )
             strangers = strangers_to(paths, labelled)
+            calibrated = [Start.read(path).calibrated_on(labelled)[strangers] for path in paths]
             outcome = run(bundles[0], bundles[1], labelled.take(strangers), report=report)
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
@@ -72,10 +73,13 @@ def compare(
     document, picture = out / "comparison.json", out / "comparison.png"
     told = outcome | {
         "learnt_from_left_out": int((~strangers).sum()),
+        "calibrated_on": dict(
+            zip(("active", "candidate"), (int(mask.sum()) for mask in calibrated), strict=True)
+        ),
         "gate": [asdict(line) for line in lines],
         "may_be_promoted": may_be_promoted(lines),
     }
-    document.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    document.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     draw_comparison(outcome, picture)
     _tell(told)
     print(f"Wrote {document}, {picture}.")
@@ -95,6 +99,12 @@ def _tell(told: dict[str, Any]) -> None:
             f"  {name:12s} {before:8.4f} {after:9.4f}  {line['value']:+.4f} "
             f"({line['low']:+.4f} to {line['high']:+.4f})"
         )
+    for name, count in told["calibrated_on"].items():
+        if count:
+            print(
+                f"  The {name} bundle was calibrated on {count} of these images, which flatters it; "
+                "images of a test split (--split test) would not."
+            )
     words = {True: "passes", False: "FAILS", None: "cannot be told"}
     for line in told["gate"]:
         print(f"  {words[line['passes']]:14s} {line['sentence']}")

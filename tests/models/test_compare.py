@@ -84,7 +84,8 @@ def test_delong_is_what_looking_at_every_pair_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "won", "p"), [(0, 0, 1.0), (0, 5, 0.0625), (5, 0, 0.0625), (1, 9, 0.0215), (4, 4, 1.0)]
+    ("lost", "won", "p"),
+    [(0, 0, 1.0), (0, 5, 0.0625), (5, 0, 0.0625), (1, 9, 0.0215), (4, 4, 1.0), (900, 900, 1.0)],
 )
 def test_mcnemar_is_the_exact_binomial(lost: int, won: int, p: float) -> None:
     assert mcnemar(lost, won) == pytest.approx(p, abs=5e-5)

@@ -20,7 +20,7 @@ from models.features import FrozenFeatures
 from models.finetune import FinetuneSettings
 from models.manifest import BundleRefused
 from models.network import imagenet_network
-from models.parts import CALIBRATE, SELECT, TRAIN, parts_of
+from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.quick import fit_quick
 from models.start import Start
 from models.stress import network_input
@@ -87,6 +87,21 @@ def test_nobody_the_bundle_has_learnt_from_judges(
     judging = set(more.patients[part == CALIBRATE])
     assert len(judging) >= 0.1 * len(np.unique(more.patients))
     assert (part == SELECT).any() == choosing
+
+
+def test_equal_counts_are_not_taken_for_the_bundles_own_data(trained: Trained, labelled: Labelled) -> None:
+    """Other patients under the same labels make parts of the same sizes."""
+    start = Start.read(trained.path)
+    others = replace(labelled, patients=np.char.add(labelled.patients, "-other"))
+    kept = np.unique(labelled.patients)[::2]
+    mixed = replace(
+        labelled, patients=np.where(np.isin(labelled.patients, kept), labelled.patients, others.patients)
+    )
+    told = dict(start.manifest.provenance) | {"images": describe(mixed, parts_of(mixed, seed=7))}
+    same_counts = replace(start, manifest=replace(start.manifest, provenance=told))
+    taught = taught_by(start.members, mixed.patients)
+    assert taught is not None
+    assert np.array_equal(same_counts.learnt_from(mixed), taught)
 
 
 def _with_strangers(data: Labelled, *, count: int) -> Labelled:
