@@ -10,7 +10,7 @@ import pytest
 from app.blobs import Blobs
 from app.domain.roles import Role
 from app.records import Review
-from tests.browser.canvas import draw, open_study, settle
+from tests.browser.canvas import draw, middle, open_study, settle
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, stored
 from tests.builders import a_screened_study, an_admitted_study
@@ -85,6 +85,44 @@ def test_marks_survive_a_reload_as_part_of_the_draft(signed_in: SignIn, blobs: B
     assert marks(page) == drawn
     assert page.locator(".shape.box").count() == 1
     assert page.locator("#restored").is_visible()
+
+
+def test_enter_in_an_answer_signs_nothing(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study.study_id)
+    page.keyboard.press("x")
+    page.locator("#viewer canvas").focus()
+    for _ in range(3):
+        page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.type") == "radio", "the correction took the focus"
+    page.wait_for_timeout(300)
+    assert stored(Review) == []
+    assert len(marks(page)) == 1
+
+
+def test_a_box_that_was_only_begun_is_no_mark(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)
+    page.keyboard.press("x")
+    draw(page, (-60, -40), (20, 10))
+    assert len(marks(page)) == 1
+    click(page, (40, 40))
+    assert page.locator(".shape.box").count() == 2
+    page.keyboard.press("Delete")
+    settle(page)
+    assert page.locator(".shape.box").count() == 1, "what was begun goes, and not the mark"
+    click(page, (-90, 40))
+    page.keyboard.press("v")
+    assert len(marks(page)) == 1
+    assert page.locator(".shape.box").count() >= 1
+
+
+def click(page: Any, at: tuple[int, int]) -> None:
+    """At a place counted from the middle of the picture."""
+    x, y = middle(page)
+    page.mouse.click(x + at[0], y + at[1])
+    settle(page)
 
 
 def test_a_mark_is_moved_and_deleted_by_keys(signed_in: SignIn, blobs: Blobs) -> None:

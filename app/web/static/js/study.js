@@ -28,6 +28,11 @@ function changed() {
 // Opening the correction is the first thing a reader does to a study: it claims it.
 let claimed = false;
 
+// Enter in an answer would sign past every guard: Ctrl+Enter and the button sign.
+correct?.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && event.target.matches("input")) event.preventDefault();
+});
+
 async function openCorrection() {
   correction.open = true;
   document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");

@@ -32,6 +32,8 @@ if (form) {
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
     if (event.repeat || isTyping(event.target) || document.querySelector("dialog[open]") || !form.isConnected) return;
+    // A mark is selected on the picture: that is what is meant, and not the signature of the study before.
+    if (document.querySelector('#viewer [data-do="delete"]:not(:disabled)')) return;
     event.preventDefault();
     if (!form.dataset.sent) form.requestSubmit();
   });

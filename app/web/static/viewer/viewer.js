@@ -100,7 +100,7 @@ var m = class {
 		return this.all.filter((t) => t.image === e);
 	}
 	marks() {
-		return this.all.filter((e) => e.kind !== "length" && !e.fixed);
+		return this.all.filter((e) => e.kind !== "length" && !e.fixed && e !== this.unfinished);
 	}
 	add(e) {
 		this.all.push(e), this.changed();
@@ -297,7 +297,7 @@ function te(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.pinch()) : (a = !1, r = s.button === C || s.button === 0 && s.shiftKey ? "pan" : s.button === ee ? "zoom" : t.tool(), s.button === C && s.preventDefault(), D(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === C || s.button === 0 && s.shiftKey ? "pan" : s.button === ee ? "zoom" : t.tool(), s.button === C && s.preventDefault(), D(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -310,7 +310,7 @@ function te(e, t) {
 	}), e.addEventListener("pointerup", (e) => {
 		n.delete(e.pointerId) && (!a && D(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
 	}), e.addEventListener("pointercancel", (e) => {
-		n.delete(e.pointerId), t.leave();
+		n.delete(e.pointerId) && t.drop(), t.leave();
 	}), e.addEventListener("pointerleave", () => {
 		n.size === 0 && t.leave();
 	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
@@ -329,7 +329,7 @@ function te(e, t) {
 		else if (r) t.pan(-r.x * w, -r.y * w);
 		else if (n.key === "+" || n.key === "=") t.zoom(E, i);
 		else if (n.key === "-") t.zoom(1 / E, i);
-		else if (n.key === "Enter") t.enter();
+		else if (n.key === "Enter") n.repeat || t.enter();
 		else return;
 		n.preventDefault();
 	});
@@ -592,7 +592,7 @@ var N = class {
 			if (t === this.view) return this.follow(e, t);
 			this.drop();
 		}
-		this.view = t, this.from = e, this.shape = n(t.inside(t.toImage(e))), this.shapes.add(this.shape), this.shapes.unfinished = this.shape, this.shapes.select(this.shape);
+		this.view = t, this.from = e, this.shape = n(t.inside(t.toImage(e))), this.shapes.unfinished = this.shape, this.shapes.add(this.shape), this.shapes.select(this.shape);
 	}
 	follow(e, t) {
 		this.shape && t === this.view && (this.shape.b = t.inside(t.toImage(e)), this.shapes.changed());
@@ -820,7 +820,7 @@ var _e = class {
 			over: (e, t) => this.over(e, t),
 			release: (e) => this.release(e),
 			leave: () => this.lens.hide(),
-			pinch: () => n.pen.drop(),
+			drop: () => n.pen.drop(),
 			enter: () => this.drawInTheMiddle()
 		});
 	}
@@ -833,7 +833,7 @@ var _e = class {
 	async show(e, t, n = Promise.resolve()) {
 		let r = e[t];
 		if (r && r !== this.image) {
-			this.images = e, this.shown = t, this.fetching.abort(), this.fetching = new AbortController(), Object.assign(this.picture, {
+			this.lens.hide(), this.images = e, this.shown = t, this.fetching.abort(), this.fetching = new AbortController(), Object.assign(this.picture, {
 				preview: null,
 				full: null,
 				voi: null,
@@ -864,14 +864,14 @@ var _e = class {
 		this.setVoi(A(r, e, t));
 	}
 	setVoi(e) {
-		this.picture.voi = e, this.repaint();
+		this.lens.hide(), this.picture.voi = e, this.repaint();
 	}
 	setPreset(e) {
 		let t = this.presets.find((t) => t.name === e);
 		t && this.setVoi(t);
 	}
 	setInvert(e) {
-		this.picture.invert = e, this.repaint();
+		this.lens.hide(), this.picture.invert = e, this.repaint();
 	}
 	actual() {
 		this.change((e) => e.zoomTo(1 / devicePixelRatio, this.middle()));
@@ -907,7 +907,7 @@ var _e = class {
 		let t = this.desk.tool(), { view: n, image: r } = this;
 		if (t === "magnify" || !n || !r) return;
 		let i = t === "length" ? "" : this.desk.findingFor(this);
-		if (i === null) return;
+		if (i === null) return this.desk.pen.drop();
 		let a = t;
 		this.desk.pen.press(e, n, (e) => ({
 			kind: a,
@@ -1082,7 +1082,7 @@ var we = {
 		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => X(e, !1))), this.tell();
 	}
 	write() {
-		if (!this.fields[0] || this.shapes.unfinished) return;
+		if (!this.fields[0]) return;
 		let e = JSON.stringify(this.shapes.marks().map(Ee));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
@@ -1258,7 +1258,7 @@ var De = [
 			case "reset": return this.together((e) => {
 				e.setInvert(!1), e.presets[0] && e.setVoi(e.presets[0]);
 			}), t.change((e) => e.reset());
-			case "delete": return this.shapes.selected ? this.shapes.remove(this.shapes.selected) : void 0;
+			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.remove(this.shapes.selected) : void 0;
 			case "layout": return this.nextLayout();
 			case "link": return this.linked = !this.linked, r(this.root, "link", this.linked);
 			case "previous":
@@ -1273,14 +1273,14 @@ var De = [
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
 		for (let t of De) r(this.root, `tool-${t}`, t === e);
-		for (let t of this.panes) t.canvas.dataset.tool = e;
+		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
 		Ce(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
-		this.layout = e;
+		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = G(this.images, this.main.shown);

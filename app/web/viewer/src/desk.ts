@@ -158,6 +158,7 @@ export class ReadingDesk implements Desk {
         });
         return active.change((view) => view.reset());
       case "delete":
+        if (this.shapes.unfinished) return this.pen.drop();
         return this.shapes.selected ? this.shapes.remove(this.shapes.selected) : undefined;
       case "layout":
         return this.nextLayout();
@@ -181,7 +182,10 @@ export class ReadingDesk implements Desk {
     this.chosenTool = tool;
     this.root.dataset.tool = tool;
     for (const other of TOOLS) showPressed(this.root, `tool-${other}`, other === tool);
-    for (const pane of this.panes) pane.canvas.dataset.tool = tool;
+    for (const pane of this.panes) {
+      pane.canvas.dataset.tool = tool;
+      pane.lens.hide();
+    }
   }
 
   private nextLayout(): void {
@@ -194,6 +198,7 @@ export class ReadingDesk implements Desk {
   /** The panes of that layout; what is beside the main picture is fetched after `before`. */
   private arrange(layout: Layout, before: Promise<unknown>): void {
     this.layout = layout;
+    this.pen.drop();
     for (const pane of this.panes.splice(1)) {
       pane.close();
       pane.element.remove();

@@ -21,8 +21,8 @@ export interface Wishes {
   release(at: Point): void;
   /** The pointer has gone. */
   leave(): void;
-  /** A second finger came: the first was no tool's. */
-  pinch(): void;
+  /** What was begun is not meant: a second finger came, or the pointer was taken away. */
+  drop(): void;
   /** Enter: the tool is used without a pointer. */
   enter(): void;
 }
@@ -52,7 +52,7 @@ export function listen(canvas: HTMLCanvasElement, wishes: Wishes): void {
     if (pressed.size > 1) {
       pinched = true;
       wishes.leave();
-      wishes.pinch();
+      wishes.drop();
       return;
     }
     pinched = false;
@@ -91,7 +91,7 @@ export function listen(canvas: HTMLCanvasElement, wishes: Wishes): void {
   };
   canvas.addEventListener("pointerup", release);
   canvas.addEventListener("pointercancel", (event) => {
-    pressed.delete(event.pointerId);
+    if (pressed.delete(event.pointerId)) wishes.drop();
     wishes.leave();
   });
   canvas.addEventListener("pointerleave", () => {
@@ -120,7 +120,9 @@ export function listen(canvas: HTMLCanvasElement, wishes: Wishes): void {
     else if (towards) wishes.pan(-towards.x * KEY_PAN, -towards.y * KEY_PAN);
     else if (event.key === "+" || event.key === "=") wishes.zoom(KEY_ZOOM, middle);
     else if (event.key === "-") wishes.zoom(1 / KEY_ZOOM, middle);
-    else if (event.key === "Enter") wishes.enter();
+    else if (event.key === "Enter") {
+      if (!event.repeat) wishes.enter();
+    }
     else return;
     event.preventDefault();
   });

@@ -64,7 +64,7 @@ export class Marks {
   }
 
   private write(): void {
-    if (!this.fields[0] || this.shapes.unfinished) return;
+    if (!this.fields[0]) return;
     const text = JSON.stringify(this.shapes.marks().map(markOf));
     if (text === this.fields[0].value) return;
     for (const field of this.fields) field.value = text;

@@ -40,7 +40,8 @@ export class Pane {
   readonly canvas: HTMLCanvasElement;
   private readonly renderer: Renderer;
   private readonly layer: ShapeLayer;
-  private readonly lens: Lens;
+  /** Shows the picture as it was: it goes with whatever changes that. */
+  readonly lens: Lens;
   private readonly resizing: ResizeObserver;
   private fetching = new AbortController();
   private due = false;
@@ -71,7 +72,7 @@ export class Pane {
       over: (at, touch) => this.over(at, touch),
       release: (at) => this.release(at),
       leave: () => this.lens.hide(),
-      pinch: () => desk.pen.drop(),
+      drop: () => desk.pen.drop(),
       enter: () => this.drawInTheMiddle(),
     });
   }
@@ -89,6 +90,7 @@ export class Pane {
   async show(images: StudyImage[], index: number, before: Promise<unknown> = Promise.resolve()): Promise<void> {
     const image = images[index];
     if (!image || image === this.image) return;
+    this.lens.hide();
     this.images = images;
     this.shown = index;
     this.fetching.abort();
@@ -134,6 +136,7 @@ export class Pane {
   }
 
   setVoi(voi: Voi): void {
+    this.lens.hide();
     this.picture.voi = voi;
     this.repaint();
   }
@@ -145,6 +148,7 @@ export class Pane {
   }
 
   setInvert(on: boolean): void {
+    this.lens.hide();
     this.picture.invert = on;
     this.repaint();
   }
@@ -208,7 +212,7 @@ export class Pane {
     const { view, image } = this;
     if (tool === "magnify" || !view || !image) return;
     const finding = tool === "length" ? "" : this.desk.findingFor(this);
-    if (finding === null) return;
+    if (finding === null) return this.desk.pen.drop();
     const kind = tool as Kind;
     this.desk.pen.press(at, view, (a) => ({ kind, image: image.id, a, b: { ...a }, finding, fixed: false }));
   }

@@ -24,8 +24,8 @@ export class Pen {
     this.view = view;
     this.from = at;
     this.shape = begin(view.inside(view.toImage(at)));
-    this.shapes.add(this.shape);
     this.shapes.unfinished = this.shape;
+    this.shapes.add(this.shape);
     this.shapes.select(this.shape);
   }
 

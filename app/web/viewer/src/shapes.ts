@@ -43,7 +43,7 @@ export class Shapes {
   }
 
   marks(): Shape[] {
-    return this.all.filter((shape) => shape.kind !== "length" && !shape.fixed);
+    return this.all.filter((shape) => shape.kind !== "length" && !shape.fixed && shape !== this.unfinished);
   }
 
   add(shape: Shape): void {
