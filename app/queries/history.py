@@ -171,6 +171,23 @@ def last_signature(session: Session, *, study_id: UUID, by: Actor) -> LastSignat
     )
 
 
+def signed_from(session: Session, *, study_id: UUID, revision: int, by: Actor) -> ReviewShown | None:
+    """What `by` has signed of the study as it was at that revision, if it stands."""
+    row = session.scalar(
+        select(Review)
+        .where(
+            Review.study_id == study_id,
+            Review.study_revision == revision,
+            Review.reviewer_kind == by.kind,
+            Review.reviewer_id == by.id,
+            stands(),
+        )
+        .order_by(Review.sequence.desc())
+        .limit(1)
+    )
+    return None if row is None else _review(row, None, None)
+
+
 def _review(review: Review, withdrawal: Withdrawal | None, adjudication: Adjudication | None) -> ReviewShown:
     return ReviewShown(
         review_id=review.id,

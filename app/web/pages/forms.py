@@ -18,8 +18,10 @@ class Form:
     fields: tuple[tuple[str, str], ...]
 
     def text(self, name: str) -> str:
-        """The first value, without the blanks around it."""
-        return next((value.strip() for field, value in self.fields if field == name), "")
+        """The first value, without the blanks around it; a line ends in one character, as pages count it."""
+        return next(
+            (value.replace("\r\n", "\n").strip() for field, value in self.fields if field == name), ""
+        )
 
     def secret(self, name: str) -> str:
         """The first value as it was typed."""

@@ -22,7 +22,7 @@ from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unpro
 from app.queries import adjudication as disputes
 from app.queries import second_opinions, studies, worklist
 from app.queries.bundles import bundles
-from app.queries.history import last_signature, lost_to
+from app.queries.history import last_signature, lost_to, signed_from
 from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.settings import settings
@@ -144,7 +144,7 @@ def sign(
             with transaction() as session:
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
             return _onwards(request, study_id, next_id)
-        draft = _kept(study_id, caller, pressed, confirm=confirm, since=_moment(form))
+        draft = _kept(study_id, caller, pressed, confirm=confirm, form=form)
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
     return _onwards(request, study_id, study_id if signed.state is State.AMENDED else next_id)
 
@@ -255,25 +255,32 @@ def _statements(findings: dict[str, str]) -> dict[str, Statement]:
 
 
 def _was_done(study_id: UUID, caller: Caller, *, revision: int, confirm: bool, pressed: Draft) -> bool:
-    """True where the same press has already signed: a button pressed twice does its work once."""
-    with transaction() as session:
-        shown = studies.show(session, study_id=study_id, to=caller.actor)
-    if not shown.reviews or shown.entry.revision != revision + 1 or shown.entry.state not in _DONE:
+    """True where the same press has already signed, whatever became of the study since: a button pressed
+    twice does its work once.
+    """
+    try:
+        marks = [mark.as_json() for mark in marks_in(pressed.marks)]
+    except Unprocessable:
         return False
-    last = shown.reviews[0]
+    with transaction() as session:
+        last = signed_from(session, study_id=study_id, revision=revision, by=caller.actor)
+    if last is None:
+        return False
     said_the_same = last.verdict == "confirmed" if confirm else last.findings == pressed.findings
-    return last.reviewer_name == caller.actor.name and said_the_same and last.comment == pressed.comment
+    return said_the_same and last.comment == pressed.comment and list(last.marks) == marks
 
 
-def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, since: datetime | None) -> Draft:
+def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form: Form) -> Draft:
     """What was refused, to be filled in again, with what has happened to the study since the page was made.
 
     A confirmation says what the network had said: where somebody else was quicker, amending is one step.
+    Where the network has read the study anew, nobody has said what it says now.
     """
+    since = _moment(form)
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
     findings = pressed.findings
-    if confirm and shown.reading:
+    if confirm and shown.reading and str(shown.reading.reading_id) == form.text("reading"):
         findings = {
             name: Statement.PRESENT.value if finding["present"] else Statement.ABSENT.value
             for name, finding in lasting(shown.reading.findings).items()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from app.blobs import Blobs
@@ -28,6 +29,8 @@ from tests.builders import (
 def sign(client: TestClient, study_id, page: str | None = None, **fields):
     """The confirm or correct form of the page as it was loaded."""
     page = page or get(client, f"/studies/{study_id}")
+    if fields.get("action") == "confirm" and 'name="reading"' in page:
+        fields = {"reading": hidden(page, "reading"), **fields}
     return post(
         client,
         f"/studies/{study_id}/review",
@@ -99,6 +102,46 @@ def test_a_press_repeated_does_its_work_once(browser: Browser, session, blobs: B
         f"/studies/{following.study_id}?signed={admission.study_id}"
     }
     assert len(session.scalars(select(Review)).all()) == 1
+
+
+def test_a_press_repeated_is_known_again_whatever_became_of_the_study(
+    browser: Browser, session, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    alice, bob = browser("alice", Role.RADIOLOGIST), browser("bob", Role.RADIOLOGIST)
+    page = get(alice, f"/studies/{admission.study_id}")
+    fields = {"action": "correct", "finding__pneumonia": "absent", "comment": "Once."}
+    sign(alice, admission.study_id, page, **fields)
+    sign(bob, admission.study_id, action="correct", finding__pneumonia="present")
+    again = sign(alice, admission.study_id, page, **fields)
+    assert again.status_code == 303
+    assert len(session.scalars(select(Review)).all()) == 2
+    image_id = str(admission.image_id)
+    box = {"image": image_id, "finding": "pneumonia", "shape": "box", "x": 1, "y": 1, "width": 9, "height": 9}
+    other = sign(
+        alice,
+        admission.study_id,
+        page,
+        **(fields | {"finding__pneumonia": "present", "marks": json.dumps([box])}),
+    )
+    assert other.status_code == 409, "another answer is another press"
+
+
+def test_a_confirmation_of_what_the_network_says_no_more_is_not_filled_in(
+    browser: Browser, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs, probability=0.1)
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, f"/studies/{admission.study_id}")
+    with transaction() as later:
+        later.execute(update(Study).values(screening_due=True))
+    with transaction() as later:
+        [study] = claimed(later)
+        record(later, study, image_read(admission.image_id, probability=0.97))
+    refused = sign(alice, admission.study_id, page, action="confirm")
+    assert refused.status_code == 409
+    assert "nothing was signed" in refused.text
+    assert not re.search(r'value="(present|absent|uncertain)" required checked', refused.text)
 
 
 def test_a_stale_page_is_told_what_changed_and_keeps_the_comment(
