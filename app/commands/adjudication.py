@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,15 +17,12 @@ from app.domain.states import DONE, State
 from app.errors import Conflict, Forbidden
 from app.records import Adjudication, Study, User
 
-FEWEST = 3
-"""With so many radiologists a third one adjudicates; with fewer, one of the two may."""
-
 
 def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
     """True where `by` is one of those who disagree and may adjudicate all the same, False for a third reader.
 
-    Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute or a third
-    radiologist is there to settle it.
+    Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute or a radiologist who
+    has not read it is there to settle it.
     """
     review.check_may_review(by)
     if by.kind != "user":
@@ -32,9 +30,10 @@ def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
     parties = disagreement.positions(session, study_id=study.id)
     if State(study.state) not in DONE or not disagreement.differences(parties):
         raise Conflict("The readings of this study agree; there is nothing to adjudicate.")
-    if by.id not in {one.reviewer_id for one in parties}:
+    readers = {one.reviewer_id for one in parties}
+    if by.id not in readers:
         return False
-    if radiologists(session) >= FEWEST:
+    if radiologists(session, besides=readers):
         raise Conflict("You are one of those who disagree. A radiologist who has not read it adjudicates.")
     return True
 
@@ -80,9 +79,9 @@ def adjudicate(
     return signed
 
 
-def radiologists(session: Session) -> int:
-    """How many can sign in."""
+def radiologists(session: Session, *, besides: Collection[UUID]) -> int:
+    """How many others can sign in."""
     counted = select(func.count()).where(
-        User.disabled_at.is_(None), User.roles.contains([Role.RADIOLOGIST.value])
+        User.disabled_at.is_(None), User.roles.contains([Role.RADIOLOGIST.value]), User.id.not_in(besides)
     )
     return session.scalar(counted) or 0

@@ -52,8 +52,18 @@ def answer(session: Session, *, study: Study, given: Review, by: Actor) -> None:
             SecondOpinion.study_id == study.id, SecondOpinion.asked_of == by.id, is_open()
         )
     ).all()
+    # Whoever has signed and taken it back was shown the other verdicts meanwhile.
+    earlier = exists().where(
+        Review.study_id == study.id,
+        Review.reviewer_kind == by.kind,
+        Review.reviewer_id == by.id,
+        Review.id != given.id,
+    )
+    saw = bool(asked) and given.amends_id is not None and session.scalar(select(earlier))
     for opinion in asked:
         opinion.review_id, opinion.answer_seen_at = given.id, None
+        if saw and opinion.verdict_shown_at is None:
+            opinion.verdict_shown_at = now()
         audit.record(session, action="second-opinion.given", by=by, study_id=study.id, subject_id=opinion.id)
 
 

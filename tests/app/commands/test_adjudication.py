@@ -118,6 +118,18 @@ def test_where_there_are_only_two_one_of_them_settles_it_and_is_marked(database:
         assert (shown.label_source, shown.by_a_party) == ("adjudicated", True)
 
 
+def test_where_everybody_has_read_it_one_of_them_settles_it(database: str, blobs: Blobs) -> None:
+    grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
+    study_id = a_screened_study(blobs).study_id
+    for reader, said in ((grace, PRESENT), (henri, ABSENT), (irma, PRESENT)):
+        sign(study_id, reader, pneumonia=said)
+    found = dispute(study_id, irma)
+    assert found is not None
+    assert (found.refused, found.as_a_party) == (None, True)
+    settle(study_id, irma, pneumonia=PRESENT)
+    assert dispute(study_id, grace) is None
+
+
 def test_an_amendment_that_agrees_ends_the_dispute_and_one_after_it_opens_another(
     database: str, blobs: Blobs
 ) -> None:

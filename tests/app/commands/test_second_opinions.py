@@ -172,6 +172,9 @@ def test_a_withdrawn_answer_leaves_the_question_open(
     assert shown(study_id, henri).verdicts_hidden
     sign(study_id, henri)
     assert letters(grace).answers
+    with transaction() as session:
+        saw = session.scalars(select(SecondOpinion.verdict_shown_at)).one()
+    assert saw is not None, "while the first answer stood, the other verdict was before him"
 
 
 def test_who_cannot_be_asked_is_refused_in_a_sentence(
