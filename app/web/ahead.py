@@ -31,22 +31,28 @@ class Ahead:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def of(self, study_id: UUID, *, reader: Actor, parts: Parts) -> BackgroundTask | None:
         """For the response that shows a reader the study: once it is sent, what they open next is decoded.
 
-        The request ends before that. None for somebody who signs nothing, and so goes nowhere by signing.
+        The request ends before that. What was to be decoded after the reader's last page is let go. None for
+        somebody who signs nothing, and so goes nowhere by signing.
         """
         if not reader.may(Permission.REVIEW):
             return None
 
         async def begin() -> None:
-            task = asyncio.create_task(self._decode(parts, study_id, reader.name))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if (older := self._tasks.get(reader.name)) is not None:
+                older.cancel()
+            self._tasks[reader.name] = asyncio.create_task(self._decode(parts, study_id, reader.name))
 
         return BackgroundTask(begin)
+
+    def stop(self) -> None:
+        """Nothing more is begun; what is being decoded ends by itself."""
+        for task in self._tasks.values():
+            task.cancel()
 
     async def _decode(self, parts: Parts, study_id: UUID, reader: str) -> None:
         await asyncio.sleep(_FIRST)

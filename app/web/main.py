@@ -40,10 +40,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     queue.configure_from_settings()
     app.state.parts = parts = await run_in_threadpool(Parts)
     app.state.hub = hub = EventHub()
-    app.state.ahead = Ahead()
+    app.state.ahead = ahead = Ahead()
     try:
         yield
     finally:
+        ahead.stop()
         await hub.stop()
         await run_in_threadpool(parts.close)
 

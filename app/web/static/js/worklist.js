@@ -88,8 +88,10 @@ function belongsHere(rank) {
   if (!isTable || rank === null) return true; // a blind study: the server knows the place
   const shown = rows.querySelectorAll(STUDY);
   if (shown.length === 0) return true;
-  const afterFirst = rows.dataset.first === "yes" || rank >= shown[0].dataset.rank;
-  const beforeLast = rows.dataset.last === "yes" || rank <= shown[shown.length - 1].dataset.rank;
+  const [first, last] = [shown[0].dataset.rank, shown[shown.length - 1].dataset.rank];
+  // A blind row tells no rank: to be told once too often is harmless.
+  const afterFirst = rows.dataset.first === "yes" || !first || rank >= first;
+  const beforeLast = rows.dataset.last === "yes" || !last || rank <= last;
   return afterFirst && beforeLast;
 }
 
@@ -129,6 +131,7 @@ function loadAnew() {
 
 async function takeIn() {
   const renewed = await pages?.anew();
+  if (pages && !renewed) return void setTimeout(takeInWhenQuiet, 3000); // not to be had now: what stands here stays
   const page = renewed?.[0];
   if (page?.getElementById("rows")?.tagName !== "TBODY") return loadAnew();
   const here = rows.querySelector("tr.here")?.dataset.study;
