@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,13 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
-from app.records import Base
+from app.blobs import Blobs
+from app.commands import review, withdrawal
+from app.domain.roles import Role
+from app.records import Base, Study
+from app.records.engine import transaction
 from migrations import downgrade, newest_revision, upgrade
+from tests.builders import a_screened_study, a_user
 
 
 def test_a_migrated_database_is_what_the_records_describe(database: str) -> None:
@@ -67,6 +73,29 @@ def test_the_reading_that_stood_before_the_upgrade_stands_after_it(database: str
     assert order == [older, newer, later]
     with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:
         connection.execute(text("UPDATE readings SET sequence = DEFAULT"))
+
+
+def test_a_signature_that_was_taken_back_does_not_come_back_by_a_downgrade(
+    database: str, blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        alice = a_user(session, "alice", Role.RADIOLOGIST)
+    with transaction() as session:
+        revision = session.get_one(Study, study_id).revision
+        signed = review.sign(
+            session,
+            study_id=study_id,
+            by=alice,
+            revision=revision,
+            confirm=True,
+            findings={},
+            undo=timedelta(seconds=60),
+        )
+        withdrawal.withdraw(session, study_id=study_id, review_id=signed.review_id, by=alice, minutes=5)
+    with pytest.raises(RuntimeError, match="taken back"):
+        downgrade(database, "0011")
+    upgrade(database)
 
 
 def test_what_had_failed_for_want_of_a_network_is_still_known_after_the_upgrade(database: str) -> None:

@@ -56,6 +56,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM withdrawals)")):
+        raise RuntimeError(
+            "Signatures have been taken back, and without 0012 they would count again. "
+            "Restore a backup instead."
+        )
     op.execute("DELETE FROM deliveries WHERE state = 'withdrawn'")  # nobody must send them again
     _states(_STATES)
     op.drop_index(
