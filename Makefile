@@ -4,7 +4,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 CODE := app worker models migrations tests bench install.py
 
-.PHONY: run test check fix bench python
+.PHONY: run test check fix bench catalogue python
 
 run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
@@ -22,6 +22,11 @@ fix: python
 	@$(PYTHON) install.py --extra test
 	@.venv/bin/ruff check --fix $(CODE)
 	@.venv/bin/ruff format $(CODE)
+
+# The catalogues of app/locales have what the code says, and nothing else; what is still to be translated is told.
+catalogue: python
+	@$(PYTHON) install.py --extra test
+	@.venv/bin/python -m tests.catalogue
 
 bench: python
 	@$(PYTHON) install.py --extra test

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.order import Credits
+from app.language import SOURCE, languages
 
 
 class ServiceNotRunning(Exception):
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
     samples: bool = Field(default=True, description="Load sample phantom studies into an empty service.")
     site_name: str = Field(default="FirstRead", description="Shown in the page header.")
     time_zone: str = Field(default="UTC", description="IANA zone of the dates and times shown.")
+    language: str = Field(
+        default=SOURCE,
+        description="Language of pages where neither person nor browser asks for one: en or zh_Hans.",
+    )
 
     bundle: Path | None = Field(default=None, description="Bundle file to use instead of the one shipped.")
     device: str = Field(default="auto", description="auto, cpu or cuda.")
@@ -117,6 +122,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in languages():
+            raise ValueError(f"there is a catalogue for {' and '.join(languages())}")
         return value
 
     @property

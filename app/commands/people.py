@@ -239,6 +239,7 @@ def caller_of_session(
         must_change_password=user.must_change_password,
         roles=roles,
         display_name=user.display_name,
+        language=user.preferences.get("language"),
     )
 
 

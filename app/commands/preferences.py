@@ -1,4 +1,4 @@
-"""What a reader has chosen: columns of the worklist, filters kept under a name, and to read blind."""
+"""What a person has chosen: language, columns of the worklist, filters kept under a name, to read blind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.commands import audit
 from app.domain.roles import Actor
 from app.errors import Conflict, Unprocessable
+from app.language import languages
 from app.records import User
 
 COLUMNS = ("study", "reading", "waiting", "state")
@@ -47,6 +48,16 @@ def choose_columns(session: Session, *, by: Actor, columns: Sequence[str]) -> No
     if unknown := set(columns) - set(COLUMNS):
         raise Unprocessable(f"There is no column {', '.join(sorted(unknown))}.")
     _change(_user(session, by), columns=[column for column in COLUMNS if column in columns])
+
+
+def choose_language(session: Session, *, by: Actor, language: str | None) -> None:
+    """The service speaks the language to the person; None: what their browser asks for.
+
+    Raises Unprocessable for a language that has no catalogue.
+    """
+    if language is not None and language not in languages():
+        raise Unprocessable("That language is not among those of this service.")
+    _change(_user(session, by), language=language)
 
 
 def hide_opinion(session: Session, *, by: Actor, hide: bool) -> None:

@@ -100,6 +100,8 @@ class Caller:
     must_change_password: bool
     roles: tuple[Role, ...]
     display_name: str
+    language: str | None = None
+    """Their own choice; None leaves it to the browser."""
 
 
 @dataclass(frozen=True, kw_only=True)

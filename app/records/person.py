@@ -30,7 +30,7 @@ class User(HasId, Base):
     last_signed_in_at: Mapped[datetime | None]
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     """`{columns: [name], views: [{name, query}]}` of the worklist, and `opinion_after`: the sequence of the
-    last reading there was when the person chose to read blind. A part that is missing is as usual.
+    last reading there was when the person chose to read blind; and `language`. What is missing is as usual.
     """
 
     __table_args__ = (

@@ -24,6 +24,7 @@ from app.domain.roles import Caller, Permission
 from app.errors import Forbidden, NotSignedIn
 from app.records.engine import single_statements, transaction
 from app.settings import settings
+from app.web.languages import speak_to
 from app.web.problems import CrossSite, PasswordChangeRequired
 
 SESSION_COOKIE = "firstread_session"
@@ -64,6 +65,7 @@ class Rule:
         if caller is None:
             raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer fr_...`.")
         request.state.caller = caller
+        speak_to(caller, request.url.path)
         if unsafe and caller.csrf_token is not None:
             _check_origin(request)
             await _check_token(request, caller.csrf_token)

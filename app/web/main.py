@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
 
-from app import queue
+from app import language, queue
 from app.web import lost, problems
 from app.web.ahead import Ahead
 from app.web.api import routers as api
@@ -19,6 +19,7 @@ from app.web.dicomweb import routers as dicomweb
 from app.web.events import EventHub
 from app.web.events import router as events
 from app.web.health import router as health
+from app.web.languages import Languages
 from app.web.openapi import router as openapi
 from app.web.pages import problem_page
 from app.web.pages import router as pages
@@ -37,6 +38,7 @@ For prioritisation only: no output of this service is a diagnosis.
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    language.load()
     queue.configure_from_settings()
     app.state.parts = parts = await run_in_threadpool(Parts)
     app.state.hub = hub = EventHub()
@@ -63,6 +65,7 @@ def create_app() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_middleware(Guard)
+    app.add_middleware(Languages)
     problems.install(app)
     app.state.problem_page = problem_page
     app.state.recognise = lost.recognise

@@ -1,12 +1,14 @@
-"""Signing in and out, and one's own password."""
+"""Signing in and out, one's own password, language and way of reading."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app import language
 from app.commands import people, preferences
 from app.domain.roles import Caller, Permission
 from app.errors import NotSignedIn, TooManyRequests, Unprocessable
@@ -14,6 +16,7 @@ from app.queries import preferences as kept
 from app.records.engine import transaction
 from app.web import sign_in as sessions
 from app.web.auth import SESSION_COOKIE, GuardedRoute, anyone, require, signed_in
+from app.web.languages import remember
 from app.web.pages.forms import Posted
 from app.web.pages.render import page, see
 from app.web.problems import problem_headers
@@ -25,9 +28,7 @@ router = APIRouter(route_class=GuardedRoute)
 def sign_in_page(request: Request, next: str = "/") -> Response:
     """Asks for name and password; who was led here with a cookie that opens nothing is told why."""
     ended = "next" in request.query_params and SESSION_COOKIE in request.cookies
-    return page(
-        request, "sign_in.html", next=sessions.safe_next(next), username="", problem=None, ended=ended
-    )
+    return _sign_in(request, next=sessions.safe_next(next), username="", problem=None, ended=ended)
 
 
 @router.post("/sign-in", dependencies=[anyone()])
@@ -37,9 +38,8 @@ def sign_in(request: Request, form: Posted) -> Response:
     try:
         signed = sessions.sign_in(request, username=form.text("username"), password=form.secret("password"))
     except (NotSignedIn, TooManyRequests) as problem:
-        response = page(
+        response = _sign_in(
             request,
-            "sign_in.html",
             status=problem.status,
             next=target,
             username=form.text("username"),
@@ -51,6 +51,18 @@ def sign_in(request: Request, form: Posted) -> Response:
         return response
     response = see("/password" if signed.must_change_password else target)
     sessions.set_session_cookie(response, signed.token)
+    return response
+
+
+@router.post("/language", dependencies=[anyone()])
+def speak_before_sign_in(form: Posted) -> Response:
+    """This browser is spoken to in the language until somebody signs in who has chosen another."""
+    chosen = form.text("language")
+    if chosen not in language.languages():
+        raise Unprocessable("That language is not among those of this service.")
+    target = sessions.safe_next(form.text("next"))
+    response = see("/sign-in" if target == "/" else f"/sign-in?{urlencode({'next': target})}")
+    remember(response, chosen)
     return response
 
 
@@ -98,7 +110,25 @@ def account(request: Request, caller: Annotated[Caller, signed_in()], changed: b
     """Who one is here, what one may do, and whether one reads blind."""
     with transaction() as session:
         choices = kept.of_user(session, user_id=caller.actor.id)
-    return page(request, "account.html", caller=caller, changed=changed, choices=choices)
+    return page(
+        request,
+        "account.html",
+        caller=caller,
+        changed=changed,
+        choices=choices,
+        languages=language.languages(),
+    )
+
+
+@router.post("/account/language")
+def choose_language(form: Posted, caller: Annotated[Caller, signed_in()]) -> Response:
+    """The pages speak the language to the caller from now on, in this browser and in every other."""
+    chosen = form.text("language")
+    with transaction() as session:
+        preferences.choose_language(session, by=caller.actor, language=chosen or None)
+    response = see("/account")
+    remember(response, chosen)
+    return response
 
 
 @router.post("/account/blind")
@@ -107,6 +137,10 @@ def choose_blind(form: Posted, caller: Annotated[Caller, require(Permission.READ
     with transaction() as session:
         preferences.hide_opinion(session, by=caller.actor, hide=form.text("hide") == "yes")
     return see("/account")
+
+
+def _sign_in(request: Request, **context: Any) -> Response:
+    return page(request, "sign_in.html", languages=language.languages(), **context)
 
 
 def _password(request: Request, caller: Caller, *, status: int = 200, problem: Any = None) -> Response:

@@ -10,8 +10,10 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from app import language
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
+from app.language import N_
 from app.queries import adjudication
 from app.queries.why_here import placement
 from app.records.engine import transaction
@@ -22,11 +24,19 @@ from app.web.static import static_url
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 _environment = Environment(
+    extensions=["jinja2.ext.i18n"],
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=select_autoescape(default=True, default_for_string=True),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+)
+_environment.policies["ext.i18n.trimmed"] = True
+_environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+    gettext=language.translated,
+    ngettext=language.translated_plural,
+    pgettext=language.translated_in_context,
+    newstyle=True,
 )
 _environment.filters |= {
     "moment": words.say_moment,
@@ -45,7 +55,15 @@ _environment.filters |= {
     "lasting": words.lasting,
     "bytes": words.say_bytes,
 }
-_environment.globals |= {"static": static_url, "use": words.USE, "Permission": Permission}
+_environment.globals |= {
+    "static": static_url,
+    "use": words.USE,
+    "Permission": Permission,
+    "language_tag": language.tag,
+    "language_name": language.name_of,
+    "script_texts": language.script_texts,
+    "language": language.current,
+}
 
 
 @dataclass(frozen=True)
@@ -58,16 +76,16 @@ class Door:
 
 
 DOORS = (
-    Door("/", "Worklist", Permission.READ),
-    Door("/adjudication", "Adjudication", Permission.REVIEW),
-    Door("/upload", "Upload", Permission.ADMIT),
-    Door("/conflicts", "Conflicts", Permission.RESOLVE_CONFLICTS),
-    Door("/destinations", "Destinations", Permission.MANAGE_DESTINATIONS),
-    Door("/models", "Network", Permission.READ_MODELS),
-    Door("/people", "People", Permission.MANAGE_PEOPLE),
-    Door("/site", "Site", Permission.MANAGE_SITE),
-    Door("/audit", "Audit", Permission.READ_AUDIT),
-    Door("/status", "Status", Permission.READ_OPERATIONS),
+    Door("/", N_("Worklist"), Permission.READ),
+    Door("/adjudication", N_("Adjudication"), Permission.REVIEW),
+    Door("/upload", N_("Upload"), Permission.ADMIT),
+    Door("/conflicts", N_("Conflicts"), Permission.RESOLVE_CONFLICTS),
+    Door("/destinations", N_("Destinations"), Permission.MANAGE_DESTINATIONS),
+    Door("/models", N_("Network"), Permission.READ_MODELS),
+    Door("/people", N_("People"), Permission.MANAGE_PEOPLE),
+    Door("/site", N_("Site"), Permission.MANAGE_SITE),
+    Door("/audit", N_("Audit"), Permission.READ_AUDIT),
+    Door("/status", N_("Status"), Permission.READ_OPERATIONS),
 )
 
 

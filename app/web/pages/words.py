@@ -7,12 +7,15 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel.dates import format_date, format_datetime
+
 from app.domain.order import Lane
 from app.domain.states import State
+from app.language import N_, _, current, locale
 from app.queries.why_here import in_words
 from app.settings import settings
 
-USE = "For prioritisation only. Not a diagnosis; not a cleared medical device."
+USE = N_("For prioritisation only. Not a diagnosis; not a cleared medical device.")
 """Stands on every page that shows a reading."""
 
 _STATES = {
@@ -54,9 +57,16 @@ def say_moment(moment: datetime | None) -> str:
     there, today = local(moment), local(datetime.now(UTC))
     if there.date() == today.date():
         return f"{there:%H:%M}"
-    if there.year == today.year:
-        return f"{there.day} {there:%b %H:%M}"
-    return f"{there.day} {there:%b %Y %H:%M}"
+    # Translators: how day and time are written, in the letters of Unicode's date patterns
+    pattern = _("d MMM HH:mm") if there.year == today.year else _("d MMM yyyy HH:mm")
+    return _written(there.replace(second=0, microsecond=0), pattern, current())
+
+
+@lru_cache(maxsize=4096)  # a list says the same moments again and again
+def _written(day: date, pattern: str, language: str) -> str:
+    if isinstance(day, datetime):
+        return format_datetime(day, pattern, tzinfo=day.tzinfo, locale=locale(language))
+    return format_date(day, pattern, locale=locale(language))
 
 
 def say_full_moment(moment: datetime) -> str:
@@ -70,7 +80,8 @@ def say_date(day: date | str | None) -> str:
         return ""
     if isinstance(day, str):
         day = date.fromisoformat(day)
-    return f"{day.day} {day:%b %Y}"
+    # Translators: how a day is written, in the letters of Unicode's date patterns
+    return _written(day, _("d MMM yyyy"), current())
 
 
 def say_time(time: str | None) -> str:
@@ -83,12 +94,12 @@ def say_duration(seconds: float) -> str:
     """`40 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
     minutes = int(max(seconds, 0) // 60)
     if minutes < 1:
-        return f"{int(max(seconds, 0))} s"
+        return _("%(seconds)s s", seconds=int(max(seconds, 0)))
     if minutes < 60:
-        return f"{minutes} min"
+        return _("%(minutes)s min", minutes=minutes)
     if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02}"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+        return _("%(hours)s h %(minutes)s", hours=minutes // 60, minutes=f"{minutes % 60:02}")
+    return _("%(days)s d %(hours)s h", days=minutes // 1440, hours=minutes % 1440 // 60)
 
 
 def say_age(years: float | None) -> str:
@@ -96,10 +107,10 @@ def say_age(years: float | None) -> str:
     if years is None:
         return ""
     if years >= 2:
-        return f"{int(years)} y"
+        return _("%(years)s y", years=int(years))
     if years >= 1 / 12:
-        return f"{int(years * 12)} mo"
-    return f"{int(years * 365.25)} d"
+        return _("%(months)s mo", months=int(years * 12))
+    return _("%(days)s d", days=int(years * 365.25))
 
 
 def say_sex(code: str | None) -> str:
