@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from app.commands import audit, review
 from app.commands.ranking import announce
 from app.domain.roles import Actor
 from app.domain.states import State
-from app.errors import Unprocessable
+from app.errors import Conflict, Unprocessable
 from app.records.base import now
 
 TAKEN_OVER = "study.taken-over"
@@ -19,11 +19,22 @@ TAKEN_OVER = "study.taken-over"
 LONGEST_REASON = 500
 
 
-def take_over(session: Session, *, study_id: UUID, by: Actor, reason: str, minutes: float) -> None:
+def take_over(
+    session: Session,
+    *,
+    study_id: UUID,
+    by: Actor,
+    reason: str,
+    minutes: float,
+    held_since: datetime | None = None,
+) -> None:
     """The study is held by `by` for so many minutes; who held it is told by whom and why it was taken.
 
-    A study that nobody holds any more is claimed; one's own is held for longer, so a button pressed twice
-    takes over once. Raises Unprocessable without a reason, Conflict where the study cannot be claimed.
+    `held_since` is since when it was held as `by` saw it: a hold that began at another moment is not taken
+    over, so that a request sent again takes nothing from whoever came in between (None: whatever hold there
+    is). A study that nobody holds any more is claimed; one's own is held for longer, so a button pressed
+    twice takes over once. Raises Unprocessable without a reason, Conflict where the hold is another or the
+    study cannot be claimed.
     """
     study = review.locked(session, study_id)
     review.check_may_review(by)
@@ -37,6 +48,12 @@ def take_over(session: Session, *, study_id: UUID, by: Actor, reason: str, minut
     if study.state != State.CLAIMED.value or not held or study.claimed_by_name == by.name:
         review.claim(session, study_id=study.id, by=by, minutes=minutes)
         return
+    if held_since is not None and study.claimed_at != held_since:
+        raise Conflict(
+            f"{study.claimed_by_name} holds this study, and not since the moment that you were shown. "
+            "Look who holds it now; nothing was taken over.",
+            held_by=study.claimed_by_name,
+        )
     audit.record(
         session,
         action=TAKEN_OVER,

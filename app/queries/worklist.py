@@ -62,6 +62,7 @@ class WorklistEntry:
     """True where the network owes it a reading, be it the first or another."""
     why_here: str
     held_by: str | None
+    held_since: datetime | None
     held_until: datetime | None
     signed_by: str | None
     signed_at: datetime | None
@@ -248,9 +249,7 @@ def stations(session: Session, *, most: int = 50) -> tuple[str, ...]:
 
 
 def _entry(row: Sequence[Any]) -> WorklistEntry:
-    """A row of study, its latest reading's findings and notices (None where there is no reading), and whether
-    the opinion is hidden.
-    """
+    """From study, its latest reading's findings and notices (None without one), and whether it is hidden."""
     study, findings, notices, hidden = row
     return entry_of(study, findings=findings or {}, notices=notices or [], hidden=hidden)
 
@@ -293,6 +292,7 @@ def entry_of(
         awaits_network=study.screening_due,
         why_here=why_here(study, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
+        held_since=study.claimed_at,
         held_until=study.claim_expires_at,
         signed_by=study.signed_by_name,
         signed_at=study.signed_at,

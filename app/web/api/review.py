@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from app.commands import review, takeover, withdrawal
 from app.commands.review import Statement
@@ -94,6 +94,11 @@ class TakeOverInput(Input):
     """Why a study that somebody else holds is taken over; they are shown it."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=takeover.LONGEST_REASON)]
+    held_since: AwareDatetime | None = Field(
+        default=None,
+        description="`held_since` of the study as it was seen: 409 where that hold has given way to another, "
+        "so that a request sent again takes nothing over twice. Whatever hold there is without it.",
+    )
 
 
 @router.post(
@@ -112,6 +117,7 @@ def take_over(
             study_id=study_id,
             by=caller.actor,
             reason=body.reason,
+            held_since=body.held_since,
             minutes=settings().claim_minutes,
         )
     return Response(status_code=204)

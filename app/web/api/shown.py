@@ -63,6 +63,7 @@ class WorklistRow(Answer):
     notices: list[str]
     why_here: str = Field(description="Why the study stands where it stands, in words.")
     held_by: str | None
+    held_since: datetime | None = Field(description="Send it with a take-over.")
     held_until: datetime | None
 
 
@@ -192,6 +193,7 @@ class Study(Answer):
     rank_at: datetime | None
     why_here: str
     held_by: str | None
+    held_since: datetime | None = Field(description="Send it with a take-over.")
     held_until: datetime | None
     reading: Reading | None
     images: list[Picture]

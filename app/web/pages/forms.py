@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -43,6 +44,14 @@ class Form:
         if not value.isascii() or not value.isdecimal() or len(value) > 9:
             raise BadRequest(f"The field {name} holds a whole number.")
         return int(value)
+
+    def moment(self, name: str) -> datetime | None:
+        """An ISO 8601 moment with its zone; None where the field holds none."""
+        try:
+            moment = datetime.fromisoformat(self.text(name))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else None
 
     def id(self, name: str) -> UUID:
         """A UUID; raises BadRequest for anything else."""

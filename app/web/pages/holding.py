@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from app.commands import review, takeover
 from app.domain.roles import Caller, Permission
-from app.errors import Conflict, Unprocessable
+from app.errors import BadRequest, Conflict, Unprocessable
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
+from app.web.pages.drafts import Aside
 from app.web.pages.forms import Posted
 from app.web.pages.render import onwards, see
 from app.web.pages.study import study_page_of
@@ -42,6 +43,9 @@ def take_over(
     request: Request, study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
 ) -> Response:
     """The study is the caller's; whoever held it reads the reason on their page at once."""
+    held_since = form.moment("held_since")
+    if held_since is None:
+        raise BadRequest("The form does not say since when the study is held. Load the page again.")
     try:
         with transaction() as session:
             takeover.take_over(
@@ -49,8 +53,10 @@ def take_over(
                 study_id=study_id,
                 by=caller.actor,
                 reason=form.text("reason"),
+                held_since=held_since,
                 minutes=settings().claim_minutes,
             )
     except (Conflict, Unprocessable) as problem:
-        return study_page_of(request, study_id, caller, status=problem.status, problem=problem)
+        aside = Aside(reason=form.text("reason"))
+        return study_page_of(request, study_id, caller, status=problem.status, problem=problem, aside=aside)
     return onwards(request, f"/studies/{study_id}")

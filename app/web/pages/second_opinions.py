@@ -13,6 +13,7 @@ from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, Conflict, Forbidden, Unprocessable
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
+from app.web.pages.drafts import Aside
 from app.web.pages.forms import Posted
 from app.web.pages.render import see
 from app.web.pages.study import study_page_of
@@ -34,7 +35,8 @@ def ask(request: Request, study_id: UUID, form: Posted, caller: _Radiologist) ->
                 by=caller.actor,
             )
     except (BadRequest, Conflict, Forbidden, Unprocessable) as problem:
-        return study_page_of(request, study_id, caller, status=problem.status, problem=problem)
+        aside = Aside(question=form.text("question"), colleague=form.text("colleague"))
+        return study_page_of(request, study_id, caller, status=problem.status, problem=problem, aside=aside)
     return see(f"/studies/{study_id}")
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,21 +18,22 @@ from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
-from app.queries import adjudication as disputes
-from app.queries import second_opinions, studies, worklist
-from app.queries.bundles import bundles
+from app.queries import studies, worklist
 from app.queries.history import last_signature, lost_to, signed_from
 from app.queries.studies import StudyShown
+from app.queries.study_page import facts
 from app.records.engine import transaction
 from app.settings import settings
-from app.web.ahead import Ahead
+from app.web.ahead import Ahead, is_ahead
 from app.web.auth import GuardedRoute, require
 from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
+from app.web.pages.drafts import Aside, Draft, standing, taken_back
 from app.web.pages.forms import Form, Posted
 from app.web.pages.happened import changes_since, say_lost, say_review
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
+from app.web.pages.showing import let_make_ahead, made_of
 from app.web.pages.words import lasting, say_moment
 from app.web.parts import parts_of
 
@@ -44,19 +44,6 @@ _WITHOUT_BUNDLE = ("pneumonia",)
 _DONE = (State.SIGNED, State.AMENDED)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """What the reader had filled in when a form was refused; it is shown again."""
-
-    findings: dict[str, str] = field(default_factory=dict)
-    comment: str = ""
-    marks: str = "[]"
-    """JSON, as the form holds it."""
-    changes: tuple[str, ...] = ()
-    corrects: bool = True
-    """False where all it holds is that the network was right."""
-
-
 @router.get("")
 def study_page(
     request: Request,
@@ -64,11 +51,15 @@ def study_page(
     caller: Annotated[Caller, require(Permission.READ)],
     signed: UUID | None = None,
 ) -> Response:
-    """The study as it stands; looking at it is audited."""
+    """The study as it stands; looking at it is audited. Covered where a browser makes it ahead of time."""
+    if is_ahead(request, caller):
+        with transaction() as session:
+            viewing.send_ahead(session, study_id=study_id, by=caller.actor)
+        return let_make_ahead(study_page_of(request, study_id, caller, covered=True))
     response = study_page_of(request, study_id, caller, signed=signed, audited=True)
     ahead: Ahead = request.app.state.ahead
     response.background = ahead.of(study_id, reader=caller.actor, parts=parts_of(request))
-    return response
+    return let_make_ahead(response)
 
 
 @router.get("/now")
@@ -91,6 +82,7 @@ def now(
         "mine": mine,
         "held": f"Held by {holder} until {say_moment(entry.held_until)}." if entry.held_by else None,
         "holder": entry.held_by,
+        "since": entry.held_since.isoformat() if entry.held_since else None,
         "lost": say_lost(lost) if lost and not mine else None,
         "said": say_review(shown.reviews[0]) if shown and shown.reviews else None,
     }
@@ -139,7 +131,8 @@ def sign(
                 signed = review.sign(session, confirm=confirm, **said)
             next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
     except (Conflict, Forbidden, Unprocessable) as problem:
-        pressed = Draft(findings=findings, comment=comment, marks=marks)
+        adjudicates = form.text("adjudicates") == "yes" if form.text("disputed") else None
+        pressed = Draft(findings=findings, comment=comment, marks=marks, adjudicates=adjudicates)
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
@@ -163,25 +156,22 @@ def study_page_of(
     audited: bool = False,
     problem: Problem | None = None,
     draft: Draft | None = None,
+    aside: Aside | None = None,
     signed: UUID | None = None,
+    covered: bool = False,
 ) -> Response:
-    """The page, with what was refused where something was."""
+    """The page, with what was refused where something was. `covered`: until `showing.shown` says so."""
     with transaction() as session:
-        shown = studies.show(session, study_id=study_id, to=caller.actor)
-        known = bundles(session)
-        dispute = disputes.of_study(session, study_id=study_id, who=caller.actor)
-        colleagues = second_opinions.colleagues(session, of=caller.actor)
+        known = facts(session, study_id=study_id, to=caller.actor)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
-        lost = lost_to(session, study_id=study_id, reader=caller.actor.name)
         if audited:
             viewing.view(session, study_id=study_id, by=caller.actor, via="page")
             answers.seen(session, study_id=study_id, by=caller.actor)
-    read_with = next(
-        (bundle for bundle in known if shown.reading and bundle.sha256 == shown.reading.bundle_sha256), None
-    )
-    taken_back = _taken_back(shown, caller)
-    active = next((bundle for bundle in known if bundle.active), None)
+    shown, dispute = known.shown, known.dispute
+    read_with = shown.reading.bundle_sha256 if shown.reading else None
+    back = taken_back(shown, caller)
+    active = next((bundle for bundle in known.bundles if bundle.active), None)
     return page(
         request,
         "study.html",
@@ -189,50 +179,28 @@ def study_page_of(
         status=status,
         study=shown,
         entry=shown.entry,
-        bundle=read_with,
+        bundle=next((bundle for bundle in known.bundles if bundle.sha256 == read_with), None),
         names=_names_of_findings(shown, active.manifest if active else {}),
         pictures=pictures_of(shown),
         beside=beside_of(shown),
         done=shown.entry.state in _DONE,
         may_review=caller.actor.may(Permission.REVIEW),
         statements=[statement.value for statement in Statement],
-        draft=draft or taken_back or (Draft() if dispute else _standing(shown)),
-        taken_back=taken_back,
+        draft=draft or back or (Draft() if dispute else standing(shown)),
+        refilled=draft is not None,
+        aside=aside or Aside(),
+        taken_back=back,
         problem=problem,
-        colleagues=colleagues,
+        colleagues=known.colleagues,
         dispute=dispute,
         next_id=next_id,
         signed=signed,
         just_signed=just_signed,
-        lost=say_lost(lost) if lost else None,
+        lost=say_lost(known.lost) if known.lost else None,
+        made_of=made_of(known, caller) if covered else None,
         longest_reason=LONGEST_REASON,
         shown_at=datetime.now(UTC).isoformat(),
     )
-
-
-def _taken_back(shown: StudyShown, caller: Caller) -> Draft | None:
-    """What the caller had signed, where taking it back was the last that happened to the study."""
-    last = next((line for line in shown.history if line.review), None)
-    if last is None or last.review is None or last.kind != "withdrawal":
-        return None
-    said = last.review
-    if said.reviewer_id != caller.actor.id:
-        return None
-    return Draft(
-        findings={name: str(value) for name, value in said.findings.items()},
-        comment=said.comment,
-        marks=json.dumps(said.marks),
-        corrects=said.verdict != "confirmed" or bool(said.comment),
-    )
-
-
-def _standing(shown: StudyShown) -> Draft:
-    """An amendment begins with what stands."""
-    if not shown.reviews:
-        return Draft()
-    last = shown.reviews[0]
-    findings = {name: str(said) for name, said in last.findings.items()}
-    return Draft(findings=findings, marks=json.dumps(last.marks))
 
 
 def _names_of_findings(shown: StudyShown, manifest: dict[str, object]) -> list[str]:
@@ -276,7 +244,7 @@ def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form
     A confirmation says what the network had said: where somebody else was quicker, amending is one step.
     Where the network has read the study anew, nobody has said what it says now.
     """
-    since = _moment(form)
+    since = form.moment("shown_at")
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
     findings = pressed.findings
@@ -286,11 +254,3 @@ def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form
             for name, finding in lasting(shown.reading.findings).items()
         }
     return replace(pressed, findings=findings, changes=changes_since(shown, since) if since else ())
-
-
-def _moment(form: Form) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(form.text("shown_at"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -37,9 +38,20 @@ def claim(study_id: UUID, by: Actor, *, minutes: float = 15) -> None:
         review.claim(session, study_id=study_id, by=by, minutes=minutes)
 
 
-def take_over(study_id: UUID, by: Actor, reason: str = "She went home.") -> None:
+def take_over(
+    study_id: UUID, by: Actor, reason: str = "She went home.", *, held_since: datetime | None = None
+) -> None:
     with transaction() as session:
-        takeover.take_over(session, study_id=study_id, by=by, reason=reason, minutes=15)
+        takeover.take_over(
+            session, study_id=study_id, by=by, reason=reason, minutes=15, held_since=held_since
+        )
+
+
+def held_since(study_id: UUID) -> datetime:
+    with transaction() as session:
+        since = session.get_one(Study, study_id).claimed_at
+    assert since is not None
+    return since
 
 
 def take_overs(session: Session) -> int:
@@ -113,6 +125,40 @@ def test_taken_over_twice_is_taken_over_once(blobs: Blobs, grace: Actor, henri: 
     take_over(study_id, henri)
     with transaction() as session:
         assert take_overs(session) == 1
+
+
+def test_a_take_over_sent_again_takes_nothing_back_from_whoever_came_in_between(
+    blobs: Blobs, grace: Actor, henri: Actor
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    claim(study_id, grace)
+    seen = held_since(study_id)
+    take_over(study_id, henri, held_since=seen)
+    take_over(study_id, henri, held_since=seen)  # its answer was lost
+    take_over(study_id, grace, "I am back.", held_since=held_since(study_id))
+    with pytest.raises(Conflict, match="grace holds this study, and not since the moment"):
+        take_over(study_id, henri, held_since=seen)
+    with transaction() as session:
+        assert session.get_one(Study, study_id).claimed_by_name == "grace"
+        assert take_overs(session) == 2
+
+
+def test_a_hold_that_gave_way_to_another_is_not_taken_over_unseen(
+    blobs: Blobs, grace: Actor, henri: Actor
+) -> None:
+    with transaction() as session:
+        irma = a_user(session, "irma", Role.RADIOLOGIST)
+    study_id = a_screened_study(blobs).study_id
+    claim(study_id, grace)
+    seen = held_since(study_id)
+    claim(study_id, grace)
+    assert held_since(study_id) == seen, "a hold that is prolonged is the same hold"
+    take_over(study_id, irma)
+    with pytest.raises(Conflict, match="irma holds this study"):
+        take_over(study_id, henri, held_since=seen)
+    take_over(study_id, henri, held_since=held_since(study_id))
+    with transaction() as session:
+        assert session.get_one(Study, study_id).claimed_by_name == "henri"
 
 
 @pytest.mark.parametrize("minutes", [None, -1])

@@ -2,6 +2,7 @@
 
 import { draftOf, keepDraft } from "./drafts.js";
 import { csrf, isTyping, listen } from "./shared.js";
+import { isShown, shown } from "./shown.js";
 
 const room = document.getElementById("content");
 const study = room.dataset.study;
@@ -12,10 +13,18 @@ const confirmForm = document.getElementById("confirm");
 const held = document.getElementById("held");
 const PAINTED_FOR = 500;
 
-// Signing keys act only once the image has been on the screen for half a second.
-let paintedAt = viewer.dataset.painted ? performance.now() : null;
-viewer.addEventListener("radiograph-painted", () => (paintedAt ??= performance.now()));
-const hasBeenSeen = () => paintedAt !== null && performance.now() - paintedAt >= PAINTED_FOR;
+// Signing keys act only once the image has been on the screen for half a second; what was painted on a page that
+// was made ahead of time is on the screen from the first frame after it is shown.
+let seenFrom = null;
+const painted = new Promise((resolve) => {
+  if (viewer.dataset.painted) resolve();
+  else viewer.addEventListener("radiograph-painted", resolve, { once: true });
+});
+void Promise.all([painted, shown]).then(([, asked]) => {
+  if (asked) requestAnimationFrame(() => (seenFrom = performance.now()));
+  else seenFrom = performance.now();
+});
+const hasBeenSeen = () => seenFrom !== null && performance.now() - seenFrom >= PAINTED_FOR;
 
 function sign(form) {
   if (form && !form.dataset.sent && !changed()) form.requestSubmit();
@@ -72,17 +81,18 @@ function restore({ findings, comment, marks }) {
   document.getElementById("restored").hidden = false;
 }
 
-if (correct) {
+// A page made ahead of time knows what the tab keeps only once it is shown in it.
+if (correct) void shown.then(() => {
   const draft = draftOf(study, mine);
-  const refused = room.querySelector(".act [role=alert]"); // then the server has filled the form in again
+  const refused = room.querySelector(".act [data-refilled]"); // then the server has filled the form in again
   if (refused) keepDraft(study, filledIn(false));
   else if (draft) restore(draft);
   correct.addEventListener("input", () => keepDraft(study, filledIn(false)));
   correct.addEventListener("submit", () => keepDraft(study, filledIn(true)));
-}
+});
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || document.querySelector("dialog[open]")) return;
+  if (!isShown() || event.repeat || document.querySelector("dialog[open]")) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && correction?.open && hasBeenSeen()) {
     event.preventDefault();
     sign(correct);
@@ -145,6 +155,7 @@ async function compare() {
   if (takeOver) {
     takeOver.hidden = !now.held || now.mine;
     takeOver.querySelector("[data-holder]").textContent = now.holder ?? "";
+    takeOver.querySelector("[name=held_since]").value = now.since ?? "";
   }
   document.querySelector("[data-lost-words]").textContent = now.lost ?? "";
   document.getElementById("lost").hidden = !now.lost;
