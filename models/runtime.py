@@ -21,7 +21,7 @@ from models.preprocess import Float, prepare
 
 LARGEST_BATCH = 16
 _MOST_STREAMS = 4
-_LARGEST_SHARE = 4
+_LARGEST_SHARE = 2
 """Images in one pass of a stream."""
 AGREEMENT_TOLERANCE = 0.02
 """Largest difference of a calibrated probability from fp32 that a faster precision may show on the phantoms.
@@ -64,7 +64,7 @@ class OpenVinoRuntime:
 
     A batch is shared out among independent streams. One stream of several threads, which wait for each other
     in every layer, takes a fifth more processor time for the same images, and more where cores are busy. A
-    share of more than four images takes as long an image, and more memory.
+    share of more than two images takes as long an image, and more memory.
     """
 
     def __init__(self, members: Mapping[str, bytes], *, precision: str, threads: int | None = None) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 import ctypes
 
 _M_ARENA_MAX = -8  # malloc.h
-_HEAPS = 2
 
 
-def few_heaps() -> None:
-    """All threads share two heaps from here on; nothing happens where the C library is another one."""
+def one_heap() -> None:
+    """All threads share one heap from here on; nothing happens where the C library is another one."""
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, _HEAPS)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_freed() -> None:

@@ -1,21 +1,26 @@
-"""What a worker process is made of: each part is built once, when a task first needs it."""
+"""What a worker process is made of: each part is built once, when a task first needs it, and only then is its
+code loaded. A screening worker sends nothing and a duty worker reads nothing: either would carry tens of
+megabytes for the other.
+"""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from app import queue
 from app.blobs import Blobs
-from app.dicom.decoder_pool import DecoderPool
 from app.settings import settings
-from worker.deference import Deference
-from worker.deliver import Courier
-from worker.inside import Glass
-from worker.network import Network
-from worker.recorder import Recorder
-from worker.screener import Screener
-from worker.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from app.dicom.decoder_pool import DecoderPool
+    from worker.deliver import Courier
+    from worker.inside import Glass
+    from worker.network import Network
+    from worker.screener import Screener
+    from worker.sweep import Sweeper
 
 stop = threading.Event()
 """Set once the process was asked to end: whatever runs comes to its end or gives back what it holds."""
@@ -31,6 +36,8 @@ def blobs() -> Blobs:
 
 @lru_cache(maxsize=1)
 def _pool() -> DecoderPool:
+    from app.dicom.decoder_pool import DecoderPool
+
     configuration = settings()
     return DecoderPool(
         processes=configuration.decoder_processes,
@@ -42,12 +49,18 @@ def _pool() -> DecoderPool:
 @lru_cache(maxsize=1)
 def network() -> Network:
     """The network that reads here."""
+    from worker.network import Network
+
     return Network(blobs(), device=settings().device, configured=settings().bundle)
 
 
 @lru_cache(maxsize=1)
 def screener() -> Screener:
     """The screening of this process; its decoders run from now on."""
+    from worker.deference import Deference
+    from worker.recorder import Recorder
+    from worker.screener import Screener
+
     configuration = settings()
     return Screener(
         blobs=blobs(),
@@ -67,18 +80,24 @@ def screener() -> Screener:
 @lru_cache(maxsize=1)
 def courier() -> Courier:
     """The sender of deliveries."""
+    from worker.deliver import Courier
+
     return Courier(settings())
 
 
 @lru_cache(maxsize=1)
 def sweeper() -> Sweeper:
     """The sweeper."""
+    from worker.sweep import Sweeper
+
     return Sweeper(settings(), blobs=blobs())
 
 
 @lru_cache(maxsize=1)
 def glass() -> Glass:
     """Who shows administrators what the layers see."""
+    from worker.inside import Glass
+
     return Glass(settings(), blobs=blobs())
 
 

@@ -22,9 +22,11 @@ from app.dicom.decoded import Presentation
 from app.dicom.decoder_pool import DecoderPool
 from app.dicom.image_header import DICOM
 from app.domain.reading import ImageRead
+from app.domain.sentence import sentence
 from app.errors import NotFound, Unavailable
 from app.settings import Settings
 from worker.deference import Deference
+from worker.memory import give_back_freed
 from worker.network import Loaded, Network, NetworkUnavailable
 from worker.recorder import Recorder, image_read
 from worker.screen import Batch, ImageFile, ImageScreened, NetworkBroke, batches
@@ -124,11 +126,12 @@ class Screener:
             _log.warning("database_silent", studies=len(self._recorder.held))
         except Exception as error:  # noqa: BLE001, ours to mend, and no study must wait for it
             _log.exception("screening_broke")
-            self._postpone_all(self._recorder.held, f"Screening broke ({type(error).__name__}).")
+            self._postpone_all(self._recorder.held, sentence(f"Screening broke ({type(error).__name__})."))
         finally:
             if writing is not None:
                 done += self._outcome_of(writing)
             self._recorder.give_back()
+            give_back_freed()
         return done
 
     def close(self) -> None:
@@ -157,7 +160,7 @@ class Screener:
             studies = [study for study in claimed if study.attempt <= self._attempts]
             self._postpone_all(
                 [study for study in claimed if study.attempt > self._attempts],
-                f"The worker that screened this study ended unexpectedly {self._attempts} times.",
+                sentence(f"The worker that screened this study ended unexpectedly {self._attempts} times."),
             )
             try:
                 loaded = self._network.current()
@@ -177,8 +180,8 @@ class Screener:
             try:
                 files += [self._file(image) for image in study.images]
             except (NotFound, OSError) as error:
-                sentence = error.detail if isinstance(error, NotFound) else "The stored bytes cannot be read."
-                self._recorder.postpone(study, sentence)
+                why = sentence("The stored bytes cannot be read.")
+                self._recorder.postpone(study, error.detail if isinstance(error, NotFound) else why)
                 continue
             there.append(study)
             images += [(study, image) for image in study.images]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 from celery.platforms import SecurityWarning
+from celery.utils.nodenames import host_format
 
 from app import queue
 from app.cli.logs import configure_logs
 from app.settings import settings
-from worker.memory import few_heaps
+from worker.memory import one_heap
 
 
 def screening() -> None:
@@ -18,7 +20,7 @@ def screening() -> None:
 
     One thread, in this very process: CUDA cannot start again after a fork, and the network is loaded once.
     """
-    _run("--queues", queue.SCREENING_QUEUE, "--concurrency", "1", "--hostname", f"screening-{os.getpid()}@%h")
+    _run("screening", listens_to=queue.SCREENING_QUEUE, threads=1)
 
 
 def duty() -> None:
@@ -26,11 +28,11 @@ def duty() -> None:
 
     One per site is enough, two do no harm: every task may run twice.
     """
-    _run("--queues", queue.DUTY_QUEUE, "--concurrency", "4", "--hostname", f"duty-{os.getpid()}@%h")
+    _run("duty", listens_to=queue.DUTY_QUEUE, threads=4)
 
 
-def _run(*options: str) -> None:
-    few_heaps()
+def _run(name: str, *, listens_to: str, threads: int) -> None:
+    one_heap()
     configured = settings()
     configure_logs(configured)
     queue.configure(configured)
@@ -39,16 +41,16 @@ def _run(*options: str) -> None:
     # root in a container or on a trial machine is expected; no message is ever unpickled here
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
-    queue.queue.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool",
-            "threads",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel",
-            "INFO",
-            *options,
-        ]
+    # Not by `worker_main`: the command line of Celery brings a shell with it, ten megabytes for nothing.
+    working = queue.queue.Worker(
+        hostname=host_format(f"{name}-{os.getpid()}@%h"),
+        queues=listens_to,
+        pool="threads",
+        concurrency=threads,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="INFO",
+        quiet=True,
     )
+    working.start()
+    sys.exit(working.exitcode)

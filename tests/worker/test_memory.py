@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 _MEASURED = """
 import threading
 from pathlib import Path
-from worker.memory import few_heaps, give_back_freed
+from worker.memory import one_heap, give_back_freed
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-few_heaps()
+one_heap()
 kept, ready = [], threading.Barrier(9)
 
 def allocate():
@@ -46,9 +48,38 @@ def test_freed_pieces_among_kept_ones_are_given_back() -> None:
     assert float(done.stdout) > 10, f"{done.stdout} MB given back of 24"
 
 
-def test_a_screening_worker_carries_neither_torch_nor_pydicom() -> None:
-    told = "import sys, worker.parts; print([name for name in ('torch', 'pydicom') if name in sys.modules])"
+_CARRIED = """
+import sys
+import app.cli.worker, worker.main
+from worker import parts
+part = getattr(parts, sys.argv[1])()
+print([name for name in sys.argv[2:] if name in sys.modules])
+parts.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "foreign"),
+    [
+        ("screener", ("torch", "pydicom", "httpx", "prompt_toolkit")),
+        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
+        ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
+    ],
+)
+def test_a_worker_carries_nothing_that_it_does_not_use(
+    part: str, foreign: tuple[str, ...], tmp_path: Path
+) -> None:
+    elsewhere = {
+        "FIRSTREAD_HOME": str(tmp_path),
+        "FIRSTREAD_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/nothing",
+        "FIRSTREAD_BROKER_URL": "redis://127.0.0.1:1/0",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", told], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _CARRIED, part, *foreign],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | elsewhere,
     )
     assert done.stdout.strip() == "[]"
