@@ -14,6 +14,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from app import queue
+from app.domain.sentence import sentence
 from app.errors import NotFound, TooManyRequests
 
 KEPT_SECONDS = 15 * 60
@@ -21,7 +22,7 @@ KEPT_SECONDS = 15 * 60
 PATIENCE_SECONDS = 90.0
 """After so long without an answer nobody will answer."""
 MOST_WAITING = 8
-NOBODY = "No duty worker answered within a minute and a half. See that one runs, and ask again."
+NOBODY = sentence("No duty worker answered within a minute and a half. See that one runs, and ask again.")
 
 _LOOK = "firstread:look:"
 _WAITING = "firstread:looks"

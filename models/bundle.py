@@ -30,6 +30,7 @@ from models.pixel_gate import (
 )
 from models.preprocess import Float, reading_side, squash, standardise
 from models.runtime import LARGEST_BATCH, Look, Runtime, start
+from models.sentence import sentence
 
 __all__ = ["Bundle", "BundleRefused", "FindingResult", "ImageScreening", "Manifest", "default_bundle_path"]
 
@@ -140,7 +141,7 @@ class Bundle:
     def _prepare(self, image: Grey) -> Float | str:
         """The network's input for an image, or the sentence why there is none."""
         if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
-            return "The picture is not a grey image with 8 or 16 bits a pixel."
+            return sentence("The picture is not a grey image with 8 or 16 bits a pixel.")
         refused = refuse_shape(*image.shape)
         if refused is not None:
             return refused
@@ -180,7 +181,9 @@ class Bundle:
         maps, distance, embedding = look.maps[at], float(look.distances[at]), look.embeddings[at]
         beside = np.concatenate([[distance], embedding, look.appearances[at]])
         if not (np.isfinite(maps).all() and np.isfinite(beside).all()):
-            return _withheld("The network gave no finite answer for this image; it must be read without.")
+            return _withheld(
+                sentence("The network gave no finite answer for this image; it must be read without.")
+            )
         unlike = self._unlike(distance)
         if mirrored and unlike is None:  # of strangers the sides were not learnt
             notices = (*notices, MIRRORED_NOTICE)
@@ -205,7 +208,7 @@ class Bundle:
         limit = self.manifest.familiarity.get("limit")
         if limit is None or distance <= limit:
             return None
-        return (
+        return sentence(
             f"The image is unlike the radiographs the network was trained on ({distance / limit:.2f} times "
             "as far from them as the limit): another age group, projection or technique would look so."
         )

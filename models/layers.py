@@ -21,6 +21,7 @@ from models.bundle_file import IR_BIN, IR_XML, read_bundle
 from models.manifest import BundleRefused, Manifest
 from models.pixel_gate import refuse_shape
 from models.preprocess import Float, prepare
+from models.sentence import sentence
 
 __all__ = ["BundleRefused", "FeatureMap", "ImageRefused", "Inside", "Layer", "look_inside"]
 
@@ -118,7 +119,7 @@ def _pass(members: Mapping[str, bytes], given: Float, *, threads: int) -> tuple[
         ) from error
     arrays = [np.asarray(given_answers[output][0], dtype=np.float32) for output in compiled.outputs]
     if not all(np.isfinite(array).all() for array in arrays):
-        raise ImageRefused("The network gave no finite answer for this image.")
+        raise ImageRefused(sentence("The network gave no finite answer for this image."))
     return arrays[0], arrays[1:]
 
 

@@ -25,6 +25,7 @@ from models.manifest import BundleRefused, Manifest
 from models.pixel_gate import refuse_shape, stance
 from models.preprocess import Float, squash, standardise
 from models.runtime import LARGEST_BATCH, Look, Runtime, start
+from models.sentence import sentence
 from models.thorax import OUTLINE, Picture, Thorax, find_thorax, laid_over
 
 __all__ = ["BundleRefused", "ImageRefused", "Occlusion", "occlude", "occlusion_map"]
@@ -77,7 +78,7 @@ def occlude(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16], *, thread
     cells = occlusion_map(picture, healthy, logit)
     said = float(logit(picture[None, None])[0])
     if not (np.isfinite(cells).all() and np.isfinite(said)):
-        raise ImageRefused("The network gave no finite answer for this image.")
+        raise ImageRefused(sentence("The network gave no finite answer for this image."))
     return Occlusion(manifest.findings[0].name, cells, said, runtime.name)
 
 

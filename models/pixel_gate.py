@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocess import Float
+from models.sentence import sentence
 
 SMALLEST_SIDE = 64
 LONGEST_ASPECT = 4.0
@@ -24,12 +25,14 @@ _LEAST_CORRELATION = 0.65
 def refuse_shape(rows: int, columns: int) -> str | None:
     """Why an image of this many pixels is withheld, or None. Asked before anything is computed."""
     if min(rows, columns) < SMALLEST_SIDE:
-        return (
+        return sentence(
             f"The image has {columns} x {rows} pixels; below {SMALLEST_SIDE} pixels a side "
             "a radiograph shows too little to read."
         )
     if max(rows, columns) > LONGEST_ASPECT * min(rows, columns):
-        return f"The image is {columns} x {rows} pixels, a strip far longer than a chest radiograph."
+        return sentence(
+            f"The image is {columns} x {rows} pixels, a strip far longer than a chest radiograph."
+        )
     return None
 
 
@@ -41,16 +44,18 @@ def refuse_pixels(square: Float) -> str | None:
     low, high = (float(level) for level in np.percentile(field, (1, 99)))
     brightest = float(square.max())
     if high - low < max(_LEAST_CONTRAST * brightest, 1.0):
-        return "The image is blank or nearly so: it has no contrast in which an organ could be seen."
+        return sentence(
+            "The image is blank or nearly so: it has no contrast in which an organ could be seen."
+        )
     levels = np.clip((field - low) / (high - low), 0, 1)
     histogram = np.bincount((levels * 23.99).astype(np.intp).ravel(), minlength=24) / levels.size
     if float(histogram.max()) > _ONE_LEVEL_SHARE:
-        return (
+        return sentence(
             "Most of the image is one flat grey, as in a text page, a drawing or a nearly empty picture, "
             "not a radiograph."
         )
     if _neighbour_correlation(levels) < _LEAST_CORRELATION:
-        return (
+        return sentence(
             "The image looks like noise: neighbouring points have little to do with each other, "
             "unlike in a radiograph."
         )
@@ -71,17 +76,19 @@ PART, STRANGER, INVERTED, MIRRORED = "part", "stranger", "inverted", "mirrored"
 LABELS = (*POSES, *(f"inverted {pose}" for pose in POSES), PART, STRANGER, MIRRORED)
 """What a bundle's heads tell apart; all but the last exclude each other."""
 
-INVERTED_NOTICE = "grey levels appear inverted: the network read them turned round"
-MIRRORED_NOTICE = "heart on the right of the chest: mirrored, or situs inversus"
-POLARITY_UNSURE = (
+INVERTED_NOTICE = sentence("grey levels appear inverted: the network read them turned round")
+MIRRORED_NOTICE = sentence("heart on the right of the chest: mirrored, or situs inversus")
+POLARITY_UNSURE = sentence(
     "The grey levels appear inverted, with dark bones, and could not be put right with certainty."
 )
 _WITHHELD = {
-    "turned left": "The chest appears turned, head to the left; the network reads upright chests.",
-    "turned right": "The chest appears turned, head to the right; the network reads upright chests.",
-    "upside-down": "The chest appears to stand upside down; the network reads upright chests.",
-    PART: "The picture appears to show only a part of a chest; the network reads whole chests.",
-    STRANGER: "The picture does not look like a chest radiograph.",
+    "turned left": sentence("The chest appears turned, head to the left; the network reads upright chests."),
+    "turned right": sentence(
+        "The chest appears turned, head to the right; the network reads upright chests."
+    ),
+    "upside-down": sentence("The chest appears to stand upside down; the network reads upright chests."),
+    PART: sentence("The picture appears to show only a part of a chest; the network reads whole chests."),
+    STRANGER: sentence("The picture does not look like a chest radiograph."),
 }
 
 

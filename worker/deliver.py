@@ -23,6 +23,7 @@ import structlog
 
 from app.commands import delivery
 from app.commands.delivery import DeliveryToSend
+from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.records.engine import transaction
 from app.settings import Settings
@@ -126,14 +127,14 @@ async def send(message: DeliveryToSend, *, seconds: float) -> str | None:
         ):
             status = response.status_code
     except (TimeoutError, httpx.TimeoutException):
-        return f"The destination did not answer within {seconds:g} seconds."
+        return sentence(f"The destination did not answer within {seconds:g} seconds.")
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
-        return f"The destination could not be reached ({type(error).__name__})."
+        return sentence(f"The destination could not be reached ({type(error).__name__}).")
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
-        return f"The destination answered {status}, a redirect, which is not followed."
-    return f"The destination answered {status}."
+        return sentence(f"The destination answered {status}, a redirect, which is not followed.")
+    return sentence(f"The destination answered {status}.")
 
 
 @lru_cache(maxsize=1)

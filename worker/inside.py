@@ -21,6 +21,7 @@ from app import looks
 from app.blobs import Blobs
 from app.commands import explaining
 from app.domain.explanation import why_map_withheld, with_maps_allowed
+from app.domain.sentence import sentence
 from app.errors import Problem, Unavailable
 from app.looks import Question
 from app.queries.bundles import bundles
@@ -67,7 +68,9 @@ class Glass:
         except Problem as problem:
             said = {"refused": problem.detail}
         except OSError as error:
-            said = {"refused": f"The look could not be begun on this machine ({type(error).__name__})."}
+            said = {
+                "refused": sentence(f"The look could not be begun on this machine ({type(error).__name__}).")
+            }
         finally:
             if question.lent is not None:
                 self._blobs.give_back(question.lent)
@@ -97,7 +100,11 @@ class Glass:
         with transaction() as session:
             bundle = next((known for known in bundles(session) if known.active), None)
         if bundle is None:
-            return {"refused": "No network has been promoted at this site, so there is none to look into."}
+            return {
+                "refused": sentence(
+                    "No network has been promoted at this site, so there is none to look into."
+                )
+            }
         order = self._order(question, bundle=bundle.sha256, what="layers")
         said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
         return said if "refused" in said else said | _added_up(said, bundle.manifest.get("explanations"))
@@ -147,12 +154,12 @@ def _in_child(order: dict[str, Any], *, seconds: float, stop: threading.Event) -
                 child.kill()
                 child.communicate()
                 return {
-                    "refused": "The worker was asked to end. Ask again."
+                    "refused": sentence("The worker was asked to end. Ask again.")
                     if stop.is_set()
-                    else f"The look took more than {seconds:g} seconds and was given up."
+                    else sentence(f"The look took more than {seconds:g} seconds and was given up.")
                 }
     try:
         answer = json.loads(said)
     except ValueError:
-        return {"refused": f"The look broke on this machine (exit code {child.returncode})."}
+        return {"refused": sentence(f"The look broke on this machine (exit code {child.returncode}).")}
     return dict(answer)

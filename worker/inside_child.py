@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dicom.decoder_pool import DecoderPool
+from app.domain.sentence import sentence
 from app.errors import DecodeFailed
 from models.layers import BundleRefused, ImageRefused, Inside, look_inside
 from models.occlusion import Occlusion, occlude
@@ -43,7 +44,7 @@ def main() -> None:
     except DecodeFailed as failure:
         said = {"refused": failure.detail}
     except Exception as error:  # noqa: BLE001, its message may quote the image's header
-        said = {"refused": f"The look broke on this machine ({type(error).__name__})."}
+        said = {"refused": sentence(f"The look broke on this machine ({type(error).__name__}).")}
     with answers:
         json.dump(said, answers)
 

@@ -14,6 +14,7 @@ from app.blobs import Blobs
 from app.commands import registry
 from app.commands.registry import Lacking
 from app.domain.roles import SYSTEM
+from app.domain.sentence import sentence
 from app.errors import NotFound
 from app.records.engine import transaction
 from models.bundle import Bundle, BundleRefused, default_bundle_path
@@ -23,7 +24,7 @@ from worker.memory import give_back_freed
 _PAUSE_AFTER_REFUSAL = 2.0
 """Seconds for which a bundle that was refused is not loaded again, so that a broken one costs little."""
 
-_NOT_LOADED = "The network could not be loaded."
+_NOT_LOADED = sentence("The network could not be loaded.")
 
 _log = structlog.get_logger(__name__)
 
@@ -31,9 +32,9 @@ _log = structlog.get_logger(__name__)
 class NetworkUnavailable(Exception):
     """No network can read at the moment; the message is a sentence for the worklist."""
 
-    def __init__(self, sentence: str, *, promotion: int | None) -> None:
+    def __init__(self, said: str, *, promotion: int | None) -> None:
         """`promotion` is the one that cannot be followed; None where there is none."""
-        super().__init__(sentence)
+        super().__init__(said)
         self.lacking = Lacking(promotion=promotion)
 
 
@@ -89,9 +90,9 @@ class Network:
 
     def _load(self, sha256: str, *, promotion: int | None) -> Loaded:
         if self._refused is not None:
-            refused, sentence, at = self._refused
+            refused, said, at = self._refused
             if refused == sha256 and time.monotonic() - at < _PAUSE_AFTER_REFUSAL:
-                raise NetworkUnavailable(sentence, promotion=promotion)
+                raise NetworkUnavailable(said, promotion=promotion)
         started = time.monotonic()
         bundle, self._from_offer = self._from_offer, None
         try:
@@ -101,10 +102,10 @@ class Network:
             if bundle.manifest.sha256 != sha256:
                 raise BundleRefused("The stored bytes are not those that were promoted.")
         except (BundleRefused, NotFound) as error:
-            sentence = f"{_NOT_LOADED} {error}"
-            self._refused = (sha256, sentence, time.monotonic())
+            said = f"{_NOT_LOADED} {error}"
+            self._refused = (sha256, said, time.monotonic())
             _log.error("network_refused", bundle=sha256[:12], reason=str(error))
-            raise NetworkUnavailable(sentence, promotion=promotion) from error
+            raise NetworkUnavailable(said, promotion=promotion) from error
         give_back_freed()
         _log.info(
             "network_loaded",

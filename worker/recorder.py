@@ -14,6 +14,7 @@ from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, StudyToScreen
 from app.domain.order import Lane
 from app.domain.reading import FindingRead, ImageRead
+from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.records.engine import transaction
 from app.settings import Settings
@@ -130,7 +131,7 @@ class Recorder:
                 return
             study = read[0][0]
             _log.exception("record_refused", study=str(study.study_id))
-            self.postpone(study, "The reading could not be stored.")
+            self.postpone(study, sentence("The reading could not be stored."))
             return
         for study, _ in read:
             self._held.pop(study.study_id, None)

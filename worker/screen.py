@@ -19,13 +19,14 @@ from app.dicom.decoder_pool import DecoderPool
 from app.dicom.gate import AGE_UNKNOWN, GateVerdict, header_gate
 from app.dicom.image_header import ImageHeader
 from app.domain.intended_use import IntendedUse
+from app.domain.sentence import sentence
 from app.domain.states import Outcome
 from app.errors import DecodeFailed
 from models.bundle import Bundle, FindingResult, ImageScreening, Manifest
 
 MOST_IMAGES = 16
 """Images of one batch: what the runtimes take in one pass."""
-UNLIKE_TRAINING = "unlike the training images"
+UNLIKE_TRAINING = sentence("unlike the training images")
 """Notice of a screened image whose header is within the intended use and whose picture is unusual."""
 MOST_PIXELS = 128 * 2**20
 """Pixels of one batch, a byte each once decoded; two batches are in memory at a time."""
@@ -173,7 +174,9 @@ def _decoded(future: Future[Presentation]) -> Presentation | ImageScreened:
         _log.warning("decoding_broke", error=type(error).__name__)
         return ImageScreened(
             outcome=Outcome.FAILED,
-            reason="The image could not be decoded because the decoder did not work on this machine.",
+            reason=sentence(
+                "The image could not be decoded because the decoder did not work on this machine."
+            ),
             retry_helps=True,
         )
 
@@ -202,7 +205,7 @@ def _answers(bundle: Bundle, images: list[Presentation]) -> list[ImageScreening 
 
 
 def _broke(error: Exception) -> str:
-    return f"The network broke while it read this image ({type(error).__name__})."
+    return sentence(f"The network broke while it read this image ({type(error).__name__}).")
 
 
 def _result(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.domain.states import Outcome
 from app.errors import Conflict, Unprocessable
 from app.records import Reading, Review, SiteChoice, Study, User
@@ -26,7 +27,9 @@ from app.records.review import stands
 BLIND_SHARE = "blind_share"
 """The choice's name; its value is per cent."""
 USUAL_SHARE = 5.0
-HIDDEN = "What the network says of this study is hidden from you until you have signed a verdict of your own."
+HIDDEN = sentence(
+    "What the network says of this study is hidden from you until you have signed a verdict of your own."
+)
 _lots = random.SystemRandom()
 
 

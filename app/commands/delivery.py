@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import SYSTEM, Actor
+from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import Delivery, Destination, Reading, Review, Study
 from app.records.base import now
@@ -27,8 +28,8 @@ from app.records.base import now
 LONGEST_PAUSE = timedelta(hours=1)
 _LONGEST_NAME = 100
 _LONGEST_URL = 2000
-_USE = "For prioritisation only. Not a diagnosis."
-DISABLED = "The destination was disabled."
+_USE = sentence("For prioritisation only. Not a diagnosis.")
+DISABLED = sentence("The destination was disabled.")
 
 
 @dataclass(frozen=True, kw_only=True)

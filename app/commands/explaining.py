@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from app.commands import blinding, viewing
 from app.domain.explanation import tested_finding, why_occlusion_withheld
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound
 from app.records import Bundle, Image, ImageReading, OcclusionMap, Reading
 
-NOT_READ = "The network has not read this image as it stands, so there is nothing to explain."
+NOT_READ = sentence("The network has not read this image as it stands, so there is nothing to explain.")
 
 
 @dataclass(frozen=True, kw_only=True)

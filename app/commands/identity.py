@@ -18,6 +18,7 @@ from app.commands.ranking import announce, place
 from app.dicom.image_header import ImageHeader
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.domain.states import DONE, READ_BY_NETWORK, State
 from app.records import IdentityConflict, Image, Study
 from app.records.base import now
@@ -142,7 +143,9 @@ def flag(
         if sibling in same and sibling.study_id == study.id:
             sibling.superseded_by = image_id
             revise(study, header)
-            warnings.append("The same picture was known with another header; this one is now shown.")
+            warnings.append(
+                sentence("The same picture was known with another header; this one is now shown.")
+            )
         else:
             session.add(
                 IdentityConflict(
@@ -154,12 +157,15 @@ def flag(
                     other_image_id=sibling.id,
                 ),
             )
-            found = (
-                "The same picture is known in another study"
+            warnings.append(
+                sentence(
+                    "The same picture is known in another study; both are kept and an administrator is told."
+                )
                 if sibling in same
-                else "Another picture has the same SOPInstanceUID"
+                else sentence(
+                    "Another picture has the same SOPInstanceUID; both are kept and an administrator is told."
+                )
             )
-            warnings.append(f"{found}; both are kept and an administrator is told.")
     if study_is_new:
         others = session.scalars(
             select(Study.id).where(
@@ -176,8 +182,10 @@ def flag(
                 ),
             )
             warnings.append(
-                "Another patient has a study of the same StudyInstanceUID; they are not merged and an "
-                "administrator is told.",
+                sentence(
+                    "Another patient has a study of the same StudyInstanceUID; they are not merged and an "
+                    "administrator is told."
+                ),
             )
     return warnings
 
@@ -270,10 +278,13 @@ def late_image(
         study.state, study.reason = State.ADMITTED.value, None
     elif state in DONE and revised != ():
         study.state = State.REOPENED.value
+        said_revised = ", ".join(revised or ())
         study.reason = (
-            "A new image arrived after the study was signed."
+            sentence("A new image arrived after the study was signed.")
             if revised is None
-            else f"After the study was signed, an image came again with another header: {', '.join(revised)}."
+            else sentence(
+                f"After the study was signed, an image came again with another header: {said_revised}."
+            )
         )
         reason = "new image" if revised is None else "header revision"
         audit.record(session, action="study.reopened", by=by, study_id=study.id, reason=reason)

@@ -234,7 +234,7 @@ def _known(
         credits=credits,
     ):
         announce(session, study)
-        warnings += ("This header of the picture had been replaced by another; it is now shown again.",)
+        warnings += (revisions.SHOWN_AGAIN,)
     shared = identity.uid_is_shared(session, study)
     return _admission(study, image, created=False, shared=shared, warnings=warnings)
 
@@ -251,7 +251,7 @@ def _not_taken_over(image: Image, study: Study, given: GivenMetadata) -> tuple[s
     )
     if image.media_type == DICOM or all(said is None or said == known for said, known in said_and_known):
         return ()
-    return ("The same picture was admitted before; what is said of its patient now was not taken over.",)
+    return (revisions.NOT_TAKEN_OVER,)
 
 
 def _with_given(header: ImageHeader, given: GivenMetadata) -> ImageHeader:

@@ -13,16 +13,21 @@ from app.commands.stored_header import header_as_json
 from app.dicom.header import ImageHeader, pixel_sha256
 from app.domain.order import Credits, Priority
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.errors import Problem
 from app.records import Image, Study
 
+SHOWN_AGAIN = sentence("This header of the picture had been replaced by another; it is now shown again.")
+NOT_TAKEN_OVER = sentence(
+    "The same picture was admitted before; what is said of its patient now was not taken over."
+)
 _WHO_AND_WHAT = {
-    "patient_name": "the patient's name",
-    "patient_birth_date": "the date of birth",
-    "patient_sex": "the sex",
-    "image_laterality": "the laterality",
-    "view_position": "the view",
-    "patient_orientation": "the orientation",
+    "patient_name": sentence("the patient's name"),
+    "patient_birth_date": sentence("the date of birth"),
+    "patient_sex": sentence("the sex"),
+    "image_laterality": sentence("the laterality"),
+    "view_position": sentence("the view"),
+    "patient_orientation": sentence("the orientation"),
 }
 """What a signature relied on: whom the picture shows, and from which side. PatientID makes another study."""
 

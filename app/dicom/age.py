@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from app.domain.sentence import sentence
+
 OLDEST_YEARS = 120.0
 """Above this an age is a typing error or a placeholder, and counts as unknown."""
 
@@ -78,9 +80,19 @@ def _birthday(birth: date, year: int) -> date:
 def say_age(years: float) -> str:
     """An age in words for a radiologist: "3 years old", "7 months old", "5 days old"."""
     if years >= 2:
-        count, unit = int(years), "year"
-    elif years >= 1 / 12:
-        count, unit = int(years * 12 + 1e-6), "month"
-    else:
-        count, unit = round(years * _DAYS_PER_YEAR), "day"
-    return f"{count} {unit}{'' if count == 1 else 's'} old"
+        count = int(years)
+        return sentence(f"{count} years old")
+    if years >= 1 / 12:
+        count = int(years * 12 + 1e-6)
+        return sentence(f"{count} month old") if count == 1 else sentence(f"{count} months old")
+    count = round(years * _DAYS_PER_YEAR)
+    return sentence(f"{count} day old") if count == 1 else sentence(f"{count} days old")
+
+
+def say_limit(years: float) -> str:
+    """A limit of age in words: "1 year", "18 years", "6 months"."""
+    if years != int(years):
+        months = round(years * 12)
+        return sentence(f"{months} months")
+    count = int(years)
+    return sentence(f"{count} year") if count == 1 else sentence(f"{count} years")

@@ -25,6 +25,7 @@ from typing import Any
 from app.dicom.interpret import native_frame
 from app.dicom.pixels import present, read_values, render
 from app.dicom.windowing import Window
+from app.domain.sentence import sentence
 from app.errors import Problem
 
 _PR_SET_PDEATHSIG = 1
@@ -57,7 +58,9 @@ def _serve(job: dict[str, Any], result_fd: int) -> Answer:
         if isinstance(error, MemoryError) or "nsufficient memory" in str(error):
             return {"out_of_memory": True}
         return {
-            "refused": f"The image cannot be decoded ({type(error).__name__}). Send it again from its source."
+            "refused": sentence(
+                f"The image cannot be decoded ({type(error).__name__}). Send it again from its source."
+            )
         }
 
 

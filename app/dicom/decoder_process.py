@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.domain.sentence import sentence
 from app.errors import DecodeFailed
 
 _SECONDS_TO_START = 60.0
@@ -21,7 +22,7 @@ _SECONDS_TO_END = 2.0
 _LONGEST_ANSWER = 4 * 2**20
 _KEPT_BYTES = 32 * 2**20
 """The result file keeps the memory of results up to this size, which the next image then need not ask for."""
-NONSENSE = "The decoder gave an answer that makes no sense; the image's data are probably damaged."
+NONSENSE = sentence("The decoder gave an answer that makes no sense; the image's data are probably damaged.")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -170,13 +171,15 @@ class DecoderProcess:
         try:
             code = self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            return "The decoder stopped answering on this image."
+            return sentence("The decoder stopped answering on this image.")
         if code == -signal.SIGKILL:
-            return "The decoder was killed while it worked on this image, perhaps for want of memory."
+            return sentence(
+                "The decoder was killed while it worked on this image, perhaps for want of memory."
+            )
         if code < 0:
             name = signal.Signals(-code).name
-            return f"The decoder crashed on this image ({name}); its data are probably damaged."
-        return "The decoder ended unexpectedly on this image."
+            return sentence(f"The decoder crashed on this image ({name}); its data are probably damaged.")
+        return sentence("The decoder ended unexpectedly on this image.")
 
 
 def _anonymous_file() -> int:

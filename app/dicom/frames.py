@@ -8,11 +8,12 @@ from typing import IO
 
 from app.dicom.elements import value_of, whole_number
 from app.dicom.part10 import OpenedDicom
+from app.domain.sentence import sentence
 from app.errors import DecodeFailed
 
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _MOST_FRAGMENTS = 100_000
-_CUT_OFF = "The pixel data end early; the image was cut off on the way. Send it again."
+_CUT_OFF = sentence("The pixel data end early; the image was cut off on the way. Send it again.")
 _END_OF_IMAGE = b"\xff\xd9"
 
 

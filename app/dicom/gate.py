@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from app.dicom.age import say_age
+from app.dicom.age import say_age, say_limit
 from app.dicom.anatomy import BodyPart, body_part_of, names_chest, says_nothing, words_of
 from app.dicom.image_header import DICOM, ImageHeader
 from app.dicom.projection import View, view_of, view_of_orientation
 from app.domain.intended_use import IntendedUse
+from app.domain.sentence import sentence
 
-AGE_UNKNOWN = "age unknown"
-BODY_PART_UNSTATED = "body part not stated"
-VIEW_UNSTATED = "view not stated"
-OTHER_PARTS_IN_STUDY = "the study shows other body parts too"
-SECONDARY_CAPTURE = "secondary capture"
+AGE_UNKNOWN = sentence("age unknown")
+BODY_PART_UNSTATED = sentence("body part not stated")
+VIEW_UNSTATED = sentence("view not stated")
+OTHER_PARTS_IN_STUDY = sentence("the study shows other body parts too")
+SECONDARY_CAPTURE = sentence("secondary capture")
 
 SMALLEST_SIDE = 128
 """Pixels; smaller images are icons and thumbnails, in which nothing of a lung can be judged."""
@@ -93,28 +94,32 @@ def header_gate(
 
 
 def _modality(header: ImageHeader, intended_use: IntendedUse) -> str | None:
-    known = " or ".join(intended_use.modalities)
+    said_known = " or ".join(intended_use.modalities)
     modality = (header.modality or "").upper()
     if modality:
         return (
             None
             if modality in intended_use.modalities
-            else f"The modality is {modality}; this network knows {known}."
+            else sentence(f"The modality is {modality}; this network knows {said_known}.")
         )
     if header.media_type == DICOM:
-        return f"The header names no modality; this network knows {known}."
+        return sentence(f"The header names no modality; this network knows {said_known}.")
     return None
 
 
 def _patient(header: ImageHeader) -> str | None:
     if not says_nothing(header.patient_species) and not _HUMAN & set(words_of(header.patient_species)):
-        return f"The patient is an animal ({header.patient_species}); this network knows humans alone."
+        return sentence(
+            f"The patient is an animal ({header.patient_species}); this network knows humans alone."
+        )
     if (header.quality_control_image or "NO").upper() in ("YES", "Y", "BOTH"):
-        return "The image is marked as a quality control image; it shows no patient."
+        return sentence("The image is marked as a quality control image; it shows no patient.")
     descriptions = (header.series_description, header.protocol_name)
     phantom = any(word.startswith(_PHANTOM_BEGINNINGS) for text in descriptions for word in words_of(text))
     if phantom or any(_is_test(text) for text in (*descriptions, header.study_description)):
-        return "The description names a phantom or a test of the device; the image shows no patient."
+        return sentence(
+            "The description names a phantom or a test of the device; the image shows no patient."
+        )
     return None
 
 
@@ -129,16 +134,22 @@ def _kind_of_image(header: ImageHeader, notices: list[str]) -> str | None:
         "FOR PROCESSING" in (header.presentation_intent or "").upper()
         or header.sop_class_uid == _DX_FOR_PROCESSING
     ):
-        return "The image is raw data for processing; this network reads images made for presentation."
+        return sentence(
+            "The image is raw data for processing; this network reads images made for presentation."
+        )
     if (header.number_of_frames or 1) > 1:
-        return f"The image has {header.number_of_frames} frames; this network reads single radiographs."
+        return sentence(
+            f"The image has {header.number_of_frames} frames; this network reads single radiographs."
+        )
     if header.media_type != DICOM:
         return None
     photometric = (header.photometric_interpretation or "").upper()
     if (header.samples_per_pixel or 1) > 1 or photometric == "PALETTE COLOR":
-        return "The image is in colour, as a screenshot is; this network reads grey radiographs."
+        return sentence("The image is in colour, as a screenshot is; this network reads grey radiographs.")
     if _NO_PLAIN_RADIOGRAPH & set(words_of((header.image_type or "").replace("_", " "))):
-        return f"The image was made from others ({header.image_type}); this network reads plain radiographs."
+        return sentence(
+            f"The image was made from others ({header.image_type}); this network reads plain radiographs."
+        )
     return _sop_class(header, notices)
 
 
@@ -148,13 +159,18 @@ def _sop_class(header: ImageHeader, notices: list[str]) -> str | None:
     if uid is None or uid in _RADIOGRAPHS or not uid.startswith(_STANDARD):
         return None
     if uid != _SECONDARY_CAPTURES and not uid.startswith(_SECONDARY_CAPTURES + "."):
-        return (
+        return sentence(
             f"The modality is {header.modality}, but the object is none that a radiograph is kept in ({uid})."
         )
     conversion = (header.conversion_type or "").upper()
     if conversion not in _CAPTURES_OF_RADIOGRAPHS:
-        of_what = f" ({conversion})" if conversion else ", and it does not say of what"
-        return f"The image is a secondary capture{of_what}; this network reads radiographs."
+        if conversion:
+            return sentence(
+                f"The image is a secondary capture ({conversion}); this network reads radiographs."
+            )
+        return sentence(
+            "The image is a secondary capture, and it does not say of what; this network reads radiographs."
+        )
     notices.append(SECONDARY_CAPTURE)
     return None
 
@@ -163,7 +179,7 @@ def _body_part(header: ImageHeader, notices: list[str]) -> str | None:
     stated = body_part_of(header.body_part_examined, free_text=False)
     if stated is BodyPart.OTHER:
         named = (header.body_part_examined or "").upper()
-        return f"The body part is {named}; this network knows the chest alone."
+        return sentence(f"The body part is {named}; this network knows the chest alone.")
     if header.media_type != DICOM:
         return None
     texts = (header.series_description, header.protocol_name, header.study_description)
@@ -175,7 +191,9 @@ def _body_part(header: ImageHeader, notices: list[str]) -> str | None:
         if described is BodyPart.CHEST:
             return None
         if described is BodyPart.OTHER:
-            return "The description names another part of the body; this network knows the chest alone."
+            return sentence(
+                "The description names another part of the body; this network knows the chest alone."
+            )
     notices.append(BODY_PART_UNSTATED)
     return None
 
@@ -186,16 +204,17 @@ def _contradiction(header: ImageHeader, said: list[BodyPart], notices: list[str]
     Those of series and protocol are about this image. That of the study may be about its other images: it
     counts where nothing but BodyPartExamined speaks for the chest.
     """
-    for name, described in zip(("series description", "protocol"), said, strict=False):
+    names = sentence("series description"), sentence("protocol")
+    for said_name, described in zip(names, said, strict=False):
         if described is BodyPart.OTHER:
-            return (
-                f"The header contradicts itself: the body part is CHEST, but the {name} names another part "
-                "of the body; this network knows the chest alone."
+            return sentence(
+                "The header contradicts itself: the body part is CHEST, "
+                f"but the {said_name} names another part of the body; this network knows the chest alone."
             )
     of_study = said[2]
     if of_study is BodyPart.OTHER:
         if BodyPart.CHEST not in said[:2] and not names_chest(header.study_description):
-            return (
+            return sentence(
                 "The header contradicts itself: the body part is CHEST, but the study description names "
                 "another part of the body; this network knows the chest alone."
             )
@@ -210,56 +229,58 @@ def _view(header: ImageHeader, intended_use: IntendedUse, notices: list[str]) ->
     for description in (header.series_description, header.protocol_name):
         if view is View.UNSTATED:
             view = view_of(description, free_text=True)
-    known = " or ".join(intended_use.views)
+    said_known = " or ".join(intended_use.views)
     if view is View.UNSTATED:
         if header.media_type == DICOM:
             notices.append(VIEW_UNSTATED)
         return None
     described = view_of(header.series_description, free_text=True)
     if stated in _FRONTAL and described in (View.LATERAL, View.OTHER):
-        return (
-            f"The header contradicts itself: the view is {stated.value}, but the series description names a "
-            f"{described.value} one; this network knows frontal views ({known}) alone."
+        said_view, said_other = stated.value, described.value
+        return sentence(
+            f"The header contradicts itself: the view is {said_view}, but the series description names a "
+            f"{said_other} one; this network knows frontal views ({said_known}) alone."
         )
     if view is View.FRONTAL or view.value in intended_use.views:
         return None
     if view in (View.AP, View.PA):
-        return f"The view is {view.value}; this network knows {known} views."
+        return sentence(f"The view is {view.value}; this network knows {said_known} views.")
     if stated is View.OTHER:
         named = (header.view_position or "").upper()
-        return (
-            f"The view is {named}, which is no frontal one; this network knows frontal views ({known}) alone."
+        return sentence(
+            f"The view is {named}, which is no frontal one; "
+            f"this network knows frontal views ({said_known}) alone."
         )
-    article = "an" if view is View.OBLIQUE else "a"
-    return f"This is {article} {view.value} view; this network knows frontal views ({known}) alone."
+    said_view = view.value
+    return (
+        sentence(f"This is an {said_view} view; this network knows frontal views ({said_known}) alone.")
+        if view is View.OBLIQUE
+        else sentence(f"This is a {said_view} view; this network knows frontal views ({said_known}) alone.")
+    )
 
 
 def _age(
     header: ImageHeader, intended_use: IntendedUse, notices: list[str], *, age_may_be_unknown: bool
 ) -> str | None:
     least, most = intended_use.min_age_years, intended_use.max_age_years
-    known = f"this network knows patients from {_say_limit(least)} to under {_say_limit(most)} of age"
+    said_known = sentence(
+        f"this network knows patients from {say_limit(least)} to under {say_limit(most)} of age"
+    )
     if header.age_years is None:
         if not age_may_be_unknown:
-            return f"The patient's age is unknown; {known}."
+            return sentence(f"The patient's age is unknown; {said_known}.")
         notices.append(AGE_UNKNOWN)
         return None
     if not intended_use.admits_age(header.age_years):
-        return f"The patient is {say_age(header.age_years)}; {known}."
+        return sentence(f"The patient is {say_age(header.age_years)}; {said_known}.")
     by_dates = header.age_from_dates_years
     # Inside by PatientAge, and by the dates outside by more than the rounding of "003Y" explains.
     if by_dates is not None and not least - 1 <= by_dates < most + 1:
-        return (
+        return sentence(
             f"The header contradicts itself: {say_age(header.age_years)} by the age, "
-            f"{say_age(by_dates)} by the dates of birth and study; {known}."
+            f"{say_age(by_dates)} by the dates of birth and study; {said_known}."
         )
     return None
-
-
-def _say_limit(years: float) -> str:
-    if years != int(years):
-        return f"{round(years * 12)} months"
-    return f"{int(years)} year" if years == 1 else f"{int(years)} years"
 
 
 def _dimensions(header: ImageHeader) -> str | None:
@@ -267,9 +288,11 @@ def _dimensions(header: ImageHeader) -> str | None:
         return None
     short, long = sorted((header.rows, header.columns))
     if short < SMALLEST_SIDE:
-        return f"The image has only {header.columns} x {header.rows} pixels; nothing can be judged in it."
+        return sentence(
+            f"The image has only {header.columns} x {header.rows} pixels; nothing can be judged in it."
+        )
     if long > LONGEST_RATIO * short:
-        return (
+        return sentence(
             f"The image has {header.columns} x {header.rows} pixels; a chest radiograph is not that narrow."
         )
     return None

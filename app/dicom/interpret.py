@@ -21,9 +21,10 @@ from app.dicom.resolution import JPEG_MARGIN, Resolution
 from app.dicom.stored import HALVED_JPEG, Samples, StoredPixels, read_stored
 from app.dicom.tables import palette_brightness, read_modality, read_padding, read_voi_lut, read_windows
 from app.dicom.windowing import VoiLut, Window, full_range_window, robust_window
+from app.domain.sentence import sentence
 from app.errors import DecodeFailed
 
-NO_WINDOW = "The header has no window; one was chosen from the grey levels."
+NO_WINDOW = sentence("The header has no window; one was chosen from the grey levels.")
 LOW_BITS = 8
 """Images of no more bits were made for display and are shown as they are."""
 

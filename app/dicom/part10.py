@@ -30,6 +30,7 @@ from pydicom.uid import (
 
 from app.dicom.elements import text
 from app.dicom.foreign import describe_foreign
+from app.domain.sentence import sentence
 from app.errors import NotAnImage, TooLarge, Unreadable
 
 # Real files break the letter of the standard in every way: read what can be read. And pydicom's warnings
@@ -99,9 +100,9 @@ class _CountedStream:
         self._bytes_left -= len(data)
         self._reads_left -= 1
         if self._bytes_left < 0:
-            self._refuse(f"Its header is longer than {HEADER_BYTES // 2**20} MB.")
+            self._refuse(sentence(f"Its header is longer than {HEADER_BYTES // 2**20} MB."))
         if self._reads_left < 0:
-            self._refuse("Its header has more elements than any radiograph's.")
+            self._refuse(sentence("Its header has more elements than any radiograph's."))
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:

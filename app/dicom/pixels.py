@@ -19,12 +19,13 @@ from app.dicom.image_header import DICOM
 from app.dicom.interpret import Interpretation, interpret_dicom, interpret_raster
 from app.dicom.resolution import Resolution
 from app.dicom.windowing import Window, apply_voi_lut, apply_window, robust_window
+from app.domain.sentence import sentence
 from app.errors import DecodeFailed
 
 Grey = NDArray[np.uint8]
 
 _IDENTITY = np.arange(256, dtype=np.uint8)
-EMPTY_WINDOW = "The window in the header shows nothing of this image; another was chosen."
+EMPTY_WINDOW = sentence("The window in the header shows nothing of this image; another was chosen.")
 PREVIEW_QUALITY = 85
 _FEWEST_GREYS = 6
 """A window that shows an image in fewer levels than this, while the image has many more, shows nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from app.dicom.anatomy import words_of
+from app.domain.sentence import sentence
 
 _AP, _PA = frozenset({"AP", "ANTEROPOSTERIOR"}), frozenset({"PA", "POSTEROANTERIOR"})
 _FRONTAL_WORDS = (
@@ -51,11 +52,11 @@ class View(Enum):
     UNSTATED = "unstated"
     AP = "AP"
     PA = "PA"
-    FRONTAL = "frontal"
-    LATERAL = "lateral"
-    DECUBITUS = "decubitus"
-    OBLIQUE = "oblique"
-    OTHER = "special"
+    FRONTAL = sentence("frontal")
+    LATERAL = sentence("lateral")
+    DECUBITUS = sentence("decubitus")
+    OBLIQUE = sentence("oblique")
+    OTHER = sentence("special")
 
 
 def view_of(text: str | None, *, free_text: bool = False) -> View:

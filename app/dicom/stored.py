@@ -41,8 +41,13 @@ HALVED_JPEG = (
     *(cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_GRAYSCALE_8),
 )
 """OpenCV's flags to decode a JPEG halved so often."""
-_DAMAGED = "The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
+
+
+def _damaged(name: str) -> DecodeFailed:
+    return DecodeFailed(
+        f"The compressed pixels ({name}) cannot be decoded; they are damaged. Send the image again."
+    )
 
 
 @dataclass(frozen=True)
@@ -125,13 +130,13 @@ def _decode_rle(frame: bytes, layout: PixelLayout) -> Samples:
     expected = layout.rows * layout.columns * layout.samples * sample.itemsize
     planes = layout.samples * sample.itemsize
     if len(frame) < 64 or int.from_bytes(frame[:4], "little") != planes:
-        raise DecodeFailed(_DAMAGED.format(name="RLE"))
+        raise _damaged("RLE")
     try:
         decoded = imagecodecs.dicomrle_decode(frame, sample)
     except MemoryError:
         raise
     except Exception as error:
-        raise DecodeFailed(_DAMAGED.format(name="RLE")) from error
+        raise _damaged("RLE") from error
     if len(decoded) < expected:
         raise DecodeFailed("The RLE pixel data end early; the image was cut off on the way. Send it again.")
     values = np.frombuffer(decoded, sample, count=layout.rows * layout.columns * layout.samples)
@@ -164,10 +169,10 @@ def _decode_codestream(
     except Exception as error:
         fallback = _decode_with_gdcm(path, number)
         if fallback is None:
-            raise DecodeFailed(_DAMAGED.format(name=found.codec.value)) from error
+            raise _damaged(found.codec.value) from error
         samples = fallback
     if samples.shape[:2] != (layout.rows, layout.columns):
-        raise DecodeFailed(_DAMAGED.format(name=found.codec.value))
+        raise _damaged(found.codec.value)
     extended = samples.dtype.kind == "i"
     if extended:
         samples = samples.view(f"u{samples.dtype.itemsize}")

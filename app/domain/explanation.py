@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-UNTESTED = (
+from app.domain.sentence import sentence
+
+UNTESTED = sentence(
     "The heat map is withheld: nobody has tested whether the map of the bundle that read this study shows "
     "what the network went by. Bundles trained with this version carry the test."
 )
@@ -13,7 +15,7 @@ UNTESTED = (
 follows it searches in the wrong place; without it the probability and the radiograph are all still there.
 """
 
-OCCLUSION_UNTESTED = (
+OCCLUSION_UNTESTED = sentence(
     "The occlusion map is withheld: nobody has tested the one of the bundle that read this study."
 )
 
@@ -31,7 +33,10 @@ def why_map_withheld(explanations: object) -> str | None:
     failed = explanations.get("failed")
     reasons = [str(reason) for reason in failed] if isinstance(failed, list) else []
     return " ".join(
-        ["The heat map is withheld: on held-out radiographs the bundle's map failed its test.", *reasons]
+        [
+            sentence("The heat map is withheld: on held-out radiographs the bundle's map failed its test."),
+            *reasons,
+        ]
     )
 
 
@@ -45,7 +50,10 @@ def why_occlusion_withheld(explanations: object) -> str | None:
     failed = tested.get("failed")
     reasons = [str(reason) for reason in failed] if isinstance(failed, list) else []
     return " ".join(
-        ["The occlusion map is withheld: on held-out radiographs the bundle's failed its test.", *reasons]
+        [
+            sentence("The occlusion map is withheld: on held-out radiographs the bundle's failed its test."),
+            *reasons,
+        ]
     )
 
 

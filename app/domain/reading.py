@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.order import Lane
+from app.domain.sentence import sentence
 from app.domain.states import Outcome
 
 
@@ -54,7 +55,7 @@ def outcome_of(images: list[ImageRead]) -> tuple[Outcome, str | None]:
         return Outcome.SCREENED, None
     outcome = Outcome.FAILED if Outcome.FAILED in outcomes or not images else Outcome.WITHHELD
     reasons = dict.fromkeys(image.reason for image in images if image.outcome is outcome and image.reason)
-    return outcome, " ".join(reasons) or "The study holds no image that can be read."
+    return outcome, " ".join(reasons) or sentence("The study holds no image that can be read.")
 
 
 def maximum(images: list[ImageRead]) -> dict[str, FindingRead]:

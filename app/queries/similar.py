@@ -22,6 +22,7 @@ from app.commands.blinding import HIDDEN, hidden_from, is_hidden
 from app.commands.cases import SETTLED_AFTER, most_telling
 from app.commands.second_opinions import verdicts_hidden_from
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.domain.states import DONE, Outcome, State
 from app.errors import NotFound
 from app.records import ConfirmedCase, ImageReading, Reading, Review, Study
@@ -37,12 +38,12 @@ _CANDIDATES = (100, 3200)
 patient with a hundred studies of their own.
 """
 
-NOT_READ = "The network has not read this study, so there is nothing to compare it by."
-NO_FEATURES = (
+NOT_READ = sentence("The network has not read this study, so there is nothing to compare it by.")
+NO_FEATURES = sentence(
     "This study was read by a bundle, or before a version, that kept no features to compare it by. "
     "Studies that arrive from now on have them."
 )
-NONE_ALIKE = (
+NONE_ALIKE = sentence(
     "No other patient's study that this network read has been signed yet. Features are compared within one "
     "bundle only, so after a promotion the cases gather anew."
 )

@@ -17,6 +17,7 @@ from app.commands.review import can_claim, can_sign
 from app.commands.second_opinions import are_verdicts_hidden
 from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.errors import NotFound
 from app.queries.blind import without_opinion, without_verdicts_of_others
 from app.queries.history import Happening, ReviewShown, history, standing_reviews
@@ -280,8 +281,8 @@ def _conflicts(session: Session, study: Study) -> tuple[str, ...]:
         ),
     )
     words = {
-        "other-patient": "Another patient has a study with the same StudyInstanceUID.",
-        "other-pixels": "Another picture was sent with the same SOPInstanceUID.",
-        "same-picture": "Another study has the same picture under the same SOPInstanceUID.",
+        "other-patient": sentence("Another patient has a study with the same StudyInstanceUID."),
+        "other-pixels": sentence("Another picture was sent with the same SOPInstanceUID."),
+        "same-picture": sentence("Another study has the same picture under the same SOPInstanceUID."),
     }
     return tuple(dict.fromkeys(words[row.kind] for row in rows))

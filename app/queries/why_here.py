@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.order import Lane
+from app.domain.sentence import sentence
 from app.domain.states import State
 from app.records import Study
 
-BLIND = "Read by the network; what it says is shown once you have signed."
+BLIND = sentence("Read by the network; what it says is shown once you have signed.")
 
 
 def why_here(study: Study, *, findings: dict[str, Any], hours: float | None) -> str:
@@ -18,27 +19,36 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float | None) -> 
     """
     if study.lane is None:
         first = (
-            "Not yet read by the network."
+            sentence("Not yet read by the network.")
             if study.screening_due
             else {
-                State.WITHHELD.value: "Not read by the network.",
-                State.FAILED.value: "Not read by the network: screening failed.",
-            }.get(study.state, "Not yet read by the network.")
+                State.WITHHELD.value: sentence("Not read by the network."),
+                State.FAILED.value: sentence("Not read by the network: screening failed."),
+            }.get(study.state, sentence("Not yet read by the network."))
         )
     elif hours is None:
         first = BLIND
     else:
-        first = "Network: " + "; ".join(
-            f"{name} {in_words(finding)} ({finding['probability']:.2f})"
-            for name, finding in findings.items()
-            if not finding.get("research")
+        said_findings = "; ".join(
+            _finding(name, finding) for name, finding in findings.items() if not finding.get("research")
         )
-        first += "."
+        first = sentence(f"Network: {said_findings}.")
     if study.lane is not None and study.screening_due:
-        first += " A further image waits to be read."
+        first += " " + sentence("A further image waits to be read.")
     if study.priority == "stat":
-        first = "STAT order. " + first
+        first = sentence("STAT order.") + " " + first
     return f"{first} {placement(hours)}".strip()
+
+
+def _finding(name: str, finding: dict[str, Any]) -> str:
+    said_name, probability = name, finding["probability"]
+    match Lane(finding["lane"]):
+        case Lane.RULE_IN:
+            return sentence(f"{said_name} likely ({probability:.2f})")
+        case Lane.ABSTAIN:
+            return sentence(f"{said_name} uncertain ({probability:.2f})")
+        case Lane.RULE_OUT:
+            return sentence(f"{said_name} unlikely ({probability:.2f})")
 
 
 def placement(hours: float | None) -> str:
@@ -46,16 +56,16 @@ def placement(hours: float | None) -> str:
     if hours is None:
         return ""
     if hours < 1 / 60:
-        return "Placed by its time of arrival."
-    return f"Placed as if it had arrived {hours:g} h earlier."
+        return sentence("Placed by its time of arrival.")
+    return sentence(f"Placed as if it had arrived {hours:g} h earlier.")
 
 
 def in_words(finding: dict[str, Any]) -> str:
     """The lane of a finding in a word or two."""
     match Lane(finding["lane"]):
         case Lane.RULE_IN:
-            return "likely"
+            return sentence("likely")
         case Lane.ABSTAIN:
-            return "uncertain"
+            return sentence("uncertain")
         case Lane.RULE_OUT:
-            return "unlikely"
+            return sentence("unlikely")

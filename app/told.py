@@ -1,0 +1,136 @@
+"""What was said in English, told in the reader's language.
+
+Below the web everything is English: what is stored, logged, raised and given to machines
+(`app.domain.sentence`). A page tells it: the sentence is looked up in the catalogue, and where it has values
+in it, the template that made it is recognised and its translation filled in with them. So a row that an
+earlier version wrote is told too, as long as the catalogue has its sentence; what is unknown stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app import language
+from app.language import N_
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_WORDS = ("say_", "said_")
+"""How values begin that are words of the catalogue themselves."""
+_SEPARATORS = (N_("; "), N_(", "), N_(" and "), N_(" or "))
+"""Between the parts of such a value, as far as it has several."""
+_LEAST_LETTERS = 9
+"""Templates with fewer letters of their own recognise what they did not make: they are for values only."""
+_END = re.compile(r"(?<=[.!?”]) +")
+_MOST_SENTENCES = 20
+_UNKNOWN = 4
+"""What a letter that stays English costs, where one taken for a value costs 1."""
+_FULL_STOPS = ("。", "！", "？", "”", "；", "：")
+
+
+def told(text: str | None) -> str:
+    """The sentence or sentences in the language of this request; what is not known stays English."""
+    if not text or language.current() == language.SOURCE:
+        return text or ""
+    return _told(language.current(), text)
+
+
+@dataclass(frozen=True)
+class _Template:
+    begins: str
+    pattern: re.Pattern[str]
+    letters: int
+    translation: str
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A language's sentences: by their text, and those with values in them."""
+
+    whole: dict[str, str]
+    templates: tuple[_Template, ...]
+
+
+@lru_cache(maxsize=8)
+def _known(of: str) -> _Known:
+    whole: dict[str, str] = {}
+    templates: list[_Template] = []
+    for message in language.read(of):
+        if not isinstance(message.id, str) or not message.id or not message.string or message.context:
+            continue
+        if not any(str(file).endswith(".py") for file, _line in message.locations):
+            continue
+        if _PLACEHOLDER.search(message.id):
+            templates.append(_template(message.id, str(message.string)))
+        else:
+            whole[message.id % ()] = str(message.string) % ()
+    return _Known(whole, tuple(templates))
+
+
+def _template(message: str, translation: str) -> _Template:
+    parts = _PLACEHOLDER.split(message)
+    texts, names = [part.replace("%%", "%") for part in parts[::2]], parts[1::2]
+    pattern, seen = re.escape(texts[0]), set[str]()
+    for name, text in zip(names, texts[1:], strict=True):
+        pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+        pattern += re.escape(text)
+        seen.add(name)
+    letters = sum(letter.isalpha() for text in texts for letter in text)
+    return _Template(texts[0], re.compile(pattern, re.DOTALL), letters, translation)
+
+
+@lru_cache(maxsize=8192)
+def _told(of: str, text: str) -> str:
+    """The cheapest way to tell the text, from its end: sentence by sentence or several in one."""
+    starts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
+    if len(starts) > _MOST_SENTENCES:
+        return text
+    best: list[tuple[int, list[str]]] = [(0, [])]
+    for first in range(len(starts) - 2, -1, -1):
+        ways = []
+        for last in range(first + 1, len(starts)):
+            words, cost = _sentence(of, text[starts[first] : starts[last]].rstrip())
+            rest_cost, rest = best[len(starts) - 1 - last]
+            ways.append((cost + rest_cost, [words, *rest]))
+        best.append(min(ways, key=lambda way: (way[0], len(way[1]))))
+    return _joined(best[-1][1])
+
+
+def _joined(sentences: list[str]) -> str:
+    text = ""
+    for one in sentences:
+        text += one if not text or text.endswith(_FULL_STOPS) else f" {one}"
+    return text
+
+
+def _sentence(of: str, text: str) -> tuple[str, int]:
+    known = _known(of)
+    if text in known.whole:
+        return known.whole[text], 0
+    ways = [(words, cost) for words, cost, letters in _recognised(of, text) if letters >= _LEAST_LETTERS]
+    return min([*ways, (text, _UNKNOWN * len(text))], key=lambda way: way[1])
+
+
+def _recognised(of: str, text: str) -> Iterator[tuple[str, int, int]]:
+    for template in _known(of).templates:
+        if text.startswith(template.begins) and (found := template.pattern.fullmatch(text)):
+            values = found.groupdict()
+            cost = sum(len(value) for value in values.values())
+            for name in values:
+                if name.startswith(_WORDS):
+                    values[name] = _value(of, values[name])
+            yield template.translation % values, cost, template.letters
+
+
+def _value(of: str, text: str) -> str:
+    known = _known(of)
+    if text in known.whole:
+        return known.whole[text]
+    ways = list(_recognised(of, text))
+    for separator in _SEPARATORS:
+        if separator in text:
+            parts = [_value(of, part) for part in text.split(separator)]
+            return known.whole.get(separator, separator).join(parts)
+    return min(ways, key=lambda way: way[1])[0] if ways else text
