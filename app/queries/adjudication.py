@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.commands import disagreement
@@ -16,9 +16,8 @@ from app.commands.second_opinions import verdicts_hidden_from
 from app.domain.roles import Actor, Permission
 from app.domain.states import DONE
 from app.errors import Conflict, Forbidden
+from app.queries.cursor import read_cursor, write_cursor
 from app.records import Image, Study
-
-_MOST = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,14 @@ class Dispute:
     """They are one of those who disagree, and may all the same."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DisputePage:
+    """Disputes in order, and the cursor of the next page where there is one."""
+
+    disputes: tuple[Dispute, ...]
+    next_cursor: str | None
+
+
 def count(session: Session, *, who: Actor) -> int:
     """How many wait for an adjudication that this person may know of; none for whoever signs nothing."""
     if not who.may(Permission.REVIEW):
@@ -61,12 +68,20 @@ def count(session: Session, *, who: Actor) -> int:
     return session.scalar(select(func.count()).select_from(Study).where(*_in_dispute(who))) or 0
 
 
-def disputes(session: Session, *, who: Actor) -> tuple[Dispute, ...]:
-    """Those studies, the longest signed first; the first 50."""
-    rows = session.scalars(
-        select(Study).where(*_in_dispute(who)).order_by(Study.signed_at, Study.id).limit(_MOST)
-    ).all()
-    return tuple(_dispute(session, study, who) for study in rows)
+def disputes(session: Session, *, who: Actor, cursor: str | None = None, size: int = 50) -> DisputePage:
+    """The next `size` of those studies after the cursor, the longest signed first.
+
+    Raises BadRequest for a cursor that is none of ours.
+    """
+    wanted = select(Study).where(*_in_dispute(who)).order_by(Study.signed_at, Study.id).limit(size + 1)
+    if cursor is not None:
+        wanted = wanted.where(tuple_(Study.signed_at, Study.id) > read_cursor(cursor))
+    rows = session.scalars(wanted).all()
+    last = rows[size - 1] if len(rows) > size else None
+    return DisputePage(
+        disputes=tuple(_dispute(session, study, who) for study in rows[:size]),
+        next_cursor=write_cursor(last.signed_at, last.id) if last and last.signed_at else None,
+    )
 
 
 def of_study(session: Session, *, study_id: UUID, who: Actor) -> Dispute | None:

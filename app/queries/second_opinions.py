@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from app.commands.second_opinions import is_answered, is_open
 from app.domain.roles import Actor, Permission, Role
+from app.queries.cursor import read_cursor, write_cursor
 from app.records import Review, SecondOpinion, Study, User
-
-_MOST = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +46,43 @@ class Colleague:
     display_name: str
 
 
-def asked_of(session: Session, *, who: Actor) -> tuple[SecondOpinionShown, ...]:
-    """What this person is asked, the oldest first; the first 50."""
+@dataclass(frozen=True, kw_only=True)
+class SecondOpinionPage:
+    """Second opinions in order, and the cursor of the next page where there is one."""
+
+    opinions: tuple[SecondOpinionShown, ...] = ()
+    next_cursor: str | None = None
+
+
+def asked_of(session: Session, *, who: Actor, cursor: str | None = None, size: int = 50) -> SecondOpinionPage:
+    """What this person is asked, the oldest first. Raises BadRequest for a cursor that is none of ours."""
     wanted = _joined().where(SecondOpinion.asked_of == who.id, is_open())
-    return _shown(session, wanted.order_by(SecondOpinion.asked_at, SecondOpinion.id))
+    if cursor is not None:
+        wanted = wanted.where(tuple_(SecondOpinion.asked_at, SecondOpinion.id) > read_cursor(cursor))
+    found = _shown(session, wanted.order_by(SecondOpinion.asked_at, SecondOpinion.id).limit(size + 1))
+    last = found[size - 1] if len(found) > size else None
+    return SecondOpinionPage(
+        opinions=found[:size], next_cursor=write_cursor(last.asked_at, last.opinion_id) if last else None
+    )
 
 
-def answers_to(session: Session, *, who: Actor) -> tuple[SecondOpinionShown, ...]:
-    """What this person asked and has not seen the answer of yet, the newest first; the first 50."""
+def answers_to(
+    session: Session, *, who: Actor, cursor: str | None = None, size: int = 50
+) -> SecondOpinionPage:
+    """What this person asked and has not seen the answer of yet, the newest first.
+
+    Raises BadRequest for a cursor that is none of ours.
+    """
     wanted = _joined().where(
         SecondOpinion.asked_by == who.id, SecondOpinion.answer_seen_at.is_(None), is_answered()
     )
-    return _shown(session, wanted.order_by(Review.signed_at.desc(), SecondOpinion.id))
+    if cursor is not None:
+        wanted = wanted.where(tuple_(Review.signed_at, SecondOpinion.id) < read_cursor(cursor))
+    order = (Review.signed_at.desc(), SecondOpinion.id.desc())
+    found = _shown(session, wanted.order_by(*order).limit(size + 1))
+    last = found[size - 1] if len(found) > size else None
+    after = write_cursor(last.answered_at, last.opinion_id) if last and last.answered_at else None
+    return SecondOpinionPage(opinions=found[:size], next_cursor=after)
 
 
 def of_study(session: Session, *, study_id: UUID) -> tuple[SecondOpinionShown, ...]:
@@ -77,6 +101,11 @@ def colleagues(session: Session, *, of: Actor) -> tuple[Colleague, ...]:
     return tuple(
         Colleague(user_id=row.id, username=row.username, display_name=row.display_name) for row in rows
     )
+
+
+def colleague_named(session: Session, username: str) -> UUID | None:
+    """The id of whoever signs in by that name; None where nobody does."""
+    return session.scalar(select(User.id).where(User.username == username))
 
 
 def _joined() -> Any:
@@ -105,20 +134,28 @@ def _shown(session: Session, wanted: Any) -> tuple[SecondOpinionShown, ...]:
             answered_at=review.signed_at if answered else None,
             withdrawn_at=row.withdrawn_at,
         )
-        for row, patient_name, patient_id, review, answered in session.execute(wanted.limit(_MOST))
+        for row, patient_name, patient_id, review, answered in session.execute(wanted)
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Correspondence:
-    """What a person is asked and has not answered, and what they were answered and have not seen."""
+    """What a person is asked and has not answered, and was answered and has not seen: the first of each."""
 
     asked: tuple[SecondOpinionShown, ...] = ()
     answers: tuple[SecondOpinionShown, ...] = ()
+    more_asked: bool = False
+    more_answers: bool = False
 
 
 def correspondence(session: Session, *, who: Actor) -> Correspondence:
     """That of a radiologist; empty for everybody else."""
     if who.kind != "user" or not who.may(Permission.REVIEW):
         return Correspondence()
-    return Correspondence(asked=asked_of(session, who=who), answers=answers_to(session, who=who))
+    asked, answers = asked_of(session, who=who), answers_to(session, who=who)
+    return Correspondence(
+        asked=asked.opinions,
+        answers=answers.opinions,
+        more_asked=asked.next_cursor is not None,
+        more_answers=answers.next_cursor is not None,
+    )

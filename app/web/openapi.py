@@ -17,6 +17,7 @@ from app.web.static import static_url
 TAGS = [
     {"name": "studies", "description": "Send radiographs, look studies up."},
     {"name": "review", "description": "Claim, sign, amend."},
+    {"name": "second opinions", "description": "Ask a colleague; settle what readers disagree on."},
     {"name": "images", "description": "Pictures at full depth or as previews."},
     {"name": "live", "description": "What happens, as it happens."},
     {"name": "results", "description": "Where finished readings are sent, and what became of each message."},

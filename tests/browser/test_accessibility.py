@@ -98,6 +98,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),
     "GET /password": (Shown("/password"),),
     "GET /people": (Shown("/people"),),
+    "GET /second-opinions": (Shown("/second-opinions"), Shown("/second-opinions?side=answered")),
     "GET /site": (Shown("/site"), Shown("/site?changed=true")),
     "GET /sign-in": (Shown("/sign-in"), Shown("/sign-in?next=/people")),
     "GET /status": (Shown("/status"),),

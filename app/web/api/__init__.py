@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.web.api.consulting import router as consulting
 from app.web.api.images import router as images
 from app.web.api.layers import router as layers
 from app.web.api.network import router as network
@@ -19,6 +20,7 @@ routers: tuple[APIRouter, ...] = (
     similar,
     worklist,
     review,
+    consulting,
     images,
     occlusion,
     results,

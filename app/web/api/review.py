@@ -25,15 +25,14 @@ _PROBLEMS = problems_of(401, 403, 404, 409)
 _FindingName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
-class ReviewInput(Input):
-    """A review: `confirm` agrees with the network in all; otherwise `findings` says what is so."""
+class VerdictInput(Input):
+    """What a reader says of a study: `findings` says of each what is so."""
 
     revision: int = Field(
         ge=1,
         description="The `revision` of the study the reader had before them, as GET /api/v1/studies/{id} "
         "answered it. A study changed since is not signed (409).",
     )
-    confirm: bool = False
     findings: dict[_FindingName, Statement] = Field(default_factory=dict, max_length=50)
     comment: str = Field(default="", max_length=10_000)
     marks: list[MarkInput] = Field(default_factory=list, max_length=MOST_MARKS)
@@ -50,6 +49,12 @@ class ReviewInput(Input):
         return data
 
 
+class ReviewInput(VerdictInput):
+    """A review: `confirm` agrees with the network in all; otherwise `findings` says what is so."""
+
+    confirm: bool = False
+
+
 class Signed(BaseModel):
     """What the signature left."""
 
@@ -60,6 +65,18 @@ class Signed(BaseModel):
     revision: int
     final_at: datetime | None = Field(
         description="Until then it can be undone and nothing is sent; null where it is final at once."
+    )
+
+
+def signed_of(signed: review.Signed) -> Signed:
+    """The signature as the interface shows it."""
+    return Signed(
+        id=signed.review_id,
+        study=signed.study_id,
+        state=signed.state.value,
+        verdict=signed.verdict,
+        revision=signed.revision,
+        final_at=signed.final_at,
     )
 
 
@@ -138,14 +155,7 @@ def sign(study_id: UUID, body: ReviewInput, caller: Annotated[Caller, require(Pe
             marks=tuple(given.mark() for given in body.marks),
             undo=timedelta(seconds=settings().undo_seconds),
         )
-    return Signed(
-        id=signed.review_id,
-        study=signed.study_id,
-        state=signed.state.value,
-        verdict=signed.verdict,
-        revision=signed.revision,
-        final_at=signed.final_at,
-    )
+    return signed_of(signed)
 
 
 @router.post(

@@ -17,8 +17,19 @@ router = APIRouter(route_class=GuardedRoute)
 
 
 @router.get("/adjudication")
-def adjudication_page(request: Request, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
-    """All of them, the longest signed first."""
+def adjudication_page(
+    request: Request, caller: Annotated[Caller, require(Permission.REVIEW)], cursor: str | None = None
+) -> Response:
+    """Page by page, the longest signed first."""
     with transaction() as session:
-        disputes = adjudication.disputes(session, who=caller.actor)
-    return page(request, "adjudication.html", caller=caller, disputes=disputes)
+        shown = adjudication.disputes(session, who=caller.actor, cursor=cursor)
+        count = adjudication.count(session, who=caller.actor)
+    return page(
+        request,
+        "adjudication.html",
+        caller=caller,
+        disputes=shown.disputes,
+        next_cursor=shown.next_cursor,
+        is_first=cursor is None,
+        count=count,
+    )

@@ -53,7 +53,7 @@ def settle(study_id: UUID, by: Actor, *, undo: timedelta = timedelta(0), **said:
 def dispute(study_id: UUID, who: Actor) -> Dispute | None:
     with transaction() as session:
         found = queries.of_study(session, study_id=study_id, who=who)
-        listed = [one.study_id for one in queries.disputes(session, who=who)]
+        listed = [one.study_id for one in queries.disputes(session, who=who).disputes]
         assert (study_id in listed) == (found is not None)
         assert queries.count(session, who=who) == len(listed)
         return found
