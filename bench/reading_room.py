@@ -4,11 +4,11 @@
 
 The service `make run` starts: full-size JPEGs are posted and read by the network first. Then a radiograph is
 looked at for `pause` seconds, signed with the key, and the next one opens: that often. The clock starts when
-the page hears of the key and stops at the second frame after the viewer has painted, first what came first
-of preview and picture, then the full depth. Both ends are the browser's clock.
+the page hears of the key and stops at the second frame after the viewer has painted on a page that is shown,
+first what came first of preview and picture, then the full depth. Both ends are the browser's clock.
 
-The baseline, in the same run and in turn: the same with what the server has decoded taken away before the key
-is pressed, so that the next page has to wait for the decoder, as if nothing were decoded ahead.
+The baselines, in the same run and in turn: the same where the browser makes no page ahead of time, and that
+with what the server has decoded taken away before the key is pressed, as if nothing were ready.
 """
 
 from __future__ import annotations
@@ -18,35 +18,43 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bench.chromium import Tab, tab
 from bench.pictures import fresh_jpegs, originals
 from bench.service import Sender, Service, post_study, running_service
 
 CHROMIUM = os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium"
 PAINTED_MS = 300.0
 """What must hold of the 95th percentile."""
+AHEAD, DECODED, NOTHING = "page made ahead", "pictures decoded ahead", "nothing ahead"
+WAYS = (AHEAD, DECODED, NOTHING)
 _PASSWORD = "a reader of this bench"
 _CLOCK = """
 (() => {
   const clock = () => performance.timeOrigin + performance.now();
-  const shown = {};
-  const note = (what) =>
-    requestAnimationFrame(() => requestAnimationFrame(() => { shown[what] ??= clock(); }));
+  const seen = {};
+  const covered = () => document.getElementById("content")?.dataset.ahead !== undefined;
+  const uncovered = () =>
+    covered() && new Promise((resolve) => addEventListener("study-shown", resolve, true));
+  const note = async (what) => {
+    await uncovered();
+    requestAnimationFrame(() => requestAnimationFrame(() => { seen[what] ??= clock(); }));
+  };
   addEventListener("keydown", (event) => {
-    if (event.key === "1") sessionStorage.setItem("pressed", clock());
+    if (event.key === "1") localStorage.setItem("pressed", clock());
   }, true);
   addEventListener("radiograph-painted", () => note("first"), true);
   new PerformanceObserver((list) => {
     if (list.getEntriesByName("full-depth-painted").length) note("full");
   }).observe({ type: "mark", buffered: true });
   window.sinceTheKey = () => {
-    const pressed = Number(sessionStorage.getItem("pressed"));
-    return shown.first && shown.full ? [shown.first - pressed, shown.full - pressed] : null;
+    const pressed = Number(localStorage.getItem("pressed"));
+    return seen.first && seen.full ? [seen.first - pressed, seen.full - pressed] : null;
   };
 })();
 """
@@ -65,48 +73,44 @@ def one_time_password(service: Service) -> str:
     return added.stdout.strip()
 
 
-def signed_in(browser: Any, service: Service) -> Any:
-    """A page of the reader's."""
-    context = browser.new_context(viewport={"width": 1920, "height": 1080}, base_url=service.url)
-    context.add_init_script(_CLOCK)
-    page = context.new_page()
+def sign_in(page: Tab, service: Service) -> None:
+    """The reader is signed in."""
     once = one_time_password(service)
-    page.goto("/sign-in")
-    page.fill("#username", "reader")
-    page.fill("#password", once)
+    page.goto(f"{service.url}/sign-in")
+    page.fill(username="reader", password=once)
     page.click("button.main")
-    page.wait_for_url("**/password*")
-    page.fill("#current", once)
-    page.fill("#new", _PASSWORD)
-    page.fill("#again", _PASSWORD)
+    page.wait_for("document.getElementById('again')")
+    page.fill(current=once, new=_PASSWORD, again=_PASSWORD)
     page.click("main button.main")
-    page.wait_for_url(lambda url: "/password" not in url)
-    return page
+    page.wait_for("document.getElementById('rows')")
 
 
-def sign_and_wait(page: Any) -> tuple[float, float]:
+def look(page: Tab, *, seconds: float, ahead: bool) -> None:
+    """The radiograph stands at full depth and has been looked at for so long; `ahead`: the browser may make
+    the next page meanwhile.
+    """
+    page.wait_for("window.sinceTheKey?.() && document.querySelector('#viewer[data-state=full]') && true")
+    if not ahead:
+        page.evaluate("document.getElementById('next-study')?.removeAttribute('id')")
+    time.sleep(seconds)
+
+
+def sign_and_wait(page: Tab) -> tuple[float, float]:
     """Milliseconds from the key to the next radiograph, and to its full depth."""
-    before = page.url
-    page.keyboard.press("1")
-    page.wait_for_url(lambda url: url != before and "/studies/" in url, wait_until="commit")
-    first, full = page.wait_for_function("() => window.sinceTheKey?.()", timeout=60_000).json_value()
+    before = page.evaluate("location.pathname")
+    page.press("1")
+    first, full = page.wait_for(f"location.pathname !== '{before}' && window.sinceTheKey?.()")
     return float(first), float(full)
 
 
-def look(page: Any, *, seconds: float) -> None:
-    """The radiograph stands at full depth and has been looked at for so long."""
-    page.wait_for_selector("#viewer[data-state=full]")
-    page.wait_for_timeout(seconds * 1000)
-
-
-def sign_without_opinion(page: Any) -> None:
+def sign_without_opinion(page: Tab) -> None:
     """A study without an opinion to confirm (withheld, or read blind) is signed, and the next one opens."""
-    before = page.url
-    page.keyboard.press("2")
-    page.wait_for_selector("#correction[open]")
-    page.keyboard.press("n")
-    page.keyboard.press("Control+Enter")
-    page.wait_for_url(lambda url: url != before and "/studies/" in url)
+    before = page.evaluate("location.pathname")
+    page.press("2")
+    page.wait_for("document.getElementById('correction').open")
+    page.press("n")
+    page.evaluate("document.getElementById('correct').requestSubmit()")
+    page.wait_for(f"location.pathname !== '{before}' && document.getElementById('viewer')")
 
 
 def forget_pictures(service: Service) -> None:
@@ -115,11 +119,10 @@ def forget_pictures(service: Service) -> None:
         file.unlink(missing_ok=True)
 
 
-def say(name: str, milliseconds: list[float]) -> float:
-    """p50 and p95; returns the latter."""
+def say(name: str, milliseconds: list[float]) -> None:
+    """p50 and p95."""
     p50, p95 = np.percentile(milliseconds, [50, 95])
-    print(f"{name:<62} p50 {p50:7.1f} ms   p95 {p95:7.1f} ms", flush=True)
-    return float(p95)
+    print(f"{name:<66} p50 {p50:7.1f} ms   p95 {p95:7.1f} ms", flush=True)
 
 
 def main() -> None:
@@ -130,44 +133,40 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=50)
     parser.add_argument("--pause", type=float, default=1.5)
     arguments = parser.parse_args()
-    try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415  (with the extra `browser` alone)
-    except ImportError:
-        print("This bench needs a browser: python3.11 install.py --extra test --extra browser")
+    if not Path(CHROMIUM).exists():
+        print(f"This bench needs a browser at {CHROMIUM}: install chromium or set FIRSTREAD_CHROMIUM.")
         return
 
+    took: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with (
         tempfile.TemporaryDirectory() as folder,
         running_service() as service,
-        sync_playwright() as playwright,
+        tab(CHROMIUM, on_new_page=_CLOCK) as page,
     ):
         images = fresh_jpegs(originals(Path(folder)))
         sender = Sender(service.url, headers={"Authorization": f"Bearer {service.key}"})
-        studies = [post_study(sender, image, age="4Y")[1] for image in islice(images, 3 * arguments.studies)]
+        needed = (len(WAYS) + 1) * (arguments.studies + 2)  # some are drawn to be read blind
+        studies = [post_study(sender, image, age="4Y")[1] for image in islice(images, needed)]
         service.await_screened(studies)
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
-        page = signed_in(browser, service)
-        page.goto("/")
-        page.click("#rows a.name >> nth=0")
-        took: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
-        for turn in range(-2, 2 * arguments.studies):
-            ahead = turn % 2 == 0
-            look(page, seconds=arguments.pause)
-            while page.locator("#confirm").count() == 0:
-                sign_without_opinion(page)
-                look(page, seconds=arguments.pause)
-            if not ahead:
-                forget_pictures(service)
-            measured = sign_and_wait(page)
-            if turn >= 0:  # the first two warm up
-                took[ahead].append(measured)
-        browser.close()
-    p95 = say("key 1 to the next radiograph", [first for first, _ in took[True]])
-    say("key 1 to its full depth", [full for _, full in took[True]])
-    say("nothing decoded ahead: to the next radiograph", [first for first, _ in took[False]])
-    say("nothing decoded ahead: to its full depth", [full for _, full in took[False]])
+        sign_in(page, service)
+        page.goto(service.url)
+        page.click("#rows a.name")
+        for turn in range(arguments.studies + 1):
+            for way in WAYS:
+                look(page, seconds=arguments.pause, ahead=way == AHEAD)
+                while not page.evaluate("!!document.getElementById('confirm')"):
+                    sign_without_opinion(page)
+                    look(page, seconds=arguments.pause, ahead=way == AHEAD)
+                if way == NOTHING:
+                    forget_pictures(service)
+                measured = sign_and_wait(page)
+                if turn > 0:  # the first warms up
+                    took[way].append(measured)
+    for way in WAYS:
+        say(f"{way}: key 1 to the next radiograph", [first for first, _ in took[way]])
+        say(f"{way}: key 1 to its full depth", [full for _, full in took[way]])
+    p95 = float(np.percentile([first for first, _ in took[AHEAD]], 95))
+    print(f"{page.made_ahead} pages were made ahead of time")
     print(f"under {PAINTED_MS:g} ms at the 95th percentile: {'yes' if p95 < PAINTED_MS else 'no'}")
 
 

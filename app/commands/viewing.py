@@ -15,6 +15,7 @@ from app.records import AuditEvent
 from app.records.base import now
 
 VIEWED = "study.viewed"
+SENT_AHEAD = "study.sent-ahead"
 ONE_LOOK = timedelta(minutes=10)
 """The pictures of a study that are fetched within this time of each other are one view."""
 
@@ -26,19 +27,31 @@ def view(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
 
 def look(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
     """The view is on record, once for all the pictures that belong to one look at the study."""
+    if not _happened(session, study_id=study_id, by=by, actions=(VIEWED,)):
+        view(session, study_id=study_id, by=by, via=via)
+
+
+def send_ahead(session: Session, *, study_id: UUID, by: Actor) -> None:
+    """On record, once for a page with its pictures: they went to the reader's browser, which shows them only
+    once the reader opens the study. That is a view, and is on record by itself.
+    """
+    if not _happened(session, study_id=study_id, by=by, actions=(SENT_AHEAD, VIEWED)):
+        audit.record(session, action=SENT_AHEAD, by=by, study_id=study_id)
+
+
+def _happened(session: Session, *, study_id: UUID, by: Actor, actions: tuple[str, ...]) -> bool:
     seen = session.scalar(
         select(
             exists().where(
                 AuditEvent.study_id == study_id,
-                AuditEvent.action == VIEWED,
+                AuditEvent.action.in_(actions),
                 AuditEvent.actor_name == by.name,
                 AuditEvent.actor_kind == by.kind,
                 AuditEvent.at > now() - ONE_LOOK,
             ),
         ),
     )
-    if not seen:
-        view(session, study_id=study_id, by=by, via=via)
+    return bool(seen)
 
 
 def compare(

@@ -1,7 +1,7 @@
-"""While one study is read, the server decodes the next one's pictures: its page will wait for no decoder.
+"""While one study is read, the next one is made ready: no view of it, and no claim.
 
-Nothing of the next study leaves the server before somebody opens it. So this is no view, claims nothing, and
-there is nothing for the audit trail: the pictures are kept where those of every opened study are kept.
+The server decodes its pictures, which are kept where those of every opened study are kept; nothing of that
+leaves it. Browsers that can may make its page as well (`app.web.pages.showing`), which is on record.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 from uuid import UUID
 
 import structlog
+from fastapi import Request
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from app.domain.roles import Actor, Permission
+from app.domain.roles import Actor, Caller, Permission
 from app.errors import Problem
 from app.queries import upcoming
 from app.queries.upcoming import StoredPicture
@@ -24,6 +25,11 @@ from app.web.parts import Parts
 _FIRST = 0.3
 """Seconds after the page: its own pictures are asked for first."""
 _log = structlog.get_logger(__name__)
+
+
+def is_ahead(request: Request, caller: Caller) -> bool:
+    """True where a browser asks for what its reader may open later. A key asks for what it gets."""
+    return caller.actor.kind == "user" and "prefetch" in request.headers.get("sec-purpose", "")
 
 
 class Ahead:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -13,6 +14,7 @@ from starlette.types import Scope
 
 FOLDER = Path(__file__).parent / "static"
 _HASH_LETTERS = 12
+mimetypes.add_type("application/speculationrules+json", ".speculationrules")
 
 
 class Static(StaticFiles):

@@ -14,10 +14,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.commands import viewing
-from app.domain.roles import Actor, Caller, Permission
+from app.domain.roles import Caller, Permission
 from app.queries import studies as queries
 from app.queries.studies import ImageShown
 from app.records.engine import transaction
+from app.web.ahead import is_ahead
 from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
@@ -59,10 +60,13 @@ class PixelsInfo(BaseModel):
     pixels_url: str
 
 
-def _seen(image_id: UUID, by: Actor) -> ImageShown:
+def _seen(image_id: UUID, request: Request, caller: Caller) -> ImageShown:
     with transaction() as session:
         study_id, image = queries.image(session, image_id=image_id)
-        viewing.look(session, study_id=study_id, by=by, via="api")
+        if is_ahead(request, caller):
+            viewing.send_ahead(session, study_id=study_id, by=caller.actor)
+        else:
+            viewing.look(session, study_id=study_id, by=caller.actor, via="api")
     return image
 
 
@@ -75,7 +79,7 @@ def _seen(image_id: UUID, by: Actor) -> ImageShown:
 async def preview(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """At most 1,024 pixels a side; windowed, bone bright."""
     parts = parts_of(request)
-    image = await run_in_threadpool(_seen, image_id, caller.actor)
+    image = await run_in_threadpool(_seen, image_id, request, caller)
     if image.preview_sha256 is not None and parts.blobs.has(image.preview_sha256):
         return RangedFile(parts.blobs.path(image.preview_sha256), media_type="image/jpeg")
     source = await run_in_threadpool(parts.blobs.path, image.sha256)
@@ -97,7 +101,7 @@ async def preview(request: Request, image_id: UUID, caller: _Reader) -> Response
 async def thumbnail(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """At most 192 pixels a side; made of the preview where there is one."""
     parts = parts_of(request)
-    image = await run_in_threadpool(_seen, image_id, caller.actor)
+    image = await run_in_threadpool(_seen, image_id, request, caller)
     preview = image.preview_sha256 if image.preview_sha256 and parts.blobs.has(image.preview_sha256) else None
     source = await run_in_threadpool(parts.blobs.path, preview or image.sha256)
 
@@ -118,7 +122,7 @@ async def thumbnail(request: Request, image_id: UUID, caller: _Reader) -> Respon
 )
 async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
     """Little-endian uint16, row by row, gzipped where the caller takes it; `pixels/info` says the rest."""
-    image = await run_in_threadpool(_seen, image_id, caller.actor)
+    image = await run_in_threadpool(_seen, image_id, request, caller)
     samples, _ = await parts_of(request).pixels(image.sha256, image.media_type)
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -134,7 +138,7 @@ async def pixels(request: Request, image_id: UUID, caller: _Reader) -> Response:
 )
 async def pixels_info(request: Request, image_id: UUID, caller: _Reader) -> PixelsInfo:
     """Windows, rescaling, polarity and spacing of what `pixels` gives."""
-    image = await run_in_threadpool(_seen, image_id, caller.actor)
+    image = await run_in_threadpool(_seen, image_id, request, caller)
     _, info = await parts_of(request).pixels(image.sha256, image.media_type)
     known = json.loads(await run_in_threadpool(info.read_text))
     spacing = image.header.get("pixel_spacing")

@@ -36,5 +36,11 @@ export function draftOf(study, { by, revision }) {
   return null;
 }
 
-const signed = new URLSearchParams(location.search).get("signed");
-if (signed) forgetDraft(signed);
+function forgetSigned() {
+  const signed = new URLSearchParams(location.search).get("signed");
+  if (signed) forgetDraft(signed);
+}
+
+// A page made ahead of time gets its tab, and what its address says was signed, when its reader comes to it.
+if (document.prerendering) document.addEventListener("prerenderingchange", forgetSigned, { once: true });
+else forgetSigned();

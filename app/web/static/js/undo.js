@@ -2,32 +2,35 @@
 // is the server's; it counts down for the eye, and only its beginning and its end are spoken.
 
 import { isTyping } from "./shared.js";
+import { shown } from "./shown.js";
 
-const note = document.getElementById("just-signed");
-const form = document.getElementById("undo");
-const words = note?.querySelector("[data-undo-words]");
-const countdown = note?.querySelector("[data-countdown]");
 const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
-const ends = navigated + Number(note?.dataset.seconds ?? 0) * 1000;
 
-function tick() {
-  const left = ends - performance.now();
-  if (left > 0) {
-    countdown.textContent = `${Math.ceil(left / 1000)} s`;
-    setTimeout(tick, left % 1000 || 1000);
-    return;
-  }
-  if (form.dataset.sent) return; // it is on its way; the server says whether it came in time
-  const focused = form.contains(document.activeElement);
-  form.remove();
-  words.textContent = "It can no longer be undone; amend it instead.";
-  if (focused) {
-    note.tabIndex = -1;
-    note.focus({ preventScroll: true });
-  }
-}
+function offer(since) {
+  const note = document.getElementById("just-signed");
+  const form = document.getElementById("undo");
+  if (!form) return;
+  const words = note.querySelector("[data-undo-words]");
+  const countdown = note.querySelector("[data-countdown]");
+  const ends = since + Number(note.dataset.seconds) * 1000;
 
-if (form) {
+  function tick() {
+    const left = ends - performance.now();
+    if (left > 0) {
+      countdown.textContent = `${Math.ceil(left / 1000)} s`;
+      setTimeout(tick, left % 1000 || 1000);
+      return;
+    }
+    if (form.dataset.sent) return; // it is on its way; the server says whether it came in time
+    const focused = form.contains(document.activeElement);
+    form.remove();
+    words.textContent = "It can no longer be undone; amend it instead.";
+    if (focused) {
+      note.tabIndex = -1;
+      note.focus({ preventScroll: true });
+    }
+  }
+
   tick();
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
@@ -38,3 +41,6 @@ if (form) {
     if (!form.dataset.sent) form.requestSubmit();
   });
 }
+
+// The note comes with the page, or with the word that a page made ahead of time may be shown.
+void shown.then((asked) => offer(asked || navigated));

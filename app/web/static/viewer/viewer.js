@@ -357,8 +357,8 @@ function ne(e, t) {
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return M((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : M((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return j((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : j((t - (n - .5)) / (r - 1) + .5);
 	}
 }
 function re(e, t, n, r) {
@@ -372,7 +372,7 @@ function re(e, t, n, r) {
 function ie() {
 	return new Uint32Array(O);
 }
-function A(e, t, n) {
+function ae(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
@@ -381,7 +381,7 @@ function A(e, t, n) {
 		center: e.center + n * r
 	};
 }
-function j(e, t, n) {
+function A(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -390,11 +390,11 @@ function j(e, t, n) {
 		name: n
 	};
 }
-function M(e) {
+function j(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var N = class {
+var M = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
@@ -445,7 +445,7 @@ var N = class {
 			scale: t
 		});
 	}
-}, ae = 32, P = class {
+}, oe = 32, N = class {
 	image;
 	aspect;
 	viewport;
@@ -477,7 +477,7 @@ var N = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), ae);
+		this.scale = Math.min(Math.max(e, r), oe);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -557,7 +557,7 @@ var N = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, F = 240, oe = 140, se = class {
+}, P = 240, se = 140, ce = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -565,17 +565,17 @@ var N = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new N(this.canvas)), this.renderer.resize();
-		let i = new P(t.image, t.aspect, {
-			width: F,
-			height: F
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new M(this.canvas)), this.renderer.resize();
+		let i = new N(t.image, t.aspect, {
+			width: P,
+			height: P
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - F / 2}px`, this.canvas.style.top = `${e.y - F / 2 - (r ? oe : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - P / 2}px`, this.canvas.style.top = `${e.y - P / 2 - (r ? se : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, ce = 4, le = class {
+}, le = 4, ue = class {
 	shapes;
 	shape = null;
 	from = {
@@ -600,8 +600,8 @@ var N = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= ce;
-		return !n && !this.waiting ? (this.waiting = !0, null) : !n || de(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= le;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || fe(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
 		let { shape: e } = this;
@@ -611,7 +611,7 @@ var N = class {
 		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
 	}
 };
-function ue(e, t, n, r) {
+function de(e, t, n, r) {
 	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
 		x: i * e,
 		y: a * t
@@ -625,11 +625,11 @@ function ue(e, t, n, r) {
 		fixed: !1
 	};
 }
-function de({ kind: e, a: t, b: n }) {
+function fe({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var fe = class {
+var pe = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -663,10 +663,10 @@ var fe = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(pe(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(me(this.levels[e])), !0);
 	}
 };
-function pe(e) {
+function me(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -683,34 +683,34 @@ function pe(e) {
 	};
 }
 // src/source.ts
-var I = [
+var he = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], L = class extends Error {};
-async function R(e) {
+], F = class extends Error {};
+async function ge(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new L(await H(t));
+	if (!t.ok) throw new F(await z(t));
 	return createImageBitmap(await t.blob());
 }
-async function z({ pictures: e }) {
+async function I({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new L(await H(t));
+	if (!t.ok) throw new F(await z(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new L("The prior has no image.");
+	if (n.length === 0) throw new F("The prior has no image.");
 	return n;
 }
-async function B(e, t) {
+async function L(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new L(await H(r));
-	if (!i.ok) throw new L(await H(i));
-	let a = await r.json(), o = new fe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	if (!r.ok) throw new F(await z(r));
+	if (!i.ok) throw new F(await z(i));
+	let a = await r.json(), o = new pe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -719,11 +719,11 @@ async function B(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: ge(a, o, s)
+		presets: ye(a, o, s)
 	};
 }
-var me = 400;
-async function he(e, t) {
+var _e = 400;
+async function ve(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -731,28 +731,28 @@ async function he(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new L(await H(r));
+		if (!r.ok) throw new F(await z(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new L(n.reason ?? "The heat map could not be made.");
+		if (n.state === "failed") throw new F(n.reason ?? "The heat map could not be made.");
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, me)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, _e)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function ge(e, t, n) {
+function ye(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: V(a, "As sent (table)")
+			name: R(a, "As sent (table)")
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -760,22 +760,22 @@ function ge(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: I.includes(n) ? n : "LINEAR",
-			name: V(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+			function: he.includes(n) ? n : "LINEAR",
+			name: R(e.explanation, t ? `As sent ${t + 1}` : "As sent")
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return j(Math.min(...o), Math.max(...o), a);
+		return A(Math.min(...o), Math.max(...o), a);
 	};
 	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(j(Math.min(...o), Math.max(...o), "Full range")), r;
+	return r.push(A(Math.min(...o), Math.max(...o), "Full range")), r;
 }
-function V(e, t) {
+function R(e, t) {
 	return e ? e === "default" ? "Middle 99 %" : e : t;
 }
-async function H(e) {
+async function z(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -783,7 +783,7 @@ async function H(e) {
 	return `The image could not be fetched (status ${e.status}).`;
 }
 // src/pane.ts
-var _e = class {
+var be = class {
 	element;
 	prior;
 	desk;
@@ -807,7 +807,7 @@ var _e = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new N(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new se(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new M(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ce(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -860,8 +860,8 @@ var _e = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = k(n) ? j(n.first, n.first + n.values.length - 1, "Own") : n;
-		this.setVoi(A(r, e, t));
+		let r = k(n) ? A(n.first, n.first + n.values.length - 1, "Own") : n;
+		this.setVoi(ae(r, e, t));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -882,20 +882,20 @@ var _e = class {
 		}));
 	}
 	text(e, t) {
-		U(this.element, e, t);
+		B(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = R(e.preview).then((n) => {
+		let r = ge(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await B(e, t);
+			let r = await L(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof L ? e.message : "The image did not arrive. Reload to try again.";
+			let n = e instanceof F ? e.message : "The image did not arrive. Reload to try again.";
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -932,12 +932,12 @@ var _e = class {
 		if (e !== "length" && e !== "box" && e !== "ellipse") return;
 		let r = e === "length" ? "" : this.desk.findingFor(this);
 		if (r === null) return;
-		let i = ue(e, n.id, r, t);
+		let i = de(e, n.id, r, t);
 		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new P({
+		return new N({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -963,21 +963,21 @@ var _e = class {
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
 		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !k(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${V(s.center)},${V(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${V(s.center)}  W ${V(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function U(e, t, n) {
+function B(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function W(e) {
+function V(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var ve = class {
+var xe = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -994,27 +994,27 @@ var ve = class {
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, a = this.on && t.length > 0, o = this.on && !a && n !== null;
-		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, U(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
+		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, B(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
 		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		s && U(this.legend, "p", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
+		s && B(this.legend, "p", s), B(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), he(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), ve(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof L ? t.message : "The heat map did not arrive. Try again."));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof F ? t.message : "The heat map did not arrive. Try again."));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, ye = {
+}, Se = {
 	one: "One image",
 	views: "Both views",
 	priors: "With priors",
 	all: "Views and priors"
 };
-function be(e, t) {
-	let n = G(e, 0) !== null;
+function Ce(e, t) {
+	let n = H(e, 0) !== null;
 	return [
 		"one",
 		...n ? ["views"] : [],
@@ -1022,26 +1022,26 @@ function be(e, t) {
 		...n && t ? ["all"] : []
 	];
 }
-function G(e, t) {
-	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+function H(e, t) {
+	return W(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function xe(e, t) {
-	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+function we(e, t) {
+	return W(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var K = "layout";
-function Se() {
+var U = "layout";
+function Te() {
 	try {
-		return sessionStorage.getItem(K);
+		return sessionStorage.getItem(U);
 	} catch {
 		return null;
 	}
 }
-function Ce(e) {
+function Ee(e) {
 	try {
-		sessionStorage.setItem(K, e);
+		sessionStorage.setItem(U, e);
 	} catch {}
 }
-function q(e, t) {
+function W(e, t) {
 	let n = null, r = 0;
 	return e.forEach((e, i) => {
 		let a = t(e, i) - (e.superseded ? .5 : 0);
@@ -1049,10 +1049,10 @@ function q(e, t) {
 	}), n;
 }
 // src/marks.ts
-var we = {
+var De = {
 	box: "Box",
 	ellipse: "Ellipse"
-}, Te = "It is marked on the image. Delete the mark, or say that it is present or uncertain.", J = class {
+}, Oe = "It is marked on the image. Delete the mark, or say that it is present or uncertain.", G = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1077,13 +1077,13 @@ var we = {
 	}
 	read() {
 		if (!this.fields[0]) return;
-		let e = Y(this.fields[0].value);
+		let e = K(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => X(e, !1))), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => q(e, !1))), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(Ee));
+		let e = JSON.stringify(this.shapes.marks().map(ke));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1092,7 +1092,7 @@ var we = {
 	tell() {
 		let e = this.shapes.marks(), t = e.map((e) => {
 			let t = this.images.find(({ id: t }) => t === e.image);
-			return `${we[e.kind]} of ${e.finding} on image ${t?.name ?? ""}`;
+			return `${De[e.kind]} of ${e.finding} on image ${t?.name ?? ""}`;
 		});
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
@@ -1105,17 +1105,17 @@ var we = {
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Te : "");
+			t.setCustomValidity(n ? Oe : "");
 		});
 	}
 	show(e) {
 		let t = e.getAttribute("aria-pressed") !== "true";
 		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
-		let n = t ? Y(e.dataset.showMarks ?? "") : [];
-		this.shapes.replace((e) => e.fixed, n.map((e) => X(e, !0)));
+		let n = t ? K(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => q(e, !0)));
 	}
 };
-function Y(e) {
+function K(e) {
 	try {
 		let t = JSON.parse(e || "[]");
 		return Array.isArray(t) ? t : [];
@@ -1123,7 +1123,7 @@ function Y(e) {
 		return [];
 	}
 }
-function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+function q({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
 	return {
 		kind: n,
 		image: e,
@@ -1139,8 +1139,8 @@ function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function Ee({ kind: e, image: t, finding: n, a: r, b: i }) {
-	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Z), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Z), l = (e, t) => Math.max(Z(t - e), 1);
+function ke({ kind: e, image: t, finding: n, a: r, b: i }) {
+	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(J), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(J), l = (e, t) => Math.max(J(t - e), 1);
 	return {
 		image: t,
 		finding: n,
@@ -1151,11 +1151,11 @@ function Ee({ kind: e, image: t, finding: n, a: r, b: i }) {
 		height: l(s, c)
 	};
 }
-function Z(e) {
+function J(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var De = [
+var Ae = [
 	"window",
 	"pan",
 	"zoom",
@@ -1163,12 +1163,12 @@ var De = [
 	"length",
 	"box",
 	"ellipse"
-], Oe = 2, ke = class {
+], je = 2, Me = class {
 	root;
 	images;
 	beside;
 	shapes = new m();
-	pen = new le(this.shapes);
+	pen = new ue(this.shapes);
 	heating;
 	marks;
 	main;
@@ -1179,8 +1179,8 @@ var De = [
 	linked = !0;
 	offered = null;
 	fullPainted = !1;
-	constructor(e, t, r) {
-		this.root = e, this.images = t, this.beside = r, this.heating = new ve(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
+	constructor(e, t, r, a) {
+		this.root = e, this.images = t, this.beside = r, this.heating = new xe(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1188,9 +1188,12 @@ var De = [
 		}), this.shapes.onChange(() => {
 			i(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new J(e, this.shapes, t), this.setTool("window");
-		let a = this.main.show(t, 0), o = Se();
-		this.arrange(this.layouts.find((e) => e === o) ?? "one", a);
+		}), this.marks = new G(e, this.shapes, t), this.setTool("window");
+		let o = this.main.show(t, 0);
+		this.arrange("one", o), a.then(() => {
+			let e = this.layouts.find((e) => e === Te());
+			e && e !== this.layout && this.arrange(e, o);
+		});
 	}
 	tool() {
 		return this.chosenTool;
@@ -1231,7 +1234,7 @@ var De = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return be(this.images, this.beside.priors.length);
+		return Ce(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1272,35 +1275,35 @@ var De = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of De) r(this.root, `tool-${t}`, t === e);
+		for (let t of Ae) r(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Ce(t), this.arrange(t, Promise.resolve());
+		Ee(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
-		let n = G(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Oe)) this.addPrior(e, t);
+		let n = H(this.images, this.main.shown);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, je)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && U(r, "[data-layout]", ye[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && B(r, "[data-layout]", Se[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ PRIOR · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await z(e);
-			this.panes.includes(n) && await n.show(r, xe(r, this.main.image), t);
+			let r = await I(e);
+			this.panes.includes(n) && await n.show(r, we(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof L ? e.message : "The prior did not arrive. Change the layout to try again.");
+			n.fail(e instanceof F ? e.message : "The prior did not arrive. Change the layout to try again.");
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new _e(n, e, this);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), B(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		let r = new be(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1313,7 +1316,18 @@ var De = [
 		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
 	}
 };
+// src/shown.ts
+function Y() {
+	return document.getElementById("content")?.dataset.ahead === void 0;
+}
+function X() {
+	return Y() ? Promise.resolve() : new Promise((e) => {
+		document.addEventListener("study-shown", () => e(), { once: !0 });
+	});
+}
 // src/main.ts
 performance.mark("viewer-started");
-var Q = document.getElementById("viewer"), $ = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null");
-Q && new ke(Q, $("study-images") ?? [], $("study-beside"));
+var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
+	Z && new Me(Z, Q("study-images") ?? [], Q("study-beside"), X());
+};
+Y() || "prerendering" in document && document.prerendering ? $() : X().then($);

@@ -32,6 +32,8 @@ export class ReadingDesk implements Desk {
     private readonly root: HTMLElement,
     private readonly images: StudyImage[],
     private readonly beside: Beside,
+    /** Before, nothing is fetched of which it would be on record that it was seen. */
+    shown: Promise<void>,
   ) {
     this.heating = new Heating(root);
     this.main = this.active = this.add(false, `Current · ${beside.date}`);
@@ -55,8 +57,11 @@ export class ReadingDesk implements Desk {
     this.marks = new Marks(root, this.shapes, images);
     this.setTool("window");
     const full = this.main.show(images, 0);
-    const last = remembered();
-    this.arrange(this.layouts.find((layout) => layout === last) ?? "one", full);
+    this.arrange("one", full);
+    void shown.then(() => {
+      const last = this.layouts.find((layout) => layout === remembered());
+      if (last && last !== this.layout) this.arrange(last, full);
+    });
   }
 
   tool(): Tool {

@@ -7,9 +7,16 @@
  */
 
 import { ReadingDesk } from "./desk";
+import { isShown, whenShown } from "./shown";
 import type { Beside, StudyImage } from "./source";
 
 performance.mark("viewer-started");
 const root = document.getElementById("viewer");
 const told = <T>(id: string): T => JSON.parse(document.getElementById(id)?.textContent ?? "null") as T;
-if (root) new ReadingDesk(root, told<StudyImage[]>("study-images") ?? [], told<Beside>("study-beside"));
+const begin = () => {
+  if (root) new ReadingDesk(root, told<StudyImage[]>("study-images") ?? [], told<Beside>("study-beside"), whenShown());
+};
+// A page that is made ahead of time fetches its pictures too. One that was only fetched ahead, and is on the screen
+// already, fetches them as any other: once its view is on record.
+if (isShown() || ("prerendering" in document && document.prerendering)) begin();
+else void whenShown().then(begin);
