@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from app.domain.sentence import sentence
+
 
 class Problem(Exception):
     """An error that a caller may see; becomes an RFC 9457 problem document at the web's edge."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
-    title: ClassVar[str] = "Something broke on our side"
+    title: ClassVar[str] = sentence("Something broke on our side")
     retry_helps: ClassVar[bool] = False
     dicom_failure_reason: ClassVar[int] = 0x0110
     """FailureReason for a STOW-RS answer (PS3.18 table I.2-2); 0x0110 is a processing failure."""
@@ -30,7 +32,7 @@ class BadRequest(Problem):
 
     status = 400
     slug = "bad-request"
-    title = "The request cannot be understood"
+    title = sentence("The request cannot be understood")
 
 
 class NotSignedIn(Problem):
@@ -38,7 +40,7 @@ class NotSignedIn(Problem):
 
     status = 401
     slug = "not-signed-in"
-    title = "Sign in or send an API key"
+    title = sentence("Sign in or send an API key")
 
 
 class Forbidden(Problem):
@@ -46,7 +48,7 @@ class Forbidden(Problem):
 
     status = 403
     slug = "forbidden"
-    title = "Not allowed"
+    title = sentence("Not allowed")
 
 
 class NotFound(Problem):
@@ -54,7 +56,7 @@ class NotFound(Problem):
 
     status = 404
     slug = "not-found"
-    title = "Not found"
+    title = sentence("Not found")
 
 
 class NotAcceptable(Problem):
@@ -62,7 +64,7 @@ class NotAcceptable(Problem):
 
     status = 406
     slug = "not-acceptable"
-    title = "No acceptable representation"
+    title = sentence("No acceptable representation")
 
 
 class Conflict(Problem):
@@ -70,14 +72,14 @@ class Conflict(Problem):
 
     status = 409
     slug = "conflict"
-    title = "The study has changed"
+    title = sentence("The study has changed")
 
 
 class UidContradiction(Conflict):
     """An instance's StudyInstanceUID is not the one in the URL."""
 
     slug = "uid-contradiction"
-    title = "The UID contradicts the address"
+    title = sentence("The UID contradicts the address")
     dicom_failure_reason = 0xA900
 
 
@@ -85,7 +87,7 @@ class SharedStudyUid(Conflict):
     """Several patients' studies have the StudyInstanceUID; `studies` says how to ask for one of them."""
 
     slug = "shared-study-uid"
-    title = "Several patients' studies have this UID"
+    title = sentence("Several patients' studies have this UID")
 
 
 class TooLarge(Problem):
@@ -93,7 +95,7 @@ class TooLarge(Problem):
 
     status = 413
     slug = "too-large"
-    title = "Too large"
+    title = sentence("Too large")
     dicom_failure_reason = 0xA700
 
 
@@ -102,7 +104,7 @@ class UnsupportedMediaType(Problem):
 
     status = 415
     slug = "unsupported-media-type"
-    title = "Unsupported media type"
+    title = sentence("Unsupported media type")
 
 
 class Unprocessable(Problem):
@@ -110,14 +112,14 @@ class Unprocessable(Problem):
 
     status = 422
     slug = "invalid-value"
-    title = "A value is not allowed"
+    title = sentence("A value is not allowed")
 
 
 class NotAnImage(Unprocessable):
     """The file is readable and holds no radiograph (a report, a web page, a PDF)."""
 
     slug = "not-an-image"
-    title = "The file is not an image"
+    title = sentence("The file is not an image")
     dicom_failure_reason = 0x0122
 
 
@@ -125,7 +127,7 @@ class Unreadable(Unprocessable):
     """The file claims to be DICOM, PNG or JPEG and its header cannot be read."""
 
     slug = "unreadable-file"
-    title = "The file cannot be read"
+    title = sentence("The file cannot be read")
     dicom_failure_reason = 0xC000
 
 
@@ -133,7 +135,7 @@ class DecodeFailed(Unprocessable):
     """The header was read, the pixels cannot be decoded."""
 
     slug = "undecodable-pixels"
-    title = "The pixels cannot be decoded"
+    title = sentence("The pixels cannot be decoded")
     dicom_failure_reason = 0xC000
 
 
@@ -142,7 +144,7 @@ class TooManyRequests(Problem):
 
     status = 429
     slug = "too-many-requests"
-    title = "Too many requests"
+    title = sentence("Too many requests")
     retry_helps = True
 
     def __init__(self, detail: str, *, retry_after: int, **extensions: Any) -> None:
@@ -155,5 +157,5 @@ class Unavailable(Problem):
 
     status = 503
     slug = "unavailable"
-    title = "The service cannot do this right now"
+    title = sentence("The service cannot do this right now")
     retry_helps = True

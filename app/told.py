@@ -39,7 +39,8 @@ def told(text: str | None) -> str:
 
 @dataclass(frozen=True)
 class _Template:
-    begins: str
+    texts: tuple[str, ...]
+    """What stands between the values; the first begins it."""
     pattern: re.Pattern[str]
     letters: int
     translation: str
@@ -78,7 +79,7 @@ def _template(message: str, translation: str) -> _Template:
         pattern += re.escape(text)
         seen.add(name)
     letters = sum(letter.isalpha() for text in texts for letter in text)
-    return _Template(texts[0], re.compile(pattern, re.DOTALL), letters, translation)
+    return _Template(tuple(texts), re.compile(pattern, re.DOTALL), letters, translation)
 
 
 @lru_cache(maxsize=8192)
@@ -106,31 +107,43 @@ def _joined(sentences: list[str]) -> str:
 
 
 def _sentence(of: str, text: str) -> tuple[str, int]:
+    """How it is told, and at what cost."""
     known = _known(of)
     if text in known.whole:
         return known.whole[text], 0
-    ways = [(words, cost) for words, cost, letters in _recognised(of, text) if letters >= _LEAST_LETTERS]
+    ways = [way for way, letters in _recognised(of, text) if letters >= _LEAST_LETTERS]
     return min([*ways, (text, _UNKNOWN * len(text))], key=lambda way: way[1])
 
 
-def _recognised(of: str, text: str) -> Iterator[tuple[str, int, int]]:
+def _recognised(of: str, text: str) -> Iterator[tuple[tuple[str, int], int]]:
+    """Each template that may have made the text: how it is told, at what cost, and the template's letters, to
+    which those of its words count that are known.
+    """
     for template in _known(of).templates:
-        if text.startswith(template.begins) and (found := template.pattern.fullmatch(text)):
-            values = found.groupdict()
-            cost = sum(len(value) for value in values.values())
-            for name in values:
-                if name.startswith(_WORDS):
-                    values[name] = _value(of, values[name])
-            yield template.translation % values, cost, template.letters
+        if not text.startswith(template.texts[0]) or any(part not in text for part in template.texts):
+            continue
+        if not (found := template.pattern.fullmatch(text)):
+            continue
+        values, cost, letters = found.groupdict(), 0, template.letters
+        for name, value in values.items():
+            price = len(value)
+            if name.startswith(_WORDS):
+                values[name], price = _words(of, value)
+                letters += max(sum(letter.isalpha() for letter in value) - price, 0)
+            cost += price
+        yield (template.translation % values, cost), letters
 
 
-def _value(of: str, text: str) -> str:
+def _words(of: str, text: str) -> tuple[str, int]:
+    """A value that is words of the catalogue: one, a template with its values, or several; and the cost."""
     known = _known(of)
     if text in known.whole:
-        return known.whole[text]
-    ways = list(_recognised(of, text))
+        return known.whole[text], 0
+    ways = [way for way, _letters in _recognised(of, text)]
     for separator in _SEPARATORS:
         if separator in text:
-            parts = [_value(of, part) for part in text.split(separator)]
-            return known.whole.get(separator, separator).join(parts)
-    return min(ways, key=lambda way: way[1])[0] if ways else text
+            parts = [_words(of, part) for part in text.split(separator)]
+            told_separator = known.whole.get(separator, separator)
+            ways.append((told_separator.join(part for part, _ in parts), sum(cost for _, cost in parts)))
+            break
+    return min([*ways, (text, len(text))], key=lambda way: way[1])

@@ -34,6 +34,7 @@ from models.network import Network
 from models.occlusion import CELLS, WINDOW, healthy_chest, logits_of
 from models.preprocess import Float
 from models.runtime import AGREEMENT_TOLERANCE, LARGEST_BATCH, OpenVinoRuntime, Runtime
+from models.sentence import sentence
 from models.stress import network_input
 from models.thorax import Thorax, find_thorax
 
@@ -48,7 +49,7 @@ RANDOMISED_IMAGES = 24
 RANDOMISED_SEEDS = (1, 2)
 
 ACTIVATION, OCCLUSION = "activation_map", "occlusion_map"
-NO_HEALTHY_CHEST = (
+NO_HEALTHY_CHEST = sentence(
     "The bundle carries no healthy chest to put in the place of what is hidden: there were too few "
     "radiographs without the finding to take the mean of."
 )
@@ -111,8 +112,11 @@ def explain(
     }
     stand_ins = _stand_ins(data.images, np.flatnonzero(~called & (truth < 0.5)), seed=seed)
     if len(asked) < LEAST_IMAGES or not stand_ins:
-        what = f"{len(asked)} held-out images with {finding.name} called and {len(stand_ins)} without it"
-        few_of = f"There are only {what}: too few to test the map on ({LEAST_IMAGES} and 1 needed)."
+        images, without, said_finding = len(asked), len(stand_ins), finding.name
+        few_of = sentence(
+            f"There are only {images} held-out images with {said_finding} called and {without} without it: "
+            f"too few to test the map on ({LEAST_IMAGES} and 1 needed)."
+        )
         untested = outcome | {"passes": False, "failed": [few_of]}
         return untested | {OCCLUSION: dict(untested)}
 
@@ -168,19 +172,27 @@ def failures(figures: Mapping[str, Any]) -> list[str]:
     if "sums" in figures:
         sums = figures["sums"]
         if sums["torch"] > MOST_SUM_ERROR or sums["openvino_probability"] > AGREEMENT_TOLERANCE:
-            failed.append("The map does not sum to the logit.")
-    for kind, verb in (("deletion", "taken away"), ("insertion", "shown")):
-        for other, words in (("random", "a random order"), ("centre", "an order from the middle outwards")):
+            failed.append(sentence("The map does not sum to the logit."))
+    orders = (
+        ("random", sentence("a random order")),
+        ("centre", sentence("an order from the middle outwards")),
+    )
+    for kind, said_verb in (("deletion", sentence("taken away")), ("insertion", sentence("shown"))):
+        for other, said_words in orders:
             if not figures["curves"][kind][f"better_than_{other}"]["low"] > 0:
-                failed.append(f"What the map points at, {verb} first, matters no more than {words}.")
+                failed.append(
+                    sentence(f"What the map points at, {said_verb} first, matters no more than {said_words}.")
+                )
     left = figures["randomised"]["cascading"]
-    for layer, words in (("head", "a random head"), ("stem", "random weights throughout")):
+    parts = ("head", sentence("a random head")), ("stem", sentence("random weights throughout"))
+    for layer, said_words in parts:
         if not left[layer] <= MOST_CORRELATION:
-            failed.append(f"With {words} the map stays nearly the same ({left[layer]:.2f}).")
+            failed.append(sentence(f"With {said_words} the map stays nearly the same ({left[layer]:.2f})."))
     if not found["outside"]["high"] < found["area"]["value"]:
-        failed.append("The map points outside the thorax as often as chance would.")
+        failed.append(sentence("The map points outside the thorax as often as chance would."))
     if not found["outside"]["value"] <= MOST_OUTSIDE:
-        failed.append(f"{found['outside']['value']:.0%} of what the map points at is outside the thorax.")
+        share = found["outside"]["value"]
+        failed.append(sentence(f"{share:.0%} of what the map points at is outside the thorax."))
     return failed
 
 

@@ -17,6 +17,7 @@ from babel.messages.plurals import get_plural
 from babel.messages.pofile import write_po
 
 from app import language
+from tests.sentences import sentences
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -53,6 +54,8 @@ def extracted() -> Catalog:
             directory_filter=lambda path: not path.endswith(("/node_modules", "/static/viewer", "/locales")),
         ):
             catalog.add(message, locations=[(f"{folder}/{file}", 0)], auto_comments=comments, context=context)
+    for file, message in sentences():
+        catalog.add(message, locations=[(file, 0)])
     return catalog
 
 

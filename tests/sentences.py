@@ -40,7 +40,7 @@ def messages_of(source: str, *, marks: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Call) and node.args and _last_name(node.func) in marks:
             for text in _texts(node.args[0]):
                 message = _message(text)
-                if any(letter.isalpha() for letter in _literal(text)):
+                if _literal(text).strip():
                     yield message
 
 

@@ -213,8 +213,9 @@ def resend(session: Session, *, delivery_id: UUID, by: Actor) -> None:
     row = session.get(Delivery, delivery_id, with_for_update=True)
     if row is None:
         raise NotFound("There is no such delivery.")
-    if row.state != "dead":
-        raise Conflict(f"The delivery is {row.state}; only a dead one can be sent again.")
+    said_state = row.state
+    if said_state != "dead":
+        raise Conflict(f"The delivery is {said_state}; only a dead one can be sent again.")
     destination = session.get(Destination, row.destination_id)
     if destination is None or destination.disabled_at is not None:
         raise Conflict("The destination was disabled; nothing is sent there any more.")

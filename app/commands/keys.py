@@ -33,7 +33,8 @@ def add_key(
     if not _KEY_NAME.fullmatch(name):
         raise Unprocessable("A key's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'.")
     if not scopes:
-        raise Unprocessable(f"Name at least one scope of {', '.join(scope.value for scope in Scope)}.")
+        said_scopes = ", ".join(scope.value for scope in Scope)
+        raise Unprocessable(f"Name at least one scope of {said_scopes}.")
     if session.scalar(select(ApiKey.id).where(ApiKey.name == name)) is not None:
         raise Conflict(f"There is a key {name} already; revoked keys keep their name too.")
     if session.scalar(select(User.id).where(User.username == name.lower())) is not None:

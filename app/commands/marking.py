@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.marks import MOST_MARKS, Mark
+from app.domain.sentence import sentence
 from app.errors import Unprocessable
 from app.records import Image
 
@@ -42,22 +43,24 @@ def _refusal(
     mark: Mark, sizes: Mapping[UUID, tuple[int | None, int | None]], findings: Mapping[str, str]
 ) -> str | None:
     if mark.image_id not in sizes:
-        return "A mark is on an image that does not belong to this study."
+        return sentence("A mark is on an image that does not belong to this study.")
     if mark.finding not in findings:
-        return "A mark belongs to a finding of which the review says nothing."
+        return sentence("A mark belongs to a finding of which the review says nothing.")
     if findings[mark.finding] == "absent":
-        return "A mark belongs to a finding that the review calls absent. Delete it, or say what is there."
+        return sentence(
+            "A mark belongs to a finding that the review calls absent. Delete it, or say what is there."
+        )
     return _misplaced(mark, *sizes[mark.image_id])
 
 
 def _misplaced(mark: Mark, height: int | None, width: int | None) -> str | None:
     if height is None or width is None:
-        return "A mark is on an image whose size is not known."
+        return sentence("A mark is on an image whose size is not known.")
     if not all(isfinite(value) for value in (mark.x, mark.y, mark.width, mark.height)):
-        return "A mark's place is not a number."
+        return sentence("A mark's place is not a number.")
     if mark.width < 1 or mark.height < 1:
-        return "A mark is smaller than a pixel."
+        return sentence("A mark is smaller than a pixel.")
     right, bottom = mark.x + mark.width, mark.y + mark.height
     if mark.x < 0 or mark.y < 0 or right > width + _ROUNDING or bottom > height + _ROUNDING:
-        return f"A mark reaches beyond its image, which is {width} pixels wide and {height} high."
+        return sentence(f"A mark reaches beyond its image, which is {width} pixels wide and {height} high.")
     return None

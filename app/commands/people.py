@@ -79,7 +79,8 @@ def _add(
     if not _USERNAME.fullmatch(username):
         raise Unprocessable("A user name has 1 to 64 letters a-z, digits, '.', '_', '@' or '-'.")
     if not roles:
-        raise Unprocessable(f"Name at least one role of {', '.join(role.value for role in Role)}.")
+        said_roles = ", ".join(role.value for role in Role)
+        raise Unprocessable(f"Name at least one role of {said_roles}.")
     if session.scalar(select(User.id).where(User.username == username)) is not None:
         raise Conflict(f"There is a user {username} already.")
     if session.scalar(select(ApiKey.id).where(func.lower(ApiKey.name) == username)) is not None:

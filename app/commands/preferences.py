@@ -46,7 +46,8 @@ def forget_view(session: Session, *, by: Actor, name: str) -> None:
 def choose_columns(session: Session, *, by: Actor, columns: Sequence[str]) -> None:
     """The reader's worklist shows these columns besides lane and patient."""
     if unknown := set(columns) - set(COLUMNS):
-        raise Unprocessable(f"There is no column {', '.join(sorted(unknown))}.")
+        columns_unknown = ", ".join(sorted(unknown))
+        raise Unprocessable(f"There is no column {columns_unknown}.")
     _change(_user(session, by), columns=[column for column in COLUMNS if column in columns])
 
 
@@ -74,6 +75,11 @@ def hide_opinion(session: Session, *, by: Actor, hide: bool) -> None:
     audit.record(
         session, action="user.opinion-hidden" if hide else "user.opinion-shown", by=by, subject_id=user.id
     )
+
+
+def offer_guide(session: Session, *, by: Actor, offer: bool) -> None:
+    """The walk through a first case is offered on the pages of studies, or is not (any more)."""
+    _change(_user(session, by), guide_seen=not offer)
 
 
 def _user(session: Session, by: Actor) -> User:

@@ -55,8 +55,9 @@ def check_can_claim(study: Study, *, by: Actor) -> None:
         )
     if study.purpose == "prior":
         raise Conflict("This is a prior; it is here to be compared with, not to be read.")
-    if State(study.state) not in (*CLAIMABLE, State.CLAIMED):
-        raise Conflict(f"A study that is {study.state} cannot be claimed.")
+    said_state = study.state
+    if State(said_state) not in (*CLAIMABLE, State.CLAIMED):
+        raise Conflict(f"A study that is {said_state} cannot be claimed.")
 
 
 def can_claim(study: Study, *, by: Actor) -> bool:

@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 from app.commands.blinding import hidden_from
 from app.commands.second_opinions import verdicts_hidden_from
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.records import AuditEvent, Study
 
 _TELLING = frozenset({"lane", "verdict"})
 """Details that tell what the network said of a study."""
+HIDDEN = sentence("hidden until you have signed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +101,7 @@ def _event(row: AuditEvent, *, hidden: bool) -> EventShown:
         study_id=row.study_id,
         subject_id=row.subject_id,
         details={
-            name: "hidden until you have signed" if hidden and name in _TELLING else value
-            for name, value in row.details.items()
+            name: HIDDEN if hidden and name in _TELLING else value for name, value in row.details.items()
         },
         count=row.count,
     )

@@ -9,6 +9,7 @@ from app.domain.sentence import sentence
 from app.domain.states import State
 from app.records import Study
 
+NOT_READ = sentence("Not read by the network.")
 BLIND = sentence("Read by the network; what it says is shown once you have signed.")
 
 
@@ -22,7 +23,7 @@ def why_here(study: Study, *, findings: dict[str, Any], hours: float | None) -> 
             sentence("Not yet read by the network.")
             if study.screening_due
             else {
-                State.WITHHELD.value: sentence("Not read by the network."),
+                State.WITHHELD.value: NOT_READ,
                 State.FAILED.value: sentence("Not read by the network: screening failed."),
             }.get(study.state, sentence("Not yet read by the network."))
         )

@@ -9,24 +9,25 @@ from app.blobs import Blobs, StagedFile
 from app.commands import looking
 from app.dicom.header import read_header
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.records.engine import transaction
 
 SENTENCES = {
-    "early": (
+    "early": sentence(
         "The first layers look at a few neighbouring pixels and answer to edges and steps of brightness: "
         "ribs, the rim of the heart, tubes, letters."
     ),
-    "middle": (
+    "middle": sentence(
         "The middle layers put edges together to textures and shapes: each cell stands for a patch of the "
         "chest and answers to a pattern in it."
     ),
-    "late": (
+    "late": sentence(
         "The last layers see most of the chest in every cell, so their pictures are coarse. How strongly "
         "each detector answers is all that the network has to add up its finding from."
     ),
 }
 """One for each depth, for somebody who has never seen the inside of a network."""
-ADDED_UP = (
+ADDED_UP = sentence(
     "Every late detector counts for or against the finding, always with the same weight. Added up place by "
     "place they give this map; its sum, and one number that is the same for all images, make the score that "
     "becomes the probability."
@@ -40,7 +41,7 @@ def ask_of_image(image_id: UUID, *, by: Actor) -> UUID:
     return looks.ask(
         by=by.id,
         media_type=stored.media_type,
-        about="an image of a study",
+        about=sentence("an image of a study"),
         sha256=stored.sha256,
         study_id=stored.study_id,
         image_id=stored.image_id,
@@ -57,7 +58,7 @@ def ask_of_file(staged: StagedFile, *, blobs: Blobs, by: Actor) -> UUID:
         looking.of_file(session, sha256=staged.sha256, by=by)
     name = blobs.lend(staged)
     try:
-        return looks.ask(by=by.id, media_type=media_type, about="a file that was sent", lent=name)
+        return looks.ask(by=by.id, media_type=media_type, about=sentence("a file that was sent"), lent=name)
     except BaseException:
         blobs.give_back(name)
         raise

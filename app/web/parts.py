@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app import queue
 from app.blobs import Blobs
 from app.commands.audit import RefusalLog
+from app.domain.sentence import sentence
 from app.errors import Problem
 from app.settings import settings
 from app.web.pictures import Pictures
@@ -58,8 +59,8 @@ class Parts:
                 staged.write(b"x")
                 staged.sync()
         except (Problem, OSError):
-            return "the folder of the stored bytes cannot be written"
-        return "ok"
+            return sentence("the folder of the stored bytes cannot be written")
+        return sentence("ok")
 
     def close(self) -> None:
         """Ends the children and writes the refusals that were only counted."""

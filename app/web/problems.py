@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.errors import (
     BadRequest,
     Forbidden,
@@ -27,6 +28,7 @@ from app.errors import (
     Unavailable,
     Unprocessable,
 )
+from app.told import told
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -40,14 +42,14 @@ class PasswordChangeRequired(Forbidden):
     """The caller signed in with a one-time password and must choose their own before anything else."""
 
     slug = "password-change-required"
-    title = "Choose a password first"
+    title = sentence("Choose a password first")
 
 
 class CrossSite(Forbidden):
     """A browser sent the request from another site, or without the token of its session."""
 
     slug = "cross-site-request"
-    title = "The request did not come from one of our pages"
+    title = sentence("The request did not come from one of our pages")
 
 
 class MethodNotAllowed(Problem):
@@ -55,7 +57,7 @@ class MethodNotAllowed(Problem):
 
     status = 405
     slug = "method-not-allowed"
-    title = "Method not allowed"
+    title = sentence("Method not allowed")
 
 
 class LengthRequired(Problem):
@@ -63,7 +65,7 @@ class LengthRequired(Problem):
 
     status = 411
     slug = "length-required"
-    title = "Length required"
+    title = sentence("Length required")
 
 
 class RangeNotSatisfiable(Problem):
@@ -71,7 +73,7 @@ class RangeNotSatisfiable(Problem):
 
     status = 416
     slug = "range-not-satisfiable"
-    title = "Range not satisfiable"
+    title = sentence("Range not satisfiable")
 
 
 def known_problems() -> dict[str, type[Problem]]:
@@ -86,12 +88,15 @@ def _descend(kind: type[Problem]) -> Iterator[type[Problem]]:
 
 
 def document(problem: Problem, *, request_id: str | None = None) -> dict[str, Any]:
-    """The problem as RFC 9457 has it; `request_id` finds the request in the log."""
+    """The problem as RFC 9457 has it, in the language of this request: English for all but people's sessions.
+
+    `request_id` finds the request in the log.
+    """
     body: dict[str, Any] = {
         "type": f"/problems/{problem.slug}",
-        "title": problem.title,
+        "title": told(problem.title),
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": told(problem.detail),
     }
     if problem.retry_helps:
         body["retry"] = True
@@ -166,8 +171,8 @@ def request_id_of(request: Request) -> str | None:
 
 def plain_problem_page(_request: Request, *, problem: Problem, request_id: str | None) -> Response:
     """A problem page without styles: what is shown where the pages' own is missing."""
-    title = html.escape(problem.title)
-    words = "".join(f"<p>{html.escape(text)}</p>" for text in (problem.detail, request_id or "") if text)
+    title, detail = html.escape(told(problem.title)), told(problem.detail)
+    words = "".join(f"<p>{html.escape(text)}</p>" for text in (detail, request_id or "") if text)
     return Response(
         f"<!doctype html><title>{title}</title><h1>{title}</h1>{words}",
         status_code=problem.status,
@@ -267,7 +272,8 @@ def problem_of_http(error: HTTPException) -> Problem:
             return NotFound("There is nothing at this address.")
         case 405:
             allowed = (error.headers or {}).get("Allow", "")
-            return MethodNotAllowed(f"This address takes {allowed or 'another method'}.")
+            said_allowed = allowed or sentence("another method")
+            return MethodNotAllowed(f"This address takes {said_allowed}.")
         case 416:
             return RangeNotSatisfiable("The Range header asks for bytes that are not there.")
         case 400:

@@ -76,8 +76,9 @@ def _check(limiter: MovingWindowRateLimiter, *, name: str, address: str) -> None
 def _too_many(limiter: MovingWindowRateLimiter, limit: RateLimitItemPerMinute, key: str) -> TooManyRequests:
     free_at = limiter.get_window_stats(limit, key).reset_time
     seconds = max(1, int(free_at - time.time()) + 1)
+    minutes = -(-seconds // 60)
     return TooManyRequests(
-        f"There were too many attempts to sign in. Try again in {-(-seconds // 60)} minutes.",
+        f"There were too many attempts to sign in. Try again in {minutes} minutes.",
         retry_after=seconds,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from app.commands.intake import GivenMetadata
 from app.dicom.age import parse_patient_age
 from app.domain.order import Priority
+from app.domain.sentence import sentence
 from app.errors import Unprocessable
 from app.web.api.values import one_line
 
@@ -25,32 +26,31 @@ def given_in(fields: Mapping[str, str], *, also: tuple[str, ...] = ()) -> GivenM
         wrong.append({"where": name, "problem": problem})
 
     for name in sorted(set(fields) - {*FIELDS, *also}):
-        note(name if name.isidentifier() and len(name) < 40 else "form", "there is no such field")
+        note(name if name.isidentifier() and len(name) < 40 else "form", sentence("there is no such field"))
     texts: dict[str, str | None] = {}
     for name, longest in _LONGEST.items():
         try:
-            texts[name] = one_line(fields.get(name, ""), longest=longest, what="it") or None
+            texts[name] = one_line(fields.get(name, ""), longest=longest, what=sentence("it")) or None
         except ValueError as error:
             note(name, str(error))
     age = fields.get("age", "").strip()
     age_years = parse_patient_age(age) if age else None
     if age and age_years is None:
-        note("age", "send years as 3 or 3Y, months as 18M, weeks as 6W or days as 5D")
+        note("age", sentence("send years as 3 or 3Y, months as 18M, weeks as 6W or days as 5D"))
     sex = fields.get("sex", "").strip().lower()
     if sex and sex not in _SEXES:
-        note("sex", "send M, F, O or nothing")
+        note("sex", sentence("send M, F, O or nothing"))
     view = fields.get("view", "").strip().upper()
     if view and not _VIEW.fullmatch(view):
-        note("view", "send a view position such as AP or PA")
+        note("view", sentence("send a view position such as AP or PA"))
     priority = fields.get("priority", "").strip().lower() or Priority.ROUTINE.value
     if priority not in list(Priority):
-        note("priority", "send routine or stat")
+        note("priority", sentence("send routine or stat"))
     purpose = fields.get("purpose", "").strip().lower() or "current"
     if purpose not in ("current", "prior"):
-        note("purpose", "send current or prior")
+        note("purpose", sentence("send current or prior"))
     if wrong:
-        detail = " ".join(f"{item['where']}: {item['problem']}." for item in wrong)
-        raise Unprocessable(detail, errors=wrong)
+        raise Unprocessable(" ".join(_said(**item) for item in wrong), errors=wrong)
     return GivenMetadata(
         **texts,
         age_years=age_years,
@@ -59,3 +59,8 @@ def given_in(fields: Mapping[str, str], *, also: tuple[str, ...] = ()) -> GivenM
         priority=Priority(priority),
         purpose=purpose,
     )
+
+
+def _said(where: str, problem: str) -> str:
+    said_problem = problem
+    return sentence(f"{where}: {said_problem}.")

@@ -13,6 +13,7 @@ from app import looks
 from app.domain.roles import Caller, Permission
 from app.errors import Unprocessable, UnsupportedMediaType
 from app.looks import Look
+from app.told import told
 from app.web.auth import GuardedRoute, require
 from app.web.layers import SENTENCES, ask_of_file, ask_of_image
 from app.web.openapi import problems_of
@@ -129,14 +130,14 @@ def _asked(look_id: UUID) -> Asked:
 
 def _shown(look_id: UUID, look: Look) -> Layers:
     said = look.answer or {}
-    layers = [Layer(sentence=SENTENCES[layer["depth"]], **layer) for layer in said.get("layers", [])]
+    layers = [Layer(sentence=told(SENTENCES[layer["depth"]]), **layer) for layer in said.get("layers", [])]
     rest = {
         name: said[name] for name in ("network", "given", "contributions", "map_withheld") if name in said
     }
     return Layers(
         id=look_id,
         state=look.state,
-        reason=look.reason,
+        reason=told(look.reason) or None,
         study=UUID(look.question.study_id) if look.question.study_id else None,
         image=UUID(look.question.image_id) if look.question.image_id else None,
         layers=layers,

@@ -15,6 +15,7 @@ from app.commands.explaining import Explained
 from app.domain.roles import Caller, Permission
 from app.errors import NotFound
 from app.records.engine import transaction
+from app.told import told
 from app.web.api.shown import USE
 from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
@@ -78,9 +79,8 @@ def get_map(image_id: UUID, caller: _Reader) -> OcclusionMap:
     look = looks.find_map(found.image_reading_id)
     if look is None:
         raise NotFound("Nobody has asked for this image's occlusion map. POST to this address first.")
-    return OcclusionMap(
-        image=image_id, state="failed" if look.state == "failed" else "waiting", reason=look.reason
-    )
+    state = "failed" if look.state == "failed" else "waiting"
+    return OcclusionMap(image=image_id, state=state, reason=told(look.reason) or None)
 
 
 def _explained(image_id: UUID, caller: Caller) -> Explained:

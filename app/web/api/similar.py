@@ -11,6 +11,7 @@ from pydantic import Field
 
 from app.domain.roles import Caller, Permission
 from app.queries.similar import SimilarCase
+from app.told import told
 from app.web.api.shown import USE, Answer, study_url
 from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
@@ -77,7 +78,7 @@ def get_similar(
         study=found.study_id,
         bundle=found.bundle_sha256,
         cases=[_case(case, named=named) for case in found.cases],
-        why_none=found.why_none,
+        why_none=told(found.why_none) or None,
     )
 
 

@@ -16,6 +16,7 @@ from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, Conflict, Problem, Unprocessable, UnsupportedMediaType
 from app.queries import studies as queries
 from app.records.engine import transaction
+from app.told import told
 from app.web.api.given import given_in
 from app.web.api.shown import Studies, Study, study_of, study_url
 from app.web.auth import GuardedRoute, require
@@ -154,7 +155,7 @@ def _file_answer(outcome: FileOutcome) -> FileAnswer:
         study=admission.study_id if admission else None,
         image=admission.image_id if admission else None,
         sha256=outcome.sha256,
-        warnings=list(admission.warnings) if admission else [],
+        warnings=[told(warning) for warning in admission.warnings] if admission else [],
         problem=ProblemDocument(**document(outcome.problem)) if outcome.problem else None,
     )
 

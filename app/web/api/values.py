@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from app.domain.sentence import sentence
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -36,9 +38,9 @@ def _holds_unstorable(value: Any) -> bool:
 
 def one_line(value: str, *, longest: int, what: str) -> str:
     """The text without outer blanks; ValueError where it is too long or holds control characters."""
-    text = value.strip()
+    text, said_what = value.strip(), what
     if len(text) > longest:
-        raise ValueError(f"{what} has at most {longest} characters")
+        raise ValueError(sentence(f"{said_what} has at most {longest} characters"))
     if not text.isprintable():
-        raise ValueError(f"{what} holds control characters")
+        raise ValueError(sentence(f"{said_what} holds control characters"))
     return text

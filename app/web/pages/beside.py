@@ -10,6 +10,7 @@ from fastapi import APIRouter
 
 from app.commands import viewing
 from app.domain.roles import Caller, Permission
+from app.language import _
 from app.queries import studies
 from app.queries.studies import PriorShown, StudyShown
 from app.records.engine import transaction
@@ -39,11 +40,11 @@ def beside_of(study: StudyShown) -> dict[str, Any]:
         reverse=True,
     )
     return {
-        "date": say_date(study.study_date) or "date not stated",
+        "date": say_date(study.study_date) or _("date not stated"),
         "priors": [
             {
                 "study": str(prior.study_id),
-                "date": say_date(prior.study_date) or "date not stated",
+                "date": say_date(prior.study_date) or _("date not stated"),
                 "description": prior.study_description or "",
                 "pictures": f"/studies/{prior.study_id}/pictures",
             }

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from app.commands import keys, people
 from app.domain.roles import Caller, Permission, Role, Scope
 from app.errors import BadRequest, Conflict, Problem, Unprocessable
+from app.language import _
 from app.queries import people as queries
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
@@ -53,7 +54,8 @@ def add_user(request: Request, form: Posted, caller: _Manager) -> Response:
     except (Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)
     name = form.text("username").lower()
-    return _people(request, caller, secret=Secret(what=f"One-time password of {name}", value=one_time))
+    what = _("One-time password of %(name)s", name=name)
+    return _people(request, caller, secret=Secret(what=what, value=one_time))
 
 
 @router.post("/users/{user_id}/roles")
@@ -87,7 +89,8 @@ def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
             name = _name(queries.users(session), user_id)
     except Conflict as problem:
         return _people(request, caller, problem=problem)
-    return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
+    what = _("New one-time password of %(name)s", name=name)
+    return _people(request, caller, secret=Secret(what=what, value=one_time))
 
 
 @router.post("/users/{user_id}/password")
@@ -96,7 +99,8 @@ def reset_password(request: Request, user_id: UUID, caller: _Manager) -> Respons
     with transaction() as session:
         one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
         name = _name(queries.users(session), user_id)
-    return _people(request, caller, secret=Secret(what=f"New one-time password of {name}", value=one_time))
+    what = _("New one-time password of %(name)s", name=name)
+    return _people(request, caller, secret=Secret(what=what, value=one_time))
 
 
 @router.post("/keys")
@@ -116,7 +120,8 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
             )
     except (BadRequest, Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)
-    return _people(request, caller, secret=Secret(what=f"API key {form.text('name')}", value=key))
+    what = _("API key %(name)s", name=form.text("name"))
+    return _people(request, caller, secret=Secret(what=what, value=key))
 
 
 @router.post("/keys/{key_id}/revoke")
@@ -160,11 +165,13 @@ def _roles(form: Form) -> list[Role]:
     try:
         return [Role(role) for role in form.texts("roles")]
     except ValueError:
-        raise Unprocessable(f"A role is one of {', '.join(Role)}.") from None
+        said_roles = ", ".join(Role)
+        raise Unprocessable(f"A role is one of {said_roles}.") from None
 
 
 def _scopes(form: Form) -> list[Scope]:
     try:
         return [Scope(scope) for scope in form.texts("scopes")]
     except ValueError:
-        raise Unprocessable(f"A scope is one of {', '.join(Scope)}.") from None
+        said_scopes = ", ".join(Scope)
+        raise Unprocessable(f"A scope is one of {said_scopes}.") from None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.dicom.projection import View, view_of, view_of_orientation
+from app.language import N_, _
 from app.queries.studies import ImageShown, StudyShown
+from app.queries.why_here import NOT_READ
+from app.told import told
 from app.web.pages.words import lasting, say_age, say_date, say_name, say_sex, say_time
 
-_LATERALITY = {"R": "right", "L": "left", "B": "both", "U": "unpaired"}
+_LATERALITY = {"R": N_("right"), "L": N_("left"), "B": N_("both"), "U": N_("unpaired")}
 
 
 def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
@@ -31,12 +34,12 @@ def plain_pictures_of(study: StudyShown) -> list[dict[str, Any]]:
 def state_of(image: ImageShown) -> tuple[str, str | None]:
     """A word for the strip of images, and the sentence why the network has not read this one."""
     if image.superseded:
-        return "superseded", "Superseded by a later version of its header; kept, not read."
+        return _("superseded"), _("Superseded by a later version of its header; kept, not read.")
     if image.outcome == "screened":
-        return "read by the network", None
+        return _("read by the network"), None
     if image.outcome in ("withheld", "failed"):
-        return "not read", f"Not read by the network. {image.reason or ''}".strip()
-    return "not yet read", "Not yet read by the network."
+        return _("not read"), told(f"{NOT_READ} {image.reason or ''}".strip())
+    return _("not yet read"), _("Not yet read by the network.")
 
 
 def _picture(image: ImageShown, number: int, *, on_request: bool) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def _heat(image: ImageShown) -> list[dict[str, Any]]:
 
 
 def _name(image: ImageShown, number: int) -> str:
-    return f"{number}: {image.view_position or image.file_name or 'view not stated'}"
+    return f"{number}: {image.view_position or image.file_name or _('view not stated')}"
 
 
 def _overlay(image: ImageShown) -> dict[str, list[str]]:
@@ -83,17 +86,18 @@ def _overlay(image: ImageShown) -> dict[str, list[str]]:
     header = image.header
     sex, age = say_sex(header.get("patient_sex")), say_age(header.get("age_years"))
     born = say_date(header.get("patient_birth_date"))
-    patient = " · ".join(part for part in (age or "age unknown", sex, f"born {born}" if born else "") if part)
+    born = _("born %(day)s", day=born) if born else ""
+    patient = " · ".join(part for part in (age or _("age unknown"), sex, born) if part)
     day = say_date(header.get("study_date"))
-    laterality = _LATERALITY.get((header.get("image_laterality") or "").upper(), "")
-    top_left = [say_name(header.get("patient_name")), header.get("patient_id") or "no patient ID", patient]
+    laterality = _(_LATERALITY.get((header.get("image_laterality") or "").upper(), ""))
+    top_left = [say_name(header.get("patient_name")), header.get("patient_id") or _("no patient ID"), patient]
     top_right = [
         header.get("institution_name") or "",
         header.get("study_description") or header.get("series_description") or "",
-        " ".join(part for part in (day, say_time(header.get("study_time"))) if part) or "date not stated",
+        " ".join(part for part in (day, say_time(header.get("study_time"))) if part) or _("date not stated"),
         header.get("station_name") or "",
     ]
-    view = image.view_position or "view not stated"
+    view = image.view_position or _("view not stated")
     bottom_left = [
         view if not laterality else f"{view} · {laterality}",
         " · ".join(part for part in (header.get("modality") or "", _spacing(header)) if part),
@@ -112,7 +116,9 @@ def _spacing(header: dict[str, Any]) -> str:
         return ""
     rows, columns = spacing
     millimetres = f"{rows:g}" if rows == columns else f"{rows:g} × {columns:g}"
-    return f"{millimetres} mm/pixel" + (" at the detector" if _at_detector(header) else "")
+    if _at_detector(header):
+        return _("%(millimetres)s mm/pixel at the detector", millimetres=millimetres)
+    return _("%(millimetres)s mm/pixel", millimetres=millimetres)
 
 
 def _at_detector(header: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app import queue
 from app.domain.roles import Caller, Permission
+from app.domain.sentence import sentence
 from app.queries import operations
 from app.queries.conflicts import open_conflicts
 from app.records.engine import transaction
@@ -34,7 +35,7 @@ def status(request: Request, caller: Annotated[Caller, require(Permission.READ_O
         backlog=backlog,
         conflicts=conflicts,
         disk=parts_of(request).disk(),
-        broker="ok" if answers else "does not answer; studies wait for the next sweep",
+        broker=sentence("ok") if answers else sentence("does not answer; studies wait for the next sweep"),
         workers=queue.workers() if answers else {},
         stalled=(backlog.oldest_unscreened_seconds or 0) > settings().stalled_minutes * 60,
         stalled_minutes=settings().stalled_minutes,

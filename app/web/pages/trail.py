@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
+from app.domain.sentence import sentence
 from app.errors import Unprocessable
 from app.queries import audit
 from app.queries.audit import TrailFilter
@@ -48,8 +49,8 @@ def trail(
             actor=asked["actor"] or None,
             action=asked["action"] or None,
             study_id=_study(asked["study"]),
-            since=_midnight(since, "From"),
-            until=_midnight(until, "To", days=1),
+            since=_midnight(since, sentence("From")),
+            until=_midnight(until, sentence("To"), days=1),
         )
         with transaction() as session:
             shown = audit.trail(session, wanted=wanted, to=caller.actor, before=before)
@@ -77,12 +78,12 @@ def _study(text: str) -> UUID | None:
         raise Unprocessable("The study's id is a UUID, as in the address of its page.") from None
 
 
-def _midnight(text: str, field: str, *, days: int = 0) -> datetime | None:
+def _midnight(text: str, said_field: str, *, days: int = 0) -> datetime | None:
     """Midnight of that day, and so many days later, in the site's zone."""
     if not text:
         return None
     try:
         day = date.fromisoformat(text) + timedelta(days=days)
     except (ValueError, OverflowError):
-        raise Unprocessable(f"{field} is a day, as 2026-11-22.") from None
+        raise Unprocessable(f"{said_field} is a day, as 2026-11-22.") from None
     return datetime.combine(day, time(), tzinfo=local(datetime.now(UTC)).tzinfo)
