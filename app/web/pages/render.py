@@ -18,7 +18,8 @@ from app.queries import adjudication
 from app.queries.why_here import placement
 from app.records.engine import transaction
 from app.settings import settings
-from app.web.pages import words
+from app.told import told
+from app.web.pages import terms, words
 from app.web.static import static_url
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -51,6 +52,8 @@ _environment.filters |= {
     "lane_sign": words.lane_sign,
     "lane_name": words.lane_name,
     "placement": placement,
+    "word": terms.word,
+    "told": told,
     "spoken": words.spoken,
     "lasting": words.lasting,
     "bytes": words.say_bytes,

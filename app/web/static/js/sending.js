@@ -2,6 +2,13 @@
 // leaving the page, and again for as long as the server does not answer; the server does the work once. Whatever
 // it refuses is sent as the browser would, so that the refusal is a page with all that was filled in.
 
+import { _ } from "./texts.js";
+
+const LOST = {
+  signing: _("The connection was lost while signing."),
+  undoing: _("The connection was lost while undoing."),
+  "taking over": _("The connection was lost while taking over."),
+};
 const note = document.getElementById("unsent");
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
 const ANSWERS_WITHIN = 20_000;
@@ -38,7 +45,7 @@ async function send(form, body) {
       form.submit();
       return;
     }
-    note.querySelector("[data-unsent-what]").textContent = form.dataset.safely;
+    note.querySelector("[data-unsent-what]").textContent = LOST[form.dataset.safely] ?? LOST.signing;
     note.hidden = false;
     window.addEventListener("beforeunload", stay);
     await whatComesFirst(PAUSES[Math.min(tried, PAUSES.length - 1)]);

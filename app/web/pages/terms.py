@@ -1,0 +1,46 @@
+"""Single words that data hold and pages show: in the catalogue, so that each is said in the reader's language."""
+
+from __future__ import annotations
+
+from app.language import N_, translated
+
+TERMS = (
+    # findings
+    N_("pneumonia"),
+    N_("bacterial pneumonia"),
+    N_("viral pneumonia"),
+    # what a reader says of a finding
+    N_("present"),
+    N_("absent"),
+    N_("uncertain"),
+    # roles and scopes
+    N_("radiologist"),
+    N_("integrator"),
+    N_("administrator"),
+    N_("operator"),
+    N_("auditor"),
+    N_("intake"),
+    N_("read"),
+    N_("review"),
+    N_("operations"),
+    # states of studies and of deliveries
+    N_("admitted"),
+    N_("screening"),
+    N_("screened"),
+    N_("withheld"),
+    N_("failed"),
+    N_("claimed"),
+    N_("signed"),
+    N_("amended"),
+    N_("reopened"),
+    N_("pending"),
+    N_("delivered"),
+    N_("dead"),
+    # ways in
+    N_("browser"),
+)
+
+
+def word(term: str) -> str:
+    """The word in the language of this request; a word that is none of ours stays as it is."""
+    return translated(term)
