@@ -19,6 +19,7 @@ from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
 from app.queries import studies, worklist
+from app.queries.guide import guide_for
 from app.queries.history import last_signature, lost_to, signed_from
 from app.queries.studies import StudyShown
 from app.queries.study_page import facts
@@ -30,11 +31,11 @@ from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
 from app.web.pages.drafts import Aside, Draft, standing, taken_back
 from app.web.pages.forms import Form, Posted
-from app.web.pages.happened import changes_since, say_lost, say_review
+from app.web.pages.happened import changes_since, say_held, say_lost, say_review
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
 from app.web.pages.showing import let_make_ahead, made_of
-from app.web.pages.words import lasting, say_moment
+from app.web.pages.words import lasting
 from app.web.parts import parts_of
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
@@ -75,12 +76,11 @@ def now(
         entry = found[0]
         shown = studies.show(session, study_id=study_id, to=caller.actor) if entry.state in _DONE else None
     mine = entry.held_by == caller.actor.name
-    holder = "you" if mine else entry.held_by
     return {
         "revision": entry.revision,
         "state": entry.state.value,
         "mine": mine,
-        "held": f"Held by {holder} until {say_moment(entry.held_until)}." if entry.held_by else None,
+        "held": say_held(entry.held_by, entry.held_until, mine=mine) if entry.held_by else None,
         "holder": entry.held_by,
         "since": entry.held_since.isoformat() if entry.held_since else None,
         "lost": say_lost(lost) if lost and not mine else None,
@@ -165,6 +165,7 @@ def study_page_of(
         known = facts(session, study_id=study_id, to=caller.actor)
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
+        guide = None if covered else guide_for(session, known.shown, who=caller.actor)
         if audited:
             viewing.view(session, study_id=study_id, by=caller.actor, via="page")
             answers.seen(session, study_id=study_id, by=caller.actor)
@@ -199,6 +200,8 @@ def study_page_of(
         lost=say_lost(known.lost) if known.lost else None,
         made_of=made_of(known, caller) if covered else None,
         longest_reason=LONGEST_REASON,
+        guide=guide,
+        undo_seconds=settings().undo_seconds,
         shown_at=datetime.now(UTC).isoformat(),
     )
 
