@@ -84,26 +84,32 @@ def _template(message: str, translation: str) -> _Template:
 
 @lru_cache(maxsize=8192)
 def _told(of: str, text: str) -> str:
-    """The cheapest way to tell the text, from its end: sentence by sentence or several in one."""
+    said = ""
+    for words, _ in _way(of, text):
+        said += words if not said or said.endswith(_FULL_STOPS) else f" {words}"
+    return said
+
+
+def untold(text: str, *, of: str) -> list[str]:
+    """The sentences of the text that stay English in the language: what its catalogue lacks."""
+    return [words for words, known in _way(of, text) if not known]
+
+
+def _way(of: str, text: str) -> list[tuple[str, bool]]:
+    """The cheapest way to tell the text, sentence by sentence or several in one, and whether each is known."""
     starts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
     if len(starts) > _MOST_SENTENCES:
-        return text
-    best: list[tuple[int, list[str]]] = [(0, [])]
+        return [(text, False)]
+    best: list[tuple[int, list[tuple[str, bool]]]] = [(0, [])]
     for first in range(len(starts) - 2, -1, -1):
         ways = []
         for last in range(first + 1, len(starts)):
-            words, cost = _sentence(of, text[starts[first] : starts[last]].rstrip())
+            english = text[starts[first] : starts[last]].rstrip()
+            words, cost = _sentence(of, english)
             rest_cost, rest = best[len(starts) - 1 - last]
-            ways.append((cost + rest_cost, [words, *rest]))
+            ways.append((cost + rest_cost, [(words, cost < _UNKNOWN * len(english)), *rest]))
         best.append(min(ways, key=lambda way: (way[0], len(way[1]))))
-    return _joined(best[-1][1])
-
-
-def _joined(sentences: list[str]) -> str:
-    text = ""
-    for one in sentences:
-        text += one if not text or text.endswith(_FULL_STOPS) else f" {one}"
-    return text
+    return best[-1][1]
 
 
 def _sentence(of: str, text: str) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from app.records.engine import forget_engine, transaction
 from app.settings import settings
 from migrations import upgrade
 from tests.distribution import WholeFolders, rank
+from tests.told_everywhere import everything_said_can_be_told  # noqa: F401  (for every test)
 
 _TEMPLATE = "firstread_template"
 _numbers = itertools.count(1)

@@ -16,7 +16,7 @@ from app.web.problems import known_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("app", "worker", "models")
-_ENGLISH_ALWAYS = ("app/cli/", "app/embedded/", "app/web/dicomweb/", "app/dicom/qido.py", "app/dicom/wado.py")
+ENGLISH_ALWAYS = ("app/cli/", "app/embedded/", "app/web/dicomweb/", "app/dicom/qido.py", "app/dicom/wado.py")
 _STORED = frozenset({"BundleRefused", "NetworkUnavailable", "NetworkBroke", "ChildLost"})
 """Errors of workers and models whose words are recorded with a study."""
 _ONLY_A_VALUE = re.compile(r"(?:^(?=%\(\w+\)s [A-Z])|(?<=[.!?]) )%\(\w+\)s(?: (?=[A-Z])|$)")
@@ -30,7 +30,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     for folder in _FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             file = path.relative_to(ROOT).as_posix()
-            if not file.startswith(_ENGLISH_ALWAYS):
+            if not file.startswith(ENGLISH_ALWAYS):
                 yield from ((file, message) for message in messages_of(path.read_text(), marks=marks))
 
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import cv2
 import pytest
 
+from models.bundle import ImageScreening
 from models.bundle_file import MANIFEST, seal, unseal
 from models.manifest import Manifest, from_json
 from models.phantom import phantom
 from models.train import TrainingOrder, train
 from tests.distribution import made_once
+from tests.told_everywhere import listen
+
+listen(ImageScreening, "reason", "notices", "unlike")
 
 PATIENTS = 40
 NAME = "drawn.bundle"

@@ -19,9 +19,13 @@ from app.dicom.decoder_pool import DecoderPool
 from app.settings import settings
 from models.bundle import Bundle, default_bundle_path
 from tests.builders import a_dicom
+from tests.told_everywhere import listen
 from worker.network import Network
 from worker.recorder import Recorder
+from worker.screen import ImageScreened
 from worker.screener import Screener
+
+listen(ImageScreened, "reason", "notices")
 
 
 @pytest.fixture(scope="session")
