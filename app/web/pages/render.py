@@ -20,6 +20,7 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.told import told
 from app.web.pages import terms, words
+from app.web.pages.deeds import deed
 from app.web.static import static_url
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -53,6 +54,7 @@ _environment.filters |= {
     "lane_name": words.lane_name,
     "placement": placement,
     "word": terms.word,
+    "deed": deed,
     "told": told,
     "spoken": words.spoken,
     "lasting": words.lasting,

@@ -1,4 +1,4 @@
-"""Single words that data hold and pages show: in the catalogue, so that each is said in the reader's language."""
+"""Single words that data hold and pages show, in the catalogue: each is said in the reader's language."""
 
 from __future__ import annotations
 
@@ -36,6 +36,24 @@ TERMS = (
     N_("pending"),
     N_("delivered"),
     N_("dead"),
+    N_("withdrawn"),
+    # who does something
+    N_("user"),
+    N_("key"),
+    N_("system"),
+    N_("anonymous"),
+    # what a person may do
+    N_("study.admit"),
+    N_("study.read"),
+    N_("study.review"),
+    N_("conflict.resolve"),
+    N_("people.manage"),
+    N_("site.manage"),
+    N_("destination.manage"),
+    N_("model.read"),
+    N_("model.look-inside"),
+    N_("audit.read"),
+    N_("operations.read"),
     # ways in
     N_("browser"),
 )

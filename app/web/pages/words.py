@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,27 +15,30 @@ from app.domain.states import State
 from app.language import N_, _, current, locale
 from app.queries.why_here import in_words
 from app.settings import settings
+from app.told import told
 
 USE = N_("For prioritisation only. Not a diagnosis; not a cleared medical device.")
 """Stands on every page that shows a reading."""
 
 _STATES = {
-    State.ADMITTED: "waiting for the network",
-    State.SCREENING: "being screened",
-    State.SCREENED: "to be read",
-    State.WITHHELD: "to be read",
-    State.FAILED: "to be read",
-    State.CLAIMED: "held",
-    State.SIGNED: "signed",
-    State.AMENDED: "amended",
-    State.REOPENED: "reopened",
+    State.ADMITTED: N_("waiting for the network"),
+    State.SCREENING: N_("being screened"),
+    State.SCREENED: N_("to be read"),
+    State.WITHHELD: N_("to be read"),
+    State.FAILED: N_("to be read"),
+    State.CLAIMED: N_("held"),
+    State.SIGNED: N_("signed"),
+    State.AMENDED: N_("amended"),
+    State.REOPENED: N_("reopened"),
 }
 _LANES = {
-    Lane.RULE_IN: ("▲", "Rule-in"),
-    Lane.ABSTAIN: ("◆", "Abstain"),
-    Lane.RULE_OUT: ("▽", "Rule-out"),
+    Lane.RULE_IN: ("▲", N_("Rule-in")),
+    Lane.ABSTAIN: ("◆", N_("Abstain")),
+    Lane.RULE_OUT: ("▽", N_("Rule-out")),
 }
-_SEXES = {"M": "male", "F": "female", "O": "other"}
+_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]")
+"""Kana, ideographs and Hangul."""
+_SEXES = {"M": N_("male"), "F": N_("female"), "O": N_("other")}
 
 
 @lru_cache(maxsize=8)
@@ -53,7 +57,7 @@ def local(moment: datetime) -> datetime:
 def say_moment(moment: datetime | None) -> str:
     """`14:05` for today, `21 Nov 14:05` this year, `21 Nov 2025 14:05` before."""
     if moment is None:
-        return "never"
+        return _("never")
     there, today = local(moment), local(datetime.now(UTC))
     if there.date() == today.date():
         return f"{there:%H:%M}"
@@ -115,26 +119,34 @@ def say_age(years: float | None) -> str:
 
 def say_sex(code: str | None) -> str:
     """DICOM's M, F, O in a word."""
-    return _SEXES.get((code or "").upper(), "")
+    return _(_SEXES.get((code or "").upper(), ""))
 
 
 def say_name(name: str | None) -> str:
-    """DICOM's PN `Doe^Jane^^Dr` as `Doe, Jane (Dr)`; of several scripts (`=`) all that are there."""
-    groups = [_say_group(group) for group in (name or "").split("=")]
-    return " · ".join(dict.fromkeys(group for group in groups if group)) or "No name"
+    """DICOM's PN `Doe^Jane^^Dr` as `Doe, Jane (Dr)`; of several scripts (`=`) all that are there.
+
+    PS3.5 6.2.1.1 has them in the order letters, ideographs, sounds. Readers of Chinese are given the
+    ideographs first; in names in East Asian scripts their given name follows the family's without a comma.
+    """
+    groups = (name or "").split("=")
+    east = current().startswith("zh")
+    if east and len(groups) > 1:
+        groups[:2] = groups[1], groups[0]
+    said = [_say_group(group, comma=not (east and _EAST_ASIAN.search(group))) for group in groups]
+    return " · ".join(dict.fromkeys(group for group in said if group)) or _("No name")
 
 
-def _say_group(group: str) -> str:
+def _say_group(group: str, *, comma: bool) -> str:
     family, given, middle, prefix, suffix = (*group.split("^"), "", "", "", "", "")[:5]
     names = " ".join(part.strip() for part in (given, middle) if part.strip())
     extra = " ".join(part.strip() for part in (prefix, suffix) if part.strip())
-    said = ", ".join(part for part in (family.strip(), names) if part)
+    said = (", " if comma else "").join(part for part in (family.strip(), names) if part)
     return f"{said} ({extra})" if extra and said else said
 
 
 def say_state(state: State | str) -> str:
     """The state of a study for a reader."""
-    return _STATES[State(state)]
+    return _(_STATES[State(state)])
 
 
 def lane_sign(lane: Lane | str | None) -> str:
@@ -144,12 +156,12 @@ def lane_sign(lane: Lane | str | None) -> str:
 
 def lane_name(lane: Lane | str | None) -> str:
     """The lane's name."""
-    return _LANES[Lane(lane)][1] if lane else "Not read"
+    return _(_LANES[Lane(lane)][1]) if lane else _("Not read")
 
 
 def spoken(finding: dict[str, Any]) -> str:
     """The probability in a word: likely, uncertain or unlikely."""
-    return in_words(finding)
+    return told(in_words(finding))
 
 
 def lasting(findings: dict[str, Any]) -> dict[str, Any]:
@@ -162,4 +174,4 @@ def say_bytes(count: int) -> str:
     for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
         if count >= size:
             return f"{count / size:.4g} {unit}"
-    return f"{count} bytes"
+    return _("%(count)s bytes", count=count)

@@ -1,0 +1,64 @@
+"""What the actions of the audit trail mean, in words. The codes themselves are English in every language: the
+trail is searched by them.
+"""
+
+from __future__ import annotations
+
+from app.language import N_, SOURCE, current, translated
+
+DEEDS = {
+    "bundle.promoted": N_("network put into use"),
+    "bundle.registered": N_("bundle registered"),
+    "conflict.resolved": N_("conflict of identity resolved"),
+    "delivery.dead": N_("delivery given up"),
+    "delivery.delivered": N_("result delivered"),
+    "delivery.resent": N_("delivery sent again"),
+    "destination.added": N_("destination added"),
+    "destination.disabled": N_("destination disabled"),
+    "image.admitted": N_("image admitted"),
+    "image.header-revised": N_("image with a revised header"),
+    "key.added": N_("API key made"),
+    "key.revoked": N_("API key revoked"),
+    "network.looked-inside": N_("looked inside the network"),
+    "refused": N_("request refused"),
+    "second-opinion.asked": N_("second opinion asked for"),
+    "second-opinion.given": N_("second opinion given"),
+    "second-opinion.verdict-shown": N_("verdicts of others shown before one's own"),
+    "second-opinion.withdrawn": N_("question for a second opinion withdrawn"),
+    "site.blind-share-set": N_("share of blind reads set"),
+    "studies.searched": N_("studies searched"),
+    "study.adjudicated": N_("study adjudicated"),
+    "study.amended": N_("study amended"),
+    "study.asked-again": N_("study sent once more and heard"),
+    "study.claim-expired": N_("claim expired"),
+    "study.claimed": N_("study claimed"),
+    "study.failed": N_("screening failed"),
+    "study.released": N_("study released"),
+    "study.reopened": N_("study reopened"),
+    "study.retry-asked": N_("screening asked for again"),
+    "study.screened": N_("study read by the network"),
+    "study.screening": N_("screening begun"),
+    "study.screening-abandoned": N_("screening given back"),
+    "study.sent-ahead": N_("study sent ahead to its reader"),
+    "study.signature-withdrawn": N_("signature taken back"),
+    "study.signed": N_("study signed"),
+    "study.similar-asked": N_("similar cases asked for"),
+    "study.taken-over": N_("study taken over"),
+    "study.viewed": N_("study viewed"),
+    "study.withheld": N_("study withheld from the network"),
+    "user.added": N_("person added"),
+    "user.disabled": N_("account disabled"),
+    "user.enabled": N_("account enabled"),
+    "user.opinion-hidden": N_("reads blind by choice from now on"),
+    "user.opinion-shown": N_("reads blind by choice no longer"),
+    "user.password-changed": N_("password changed"),
+    "user.password-reset": N_("password made anew"),
+    "user.roles-set": N_("roles set"),
+    "user.signed-in": N_("signed in"),
+    "user.signed-out": N_("signed out"),
+}
+
+
+def deed(action: str) -> str:
+    """What it means, for readers of another language than the code's; empty for English readers."""
+    return "" if current() == SOURCE else translated(DEEDS.get(action, ""))
