@@ -19,6 +19,8 @@ _NEWEST = 20_000
 """Studies that are looked through first: a name that many have is found there, in a hundredth of a second.
 Of a name that is rarer the indexes give all there are.
 """
+_UNSEEN = dict.fromkeys((0x200E, 0x200F, *range(0x2066, 0x206A)))
+"""Marks of direction, which stand around a name that was copied from a page."""
 _BEGINS_AFTER = ("", "%^", "%=", "% ", "%-")
 """What may stand before a part of a name, in LIKE."""
 _NOT_ASCII = text("octet_length(patient_name) > length(patient_name)")
@@ -32,7 +34,7 @@ def newest_found(session: Session, *, wanted: str, size: int) -> list[UUID]:
 
     Raises BadRequest for a text of fewer than 2 or more than 64 characters.
     """
-    wanted = wanted.strip()
+    wanted = wanted.translate(_UNSEEN).strip()
     if not 2 <= len(wanted) <= _LONGEST_TEXT or "\0" in wanted:
         raise BadRequest(
             f"Search for 2 to {_LONGEST_TEXT} characters: a name, patient ID or accession number."

@@ -36,8 +36,12 @@ _LANES = {
     Lane.ABSTAIN: ("◆", N_("Abstain")),
     Lane.RULE_OUT: ("▽", N_("Rule-out")),
 }
-_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]")
+_EAST_ASIAN = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f]"
+)
 """Kana, ideographs and Hangul."""
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_ISOLATE, _POP = "\u2068", "\u2069"
 _SEXES = {"M": N_("male"), "F": N_("female"), "O": N_("other")}
 
 
@@ -127,13 +131,16 @@ def say_name(name: str | None) -> str:
 
     PS3.5 6.2.1.1 has them in the order letters, ideographs, sounds. Readers of Chinese are given the
     ideographs first; in names in East Asian scripts their given name follows the family's without a comma.
+    A name that is written from right to left is isolated (Unicode's FSI and PDI), so that what stands beside
+    it keeps its place in page titles, rows and on the picture alike.
     """
     groups = (name or "").split("=")
     east = current().startswith("zh")
     if east and len(groups) > 1:
         groups[:2] = groups[1], groups[0]
     said = [_say_group(group, comma=not (east and _EAST_ASIAN.search(group))) for group in groups]
-    return " · ".join(dict.fromkeys(group for group in said if group)) or _("No name")
+    whole = " · ".join(dict.fromkeys(group for group in said if group)) or _("No name")
+    return f"{_ISOLATE}{whole}{_POP}" if _RIGHT_TO_LEFT.search(whole) else whole
 
 
 def _say_group(group: str, *, comma: bool) -> str:
