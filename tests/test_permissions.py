@@ -99,6 +99,8 @@ WHO_MAY: dict[str, str] = {
     "GET /docs": ANYONE,
     "GET /healthz": ANYONE,
     "POST /language": ANYONE,
+    "GET /help": SIGNED_IN,
+    "POST /help/guide": "study.read",
     "GET /metrics": "operations.read",
     "GET /models": "model.read",
     "GET /models/layers": "model.look-inside",

@@ -29,6 +29,9 @@ class Preferences:
     reads_blind: bool = False
     """The network's opinion is shown to them after their own verdict only."""
 
+    guide_seen: bool = False
+    """They have seen the walk through a first case, or do not want it."""
+
     @property
     def hidden(self) -> tuple[str, ...]:
         """The columns that are not shown."""
@@ -44,4 +47,5 @@ def of_user(session: Session, *, user_id: UUID | None) -> Preferences:
         columns=tuple(chosen.get("columns", COLUMNS)),
         views=tuple(View(view["name"], view["query"]) for view in chosen.get("views", ())),
         reads_blind=chosen.get("opinion_after") is not None,
+        guide_seen=bool(chosen.get("guide_seen")),
     )

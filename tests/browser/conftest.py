@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from app.blobs import Blobs
+from app.commands import preferences
 from app.domain.roles import Role
 from app.records.engine import transaction
 from app.settings import settings
@@ -110,9 +111,11 @@ def signed_in(chromium: Any, server: str, watch: Watch, request: pytest.FixtureR
     """`signed_in("alice", Role.RADIOLOGIST)`: a page of a fresh browser profile, that person signed in."""
     contexts = []
 
-    def sign_in(name: str, *roles: Role, width: int = 1280, height: int = 800) -> Any:
+    def sign_in(
+        name: str, *roles: Role, width: int = 1280, height: int = 800, newcomer: bool = False
+    ) -> Any:
         with transaction() as session:
-            a_user(session, name, *roles)
+            preferences.offer_guide(session, by=a_user(session, name, *roles), offer=newcomer)
         context = chromium.new_context(viewport={"width": width, "height": height}, base_url=server)
         contexts.append(context)
         page = context.new_page()

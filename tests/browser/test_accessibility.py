@@ -93,6 +93,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /conflicts": (Shown("/conflicts"),),
     "GET /destinations": (Shown("/destinations"),),
     "GET /docs": (),  # see `test_axe_objects_to_nothing_of_ours_around_swagger_ui`
+    "GET /help": (Shown("/help"), Shown("/help?again=true")),
     "GET /models": (Shown("/models", unfolded),),
     "GET /models/layers": (Shown("/models/layers"), Shown("/models/layers?study={screened}")),
     "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),

@@ -20,6 +20,7 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.told import told
 from app.web.pages import terms, words
+from app.web.pages.explained import explained
 from app.web.pages.deeds import deed
 from app.web.static import static_url
 
@@ -63,6 +64,7 @@ _environment.filters |= {
 _environment.globals |= {
     "static": static_url,
     "use": words.USE,
+    "explained": explained,
     "Permission": Permission,
     "language_tag": language.tag,
     "language_name": language.name_of,

@@ -44,6 +44,7 @@ _LEFT_OUT = {  # they change who may see what, or end the session
 }
 _FILTER = re.compile(r'<details class="filters".*?</details>', re.DOTALL)
 _HELP = re.compile(r'<dialog id="help".*?</dialog>', re.DOTALL)
+_EXPLAINED = re.compile(r'<details class="explain".*?</details>', re.DOTALL)
 _KINDS = re.compile(r'<div hidden data-heat-words="[a-z_]+"')
 TELLING = {
     "the probability": re.compile(r"0\.8734|0\.87\b|87\.3"),
@@ -120,13 +121,13 @@ class Crawl:
         answer = self.client.request(method, path, headers=headers, follow_redirects=False, **sent)  # type: ignore[arg-type]
         assert answer.status_code < 500 or route == "GET /readyz", f"{route}: {answer.status_code}"
         text = answer.text if answer.headers.get("content-type", "").startswith(("text", "appl")) else ""
-        for part in (_FILTER, _HELP, _KINDS):
+        for part in (_FILTER, _HELP, _EXPLAINED, _KINDS):
             text = part.sub("", text)
         self.answers[route] = f"{answer.status_code} {dict(answer.headers)} {text}"
 
     def telling(self) -> dict[str, list[str]]:
         """Of the answers that speak of the study, those that tell the opinion."""
-        general = ("/openapi.json", "/docs", "/models", "/problems/{slug}")  # what lanes there are, and such
+        general = ("/openapi.json", "/docs", "/help", "/models", "/problems/{slug}")  # in general
         told = {}
         for route, text in self.answers.items():
             if route.endswith(general):

@@ -1,6 +1,7 @@
 // What every page does: the keys' list, dark or light, and forms that are sent once.
 
 import { forgetAllDrafts } from "./drafts.js";
+import "./explain.js";
 import { isTyping } from "./shared.js";
 
 const help = document.getElementById("help");
