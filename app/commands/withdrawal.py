@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -65,11 +66,16 @@ def _check_last_and_open(session: Session, signature: Review) -> None:
         )
     final_at = signature.final_at or signature.signed_at
     if now() >= final_at:
-        raise Conflict(
-            f"The signature became final at {final_at:%H:%M:%S} UTC and can no longer be undone. "
-            "Open the study and amend it: every review stays in its history.",
-            final_at=final_at.isoformat(),
-        )
+        raise too_late(final_at.astimezone(UTC))
+
+
+def too_late(final_at: datetime) -> Conflict:
+    """The refusal of what has become final; the moment is said in its own zone."""
+    return Conflict(
+        f"The signature became final at {final_at:%H:%M:%S %Z} and can no longer be undone. "
+        "Open the study and amend it: every review stays in its history.",
+        final_at=final_at.isoformat(),
+    )
 
 
 def _withdraw(session: Session, study: Study, signature: Review, *, by: Actor, minutes: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.commands import withdrawal
+from app.commands.withdrawal import too_late
 from app.domain.roles import Caller, Permission
 from app.errors import Conflict, Forbidden
 from app.records.engine import transaction
@@ -16,6 +18,7 @@ from app.settings import settings
 from app.web.auth import GuardedRoute, require
 from app.web.pages.render import onwards
 from app.web.pages.study import study_page_of
+from app.web.pages.words import local
 
 router = APIRouter(prefix="/studies/{study_id}/reviews/{review_id}", route_class=GuardedRoute)
 
@@ -37,6 +40,8 @@ def undo(
                 by=caller.actor,
                 minutes=settings().claim_minutes,
             )
-    except (Conflict, Forbidden) as problem:
+    except (Conflict, Forbidden) as refusal:
+        final_at = refusal.extensions.get("final_at")
+        problem = too_late(local(datetime.fromisoformat(final_at))) if final_at else refusal
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem)
     return onwards(request, f"/studies/{study_id}")

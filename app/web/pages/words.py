@@ -14,6 +14,7 @@ from app.domain.order import Lane
 from app.domain.states import State
 from app.language import N_, _, current, locale
 from app.queries.why_here import in_words
+from app.records.base import now
 from app.settings import settings
 from app.told import told
 
@@ -62,7 +63,7 @@ def say_moment(moment: datetime | None) -> str:
     """`14:05` for today, `21 Nov 14:05` this year, `21 Nov 2025 14:05` before."""
     if moment is None:
         return _("never")
-    there, today = local(moment), local(datetime.now(UTC))
+    there, today = local(moment), local(now())
     if there.date() == today.date():
         return f"{there:%H:%M}"
     # Translators: how day and time are written, in the letters of Unicode's date patterns

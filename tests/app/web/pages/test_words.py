@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from app import language
 from app.settings import settings
 from app.web.pages import words
 
@@ -72,3 +74,76 @@ def test_a_dicom_time_is_said_in_minutes(time: str | None, said: str) -> None:
 
 def test_a_date_is_said_with_the_month_in_letters() -> None:
     assert words.say_date(date(2026, 3, 1)) == words.say_date("2026-03-01") == "1 Mar 2026"
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A site whose clocks change: on 29 March and 25 October 2026."""
+    monkeypatch.setenv("FIRSTREAD_TIME_ZONE", "Europe/Berlin")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("moment", "said", "full"),
+    [
+        (datetime(2026, 3, 29, 0, 59, tzinfo=UTC), "29 Mar 01:59", "2026-03-29 01:59:00 CET"),
+        (datetime(2026, 3, 29, 1, 0, tzinfo=UTC), "29 Mar 03:00", "2026-03-29 03:00:00 CEST"),
+        (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "25 Oct 02:30", "2026-10-25 02:30:00 CEST"),
+        (datetime(2026, 10, 25, 1, 30, tzinfo=UTC), "25 Oct 02:30", "2026-10-25 02:30:00 CET"),
+        (datetime(2026, 12, 31, 23, 30, tzinfo=UTC), "1 Jan 2027 00:30", "2027-01-01 00:30:00 CET"),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_moments_are_right_around_a_change_of_the_clocks(
+    monkeypatch: pytest.MonkeyPatch, moment: datetime, said: str, full: str
+) -> None:
+    monkeypatch.setattr(words, "now", lambda: datetime(2026, 7, 1, 12, tzinfo=UTC))
+    assert words.say_moment(moment) == said
+    assert words.say_full_moment(moment) == full
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("now", "moment", "said"),
+    [
+        (
+            datetime(2026, 3, 28, 23, 10, tzinfo=UTC),
+            datetime(2026, 3, 28, 22, 50, tzinfo=UTC),
+            "28 Mar 23:50",
+        ),
+        (datetime(2026, 3, 28, 23, 10, tzinfo=UTC), datetime(2026, 3, 28, 23, 0, tzinfo=UTC), "00:00"),
+        (datetime(2026, 10, 25, 22, 30, tzinfo=UTC), datetime(2026, 10, 24, 22, 0, tzinfo=UTC), "00:00"),
+        (
+            datetime(2026, 12, 31, 23, 30, tzinfo=UTC),
+            datetime(2026, 12, 31, 22, 59, tzinfo=UTC),
+            "31 Dec 2026 23:59",
+        ),
+    ],
+    ids=["yesterday", "midnight", "a day of 25 hours", "last year"],
+)
+def test_today_and_this_year_are_the_sites(
+    monkeypatch: pytest.MonkeyPatch, now: datetime, moment: datetime, said: str
+) -> None:
+    monkeypatch.setattr(words, "now", lambda: now)
+    assert words.say_moment(moment) == said
+
+
+def test_readers_of_chinese_are_told_dates_ages_and_names_as_they_write_them() -> None:
+    with language.speaking("zh_Hans"):
+        assert words.say_date("2026-03-01") == "2026年3月1日"
+        assert words.say_age(3.0) == "3 岁"
+        assert words.say_age(0.5) == "6 个月"
+        assert words.say_duration(3900) == "1 小时 05 分"
+        assert words.say_name("Wang^XiaoDong=王^小东") == "王小东 · Wang, XiaoDong"
+        assert words.say_name("王^小东^^^博士") == "王小东 (博士)"
+        assert words.say_name("Doe^Jane") == "Doe, Jane"
+        assert words.say_name("") == "姓名未知"
+        assert words.say_sex("F") == "女"
+        assert words.say_moment(None) == "从未"
+
+
+def test_a_name_from_right_to_left_is_kept_apart_from_its_row() -> None:
+    assert words.say_name("שרון^דבורה") == "\u2068שרון, דבורה\u2069"
+    assert words.say_name("Yamada^Tarou=山田^太郎") == "Yamada, Tarou · 山田, 太郎"
