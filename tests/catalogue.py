@@ -29,6 +29,8 @@ _METHODS = [
     ("app/web/viewer/src/**.ts", "javascript"),
 ]
 _OPTIONS = {
+    "app/web/static/js/**.js": {"parse_template_string": "true"},
+    "app/web/viewer/src/**.ts": {"parse_template_string": "true"},
     "app/web/templates/**.html": {
         "trimmed": "true",
         "newstyle_gettext": "true",

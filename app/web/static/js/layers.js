@@ -1,6 +1,7 @@
 // What the layers see: a file is sent with the session's token, then the page of its look opens and waits.
 
 import { csrf } from "./shared.js";
+import { _ } from "./texts.js";
 
 const form = document.getElementById("file-form");
 const problem = document.getElementById("file-problem");
@@ -29,7 +30,7 @@ form?.addEventListener("submit", async (event) => {
   if (answer?.status === 202 && said) {
     location.assign(said.page_url);
   } else {
-    problem.textContent = said?.detail ?? "The server did not answer. Try again.";
+    problem.textContent = said?.detail ?? _("The server did not answer. Try again.");
     problem.hidden = false;
   }
   button.disabled = false;

@@ -1,6 +1,7 @@
 // Similar confirmed cases: nothing is fetched until the reader asks, because asking is on record.
 
 import { isTyping } from "./shared.js";
+import { _ } from "./texts.js";
 
 const panel = document.getElementById("similar");
 const place = panel?.querySelector("[data-cases]");
@@ -9,7 +10,7 @@ let asked = false;
 async function ask() {
   if (asked) return;
   asked = true;
-  place.textContent = "Looking for signed studies that are like this one …";
+  place.textContent = _("Looking for signed studies that are like this one …");
   place.setAttribute("aria-busy", "true");
   const answer = await fetch(panel.dataset.from, { headers: { Accept: "text/html" } }).catch(() => null);
   place.removeAttribute("aria-busy");
@@ -18,7 +19,7 @@ async function ask() {
     holder.innerHTML = await answer.text();
     place.replaceChildren(holder.content);
   } else {
-    place.textContent = "They could not be looked up. Close and open this part to try again.";
+    place.textContent = _("They could not be looked up. Close and open this part to try again.");
     asked = false;
   }
 }

@@ -3,6 +3,7 @@
 import { draftOf, keepDraft } from "./drafts.js";
 import { csrf, isTyping, listen } from "./shared.js";
 import { isShown, shown } from "./shown.js";
+import { _ } from "./texts.js";
 
 const room = document.getElementById("content");
 const study = room.dataset.study;
@@ -163,12 +164,12 @@ async function compare() {
   document.querySelector("[data-release]")?.toggleAttribute("hidden", !now.mine);
   if (String(now.revision) === room.dataset.revision || confirmForm?.dataset.sent || correct?.dataset.sent) return;
   const words = {
-    signed: "The study has been signed since you opened it.",
-    amended: "The study has been amended since you opened it.",
-    reopened: "The study was reopened: a new image arrived.",
+    signed: _("The study has been signed since you opened it."),
+    amended: _("The study has been amended since you opened it."),
+    reopened: _("The study was reopened: a new image arrived."),
   };
   document.querySelector("[data-changed-words]").textContent =
-    `${words[now.state] ?? "The study has changed since you opened it."} ${now.said ?? ""}`.trim();
+    `${words[now.state] ?? _("The study has changed since you opened it.")} ${now.said ?? ""}`.trim();
   // Open is not touched: the form stands open from the start where there is no reading to confirm.
   const untouched = !correct?.querySelector(":checked") && !correct?.querySelector("textarea").value;
   // A study that was waiting for the network renews itself while nobody has written anything.

@@ -3,6 +3,7 @@
 
 import { isTyping } from "./shared.js";
 import { shown } from "./shown.js";
+import { _ } from "./texts.js";
 
 const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
 
@@ -17,14 +18,14 @@ function offer(since) {
   function tick() {
     const left = ends - performance.now();
     if (left > 0) {
-      countdown.textContent = `${Math.ceil(left / 1000)} s`;
+      countdown.textContent = _("%(seconds)s s", { seconds: Math.ceil(left / 1000) });
       setTimeout(tick, left % 1000 || 1000);
       return;
     }
     if (form.dataset.sent) return; // it is on its way; the server says whether it came in time
     const focused = form.contains(document.activeElement);
     form.remove();
-    words.textContent = "It can no longer be undone; amend it instead.";
+    words.textContent = _("It can no longer be undone; amend it instead.");
     if (focused) {
       note.tabIndex = -1;
       note.focus({ preventScroll: true });

@@ -1,6 +1,7 @@
 // Files and folders by drop or choice; each file is one request, a few at a time, with its own progress and outcome.
 
 import { csrf } from "./shared.js";
+import { _, ngettext } from "./texts.js";
 
 const AT_ONCE = 3;
 const TRIES = 4;
@@ -53,11 +54,11 @@ function send(item) {
     if (event.lengthComputable) progress.value = (event.loaded / event.total) * 0.98;
   });
   request.addEventListener("load", () => settle(item, request));
-  request.addEventListener("error", () => again(item, "The connection was lost."));
-  request.addEventListener("abort", () => again(item, "The upload was interrupted."));
+  request.addEventListener("error", () => again(item, _("The connection was lost.")));
+  request.addEventListener("abort", () => again(item, _("The upload was interrupted.")));
   request.open("POST", "/api/v1/studies?via=browser");
   request.setRequestHeader("X-CSRF-Token", csrf());
-  row.querySelector(".outcome").textContent = "sending";
+  row.querySelector(".outcome").textContent = _("sending");
   request.send(form);
 }
 
@@ -65,22 +66,25 @@ function settle(item, request) {
   const answer = parsed(request.responseText);
   if ([429, 502, 503, 504].includes(request.status)) {
     const seconds = Number(request.getResponseHeader("Retry-After")) || 2 ** item.tries;
-    return again(item, answer?.detail ?? "The service is busy.", seconds);
+    return again(item, answer?.detail ?? _("The service is busy."), seconds);
   }
-  if (request.status === 401) return finish(item, "refused", "Your session has ended. Sign in again and repeat this file.");
+  if (request.status === 401) return finish(item, "refused", _("Your session has ended. Sign in again and repeat this file."));
   const file = answer?.files?.[0];
   if (request.status === 202 && file) {
     const known = file.outcome === "duplicate";
     return finish(item, known ? "known" : "admitted", null, { study: file.study, warnings: file.warnings ?? [] });
   }
-  finish(item, "refused", file?.problem?.detail ?? answer?.detail ?? `The server answered ${request.status}.`);
+  finish(item, "refused", file?.problem?.detail ?? answer?.detail ?? _("The server answered %(status)s.", { status: request.status }));
 }
 
 // The same bytes again create nothing, so trying again is always safe.
 function again(item, reason, seconds = 2 ** item.tries) {
   item.tries++;
-  if (item.tries >= TRIES) return finish(item, "refused", `${reason} Tried ${TRIES} times; choose the file again.`);
-  item.row.querySelector(".outcome").textContent = `${reason} Trying again …`;
+  if (item.tries >= TRIES) {
+    const tried = _("Tried %(count)s times; choose the file again.", { count: TRIES });
+    return finish(item, "refused", `${reason} ${tried}`);
+  }
+  item.row.querySelector(".outcome").textContent = `${reason} ${_("Trying again …")}`;
   setTimeout(() => {
     queue.push(item);
     running--;
@@ -92,12 +96,16 @@ function finish({ row }, outcome, detail, { study, warnings = [] } = {}) {
   row.dataset.outcome = outcome;
   row.querySelector("progress").value = 1;
   const cell = row.querySelector(".outcome");
-  const words = { admitted: "Admitted", known: "Known already: nothing new was made", refused: "Refused" };
-  cell.textContent = `${words[outcome]}. `;
+  const words = {
+    admitted: _("Admitted."),
+    known: _("Known already: nothing new was made."),
+    refused: _("Refused."),
+  };
+  cell.textContent = `${words[outcome]} `;
   if (study) {
     const link = document.createElement("a");
     link.href = `/studies/${study}`;
-    link.textContent = "Open the study";
+    link.textContent = _("Open the study");
     cell.append(link);
   }
   for (const sentence of detail ? [detail] : warnings) {
@@ -115,11 +123,11 @@ function finish({ row }, outcome, detail, { study, warnings = [] } = {}) {
 
 function summarise() {
   const parts = [];
-  if (counts.waiting) parts.push(`${counts.waiting} to go`);
-  if (counts.admitted) parts.push(`${counts.admitted} admitted`);
-  if (counts.known) parts.push(`${counts.known} known already`);
-  if (counts.refused) parts.push(`${counts.refused} refused`);
-  document.getElementById("summary").textContent = parts.join(", ");
+  if (counts.waiting) parts.push(_("%(count)s to go", { count: counts.waiting }));
+  if (counts.admitted) parts.push(_("%(count)s admitted", { count: counts.admitted }));
+  if (counts.known) parts.push(_("%(count)s known already", { count: counts.known }));
+  if (counts.refused) parts.push(_("%(count)s refused", { count: counts.refused }));
+  document.getElementById("summary").textContent = parts.join(_(", "));
 }
 
 function parsed(text) {
@@ -131,7 +139,7 @@ function parsed(text) {
 }
 
 function sayBytes(size) {
-  if (size < 1000) return `${size} bytes`;
+  if (size < 1000) return ngettext("%(num)s byte", "%(num)s bytes", size);
   if (size < 1e6) return `${(size / 1e3).toFixed(1)} KB`;
   return `${(size / 1e6).toFixed(1)} MB`;
 }
@@ -178,7 +186,14 @@ async function walk(entry) {
     try {
       add(await new Promise((resolve, reject) => entry.file(resolve, reject)), pathOf(entry));
     } catch (error) {
-      refuse(pathOf(entry), `The browser could not read this file${why(error)}. It was not sent; choose it again.`);
+      refuse(
+        pathOf(entry),
+        unread(error, {
+          plain: _("The browser could not read this file. It was not sent; choose it again."),
+          because: (reason) =>
+            _("The browser could not read this file (%(reason)s). It was not sent; choose it again.", { reason }),
+        }),
+      );
     }
     return;
   }
@@ -191,7 +206,14 @@ async function walk(entry) {
     } catch (error) {
       refuse(
         pathOf(entry),
-        `The browser could not read this folder${why(error)}. What is not listed here was not sent; choose the folder again.`,
+        unread(error, {
+          plain: _("The browser could not read this folder. What is not listed here was not sent; choose the folder again."),
+          because: (reason) =>
+            _(
+              "The browser could not read this folder (%(reason)s). What is not listed here was not sent; choose the folder again.",
+              { reason },
+            ),
+        }),
       );
       return;
     }
@@ -204,8 +226,8 @@ function pathOf(entry) {
   return entry.fullPath.replace(/^\//, "");
 }
 
-function why(error) {
-  return error?.message ? ` (${error.message.replace(/\.$/, "")})` : "";
+function unread(error, { plain, because }) {
+  return error?.message ? because(error.message.replace(/\.$/, "")) : plain;
 }
 
 window.addEventListener("beforeunload", (event) => {

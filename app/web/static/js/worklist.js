@@ -2,6 +2,7 @@
 
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
+import { _, ngettext } from "./texts.js";
 
 const rows = document.getElementById("rows");
 const news = document.getElementById("news");
@@ -20,7 +21,7 @@ FILTER.delete("section");
 const pages = isTable
   ? new Pages(rows, (further) => {
       for (const row of further) arrived.delete(row.dataset.study);
-      spoken.textContent = `${further.length} further ${further.length === 1 ? "study" : "studies"}`;
+      spoken.textContent = ngettext("%(num)s further study", "%(num)s further studies", further.length);
     })
   : null;
 const waiting = new Set();
@@ -105,12 +106,12 @@ function tellAsked(html) {
 
 function announce() {
   const parts = [];
-  if (arrived.size > 0) parts.push(arrived.size === 1 ? "1 new study" : `${arrived.size} new studies`);
-  if (moved) parts.push(arrived.size > 0 ? "the order has changed" : "The order has changed");
+  if (arrived.size > 0) parts.push(ngettext("%(num)s new study", "%(num)s new studies", arrived.size));
+  if (moved) parts.push(arrived.size > 0 ? _("the order has changed") : _("The order has changed"));
   if (parts.length === 0) return;
-  const words = parts.join(", ");
+  const words = parts.join(_(", "));
   if (!isTable) return void takeIn();
-  news.textContent = `${words}: show`;
+  news.textContent = _("%(news)s: show", { news: words });
   news.hidden = false;
   if (spoken.textContent !== words) spoken.textContent = words;
   takeInWhenQuiet();
@@ -164,9 +165,9 @@ function setLive(state, words) {
 listen({
   study: heard,
   resync: () => void resync(),
-  open: () => setLive("on", "live"),
+  open: () => setLive("on", _("live")),
   lost: ({ forGood }) => {
-    setLive("off", forGood ? "not live" : "reconnecting");
+    setLive("off", forGood ? _("not live") : _("reconnecting"));
     if (forGood) void resync();
   },
 });
@@ -193,10 +194,18 @@ async function resync() {
 // Waiting times age before the reader's eyes; the words are those of the server.
 function sayDuration(seconds) {
   const minutes = Math.floor(Math.max(seconds, 0) / 60);
-  if (minutes < 1) return `${Math.floor(Math.max(seconds, 0))} s`;
-  if (minutes < 60) return `${minutes} min`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")}`;
-  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+  if (minutes < 1) return _("%(seconds)s s", { seconds: Math.floor(Math.max(seconds, 0)) });
+  if (minutes < 60) return _("%(minutes)s min", { minutes });
+  if (minutes < 48 * 60) {
+    return _("%(hours)s h %(minutes)s", {
+      hours: Math.floor(minutes / 60),
+      minutes: String(minutes % 60).padStart(2, "0"),
+    });
+  }
+  return _("%(days)s d %(hours)s h", {
+    days: Math.floor(minutes / 1440),
+    hours: Math.floor((minutes % 1440) / 60),
+  });
 }
 
 setInterval(() => {

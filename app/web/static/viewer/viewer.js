@@ -86,12 +86,25 @@ function f(e, t) {
 		n - r
 	];
 }
-// src/shapes.ts
-function p(e, t, { spacing: n, atDetector: r }) {
-	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
-	return n ? `${o.toFixed(1)} mm${r ? " at the detector" : ""}` : `${Math.round(o)} pixels`;
+// ../static/js/texts.js
+var p = document.getElementById("texts"), m = p ? JSON.parse(p.textContent) : {};
+new Intl.PluralRules(document.documentElement.lang || "en");
+function h(e, t) {
+	return e.replace(/%(?:\((\w+)\)s|%)/g, (e, n) => n === void 0 ? "%" : String(t[n]));
 }
-var m = class {
+function g(e, t = {}) {
+	return h(m[e] ?? e, t);
+}
+// src/texts.ts
+var _ = (e) => e, v = (e) => [...e].reduce((e, t) => e + (t > "⺀" ? 14 : 8), 0);
+// src/shapes.ts
+function y(e, t, { spacing: n, atDetector: r }) {
+	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
+	if (!n) return g("%(count)s pixels", { count: Math.round(o) });
+	let s = { length: o.toFixed(1) };
+	return g(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
+}
+var b = class {
 	selected = null;
 	unfinished = null;
 	all = [];
@@ -120,7 +133,7 @@ var m = class {
 	changed() {
 		for (let e of this.listeners) e();
 	}
-}, h = "http://www.w3.org/2000/svg", g = 1, _ = 10, v = class {
+}, ee = "http://www.w3.org/2000/svg", te = 1, ne = 10, re = class {
 	svg;
 	shapes;
 	view;
@@ -136,34 +149,34 @@ var m = class {
 		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
 	}
 	place(e, t, n, r) {
-		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? p(e.a, e.b, r) : e.finding;
-		for (let n of t.bodies) e.kind === "length" ? S(n, {
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? y(e.a, e.b, r) : g(e.finding);
+		for (let n of t.bodies) e.kind === "length" ? C(n, {
 			x1: a.x,
 			y1: a.y,
 			x2: o.x,
 			y2: o.y
-		}) : e.kind === "box" ? S(n, {
+		}) : e.kind === "box" ? C(n, {
 			x: s,
 			y: c,
 			width: l,
 			height: u
-		}) : S(n, {
+		}) : C(n, {
 			cx: s + l / 2,
 			cy: c + u / 2,
 			rx: l / 2,
 			ry: u / 2
 		});
-		let f = n.viewport.width - 8 * d.length - 4;
-		S(t.label, {
+		let f = n.viewport.width - v(d) - 4;
+		C(t.label, {
 			x: Math.max(Math.min(s + l + 8, f), 4),
 			y: Math.min(Math.max(e.kind === "length" ? c + u / 2 - 6 : c - 6, 14), n.viewport.height - 6)
-		}), t.label.textContent = d, t.bodies[0].setAttribute("aria-label", `${b[e.kind]}, ${d}`);
+		}), t.label.textContent = d, t.bodies[0].setAttribute("aria-label", `${g(ie[e.kind])}, ${d}`);
 		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
 			let t = i.transformPoint({
 				x: e[n].x,
 				y: e[r].y
 			});
-			for (let e of [a, o]) S(e, {
+			for (let e of [a, o]) C(e, {
 				cx: t.x,
 				cy: t.y
 			});
@@ -171,7 +184,7 @@ var m = class {
 		t.group.classList.toggle("selected", this.shapes.selected === e), t.group.classList.toggle("unfinished", this.shapes.unfinished === e);
 	}
 	begin(e) {
-		let t = this.svg.appendChild(x("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
+		let t = this.svg.appendChild(S("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
 			length: "line",
 			box: "rect",
 			ellipse: "ellipse"
@@ -179,7 +192,7 @@ var m = class {
 			"grab",
 			"halo",
 			"edge"
-		].map((e) => t.appendChild(x(n, e))), i = t.appendChild(x("text", "words"));
+		].map((e) => t.appendChild(S(n, e))), i = t.appendChild(S("text", "words"));
 		i.setAttribute("aria-hidden", "true");
 		let a = [];
 		if (e.fixed) r[0].setAttribute("role", "img");
@@ -197,8 +210,8 @@ var m = class {
 				"bb"
 			];
 			for (let r of n) {
-				let [n, i] = r, o = t.appendChild(x("circle", "dot")), s = t.appendChild(x("circle", "spot"));
-				S(o, { r: 4 }), S(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? "End of the length" : "Corner"), this.obey(s, e, (t, r) => {
+				let [n, i] = r, o = t.appendChild(S("circle", "dot")), s = t.appendChild(S("circle", "spot"));
+				C(o, { r: 4 }), C(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? g("End of the length") : g("Corner")), this.obey(s, e, (t, r) => {
 					e[n].x += t, e[i].y += r;
 				}), a.push({
 					x: n,
@@ -241,10 +254,10 @@ var m = class {
 		});
 		let a = () => r = null;
 		e.addEventListener("pointerup", a), e.addEventListener("pointercancel", a), e.addEventListener("keydown", (e) => {
-			let t = y[e.key];
+			let t = x[e.key];
 			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
 			e.preventDefault(), e.stopPropagation();
-			let n = e.shiftKey ? _ : g;
+			let n = e.shiftKey ? ne : te;
 			i({
 				x: t.x * n,
 				y: t.y * n
@@ -254,7 +267,7 @@ var m = class {
 			});
 		});
 	}
-}, y = {
+}, x = {
 	ArrowLeft: {
 		x: -1,
 		y: 0
@@ -271,21 +284,21 @@ var m = class {
 		x: 0,
 		y: 1
 	}
-}, b = {
-	length: "Length",
-	box: "Box",
-	ellipse: "Ellipse"
+}, ie = {
+	length: _("Length"),
+	box: _("Box"),
+	ellipse: _("Ellipse")
 };
-function x(e, t) {
-	let n = document.createElementNS(h, e);
+function S(e, t) {
+	let n = document.createElementNS(ee, e);
 	return n.setAttribute("class", t), n;
 }
-function S(e, t) {
+function C(e, t) {
 	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
 }
 // src/input.ts
-var C = 1, ee = 2, w = 40, T = 10, E = 1.25;
-function te(e, t) {
+var w = 1, ae = 2, T = 40, E = 10, D = 1.25;
+function oe(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
 		y: 0
@@ -297,7 +310,7 @@ function te(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === C || s.button === 0 && s.shiftKey ? "pan" : s.button === ee ? "zoom" : t.tool(), s.button === C && s.preventDefault(), D(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === w || s.button === 0 && s.shiftKey ? "pan" : s.button === ae ? "zoom" : t.tool(), s.button === w && s.preventDefault(), O(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -308,27 +321,27 @@ function te(e, t) {
 		let u = l.x - c.x, d = l.y - c.y;
 		r === "window" ? t.window(u, d) : r === "pan" ? t.pan(u, d) : r === "zoom" ? t.zoom(Math.exp(-d / 150), i) : t.over(l, e.pointerType === "touch");
 	}), e.addEventListener("pointerup", (e) => {
-		n.delete(e.pointerId) && (!a && D(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
+		n.delete(e.pointerId) && (!a && O(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
 	}), e.addEventListener("pointercancel", (e) => {
 		n.delete(e.pointerId) && t.drop(), t.leave();
 	}), e.addEventListener("pointerleave", () => {
 		n.size === 0 && t.leave();
 	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
-		D(t.tool()) || t.fit();
+		O(t.tool()) || t.fit();
 	}), e.addEventListener("wheel", (e) => {
 		e.preventDefault();
 		let n = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
 		t.zoom(Math.exp(-e.deltaY * n / 500), o(e));
 	}, { passive: !1 }), e.addEventListener("keydown", (n) => {
 		if (n.ctrlKey || n.altKey || n.metaKey) return;
-		let r = y[n.key], i = {
+		let r = x[n.key], i = {
 			x: e.clientWidth / 2,
 			y: e.clientHeight / 2
 		};
-		if (r && n.shiftKey) t.window(r.x * T, r.y * T);
-		else if (r) t.pan(-r.x * w, -r.y * w);
-		else if (n.key === "+" || n.key === "=") t.zoom(E, i);
-		else if (n.key === "-") t.zoom(1 / E, i);
+		if (r && n.shiftKey) t.window(r.x * E, r.y * E);
+		else if (r) t.pan(-r.x * T, -r.y * T);
+		else if (n.key === "+" || n.key === "=") t.zoom(D, i);
+		else if (n.key === "-") t.zoom(1 / D, i);
 		else if (n.key === "Enter") n.repeat || t.enter();
 		else return;
 		n.preventDefault();
@@ -341,47 +354,47 @@ function te(e, t) {
 		t.pan((r.x - e.x) / 2, (r.y - e.y) / 2), t.zoom(o(r) / o(e), s);
 	}
 }
-function D(e) {
+function O(e) {
 	return e !== "window" && e !== "pan" && e !== "zoom";
 }
 // src/windowing.ts
-var O = 65536;
-function k(e) {
+var k = 65536;
+function A(e) {
 	return "values" in e;
 }
-function ne(e, t) {
-	if (k(e)) {
+function se(e, t) {
+	if (A(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return j((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : j((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return M((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : M((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function re(e, t, n, r) {
+function ce(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
-	for (let n = 0; n < O; n++) {
-		let a = ne(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+	for (let n = 0; n < k; n++) {
+		let a = se(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function ie() {
-	return new Uint32Array(O);
+function le() {
+	return new Uint32Array(k);
 }
-function ae(e, t, n) {
+function ue(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
-		name: "Own",
+		name: g("Own"),
 		width: Math.max(1, e.width + t * r),
 		center: e.center + n * r
 	};
 }
-function A(e, t, n) {
+function j(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -390,16 +403,16 @@ function A(e, t, n) {
 		name: n
 	};
 }
-function j(e) {
+function M(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var M = class {
+var N = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = ie();
+	table = le();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -439,13 +452,13 @@ var M = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (re(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (ce(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, oe = 32, N = class {
+}, de = 32, P = class {
 	image;
 	aspect;
 	viewport;
@@ -477,7 +490,7 @@ var M = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), oe);
+		this.scale = Math.min(Math.max(e, r), de);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -557,7 +570,7 @@ var M = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, P = 240, se = 140, ce = class {
+}, F = 240, fe = 140, pe = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -565,17 +578,17 @@ var M = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new M(this.canvas)), this.renderer.resize();
-		let i = new N(t.image, t.aspect, {
-			width: P,
-			height: P
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new N(this.canvas)), this.renderer.resize();
+		let i = new P(t.image, t.aspect, {
+			width: F,
+			height: F
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - P / 2}px`, this.canvas.style.top = `${e.y - P / 2 - (r ? se : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - F / 2}px`, this.canvas.style.top = `${e.y - F / 2 - (r ? fe : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, le = 4, ue = class {
+}, me = 4, he = class {
 	shapes;
 	shape = null;
 	from = {
@@ -600,8 +613,8 @@ var M = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= le;
-		return !n && !this.waiting ? (this.waiting = !0, null) : !n || fe(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= me;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || _e(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
 		let { shape: e } = this;
@@ -611,7 +624,7 @@ var M = class {
 		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
 	}
 };
-function de(e, t, n, r) {
+function ge(e, t, n, r) {
 	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
 		x: i * e,
 		y: a * t
@@ -625,11 +638,11 @@ function de(e, t, n, r) {
 		fixed: !1
 	};
 }
-function fe({ kind: e, a: t, b: n }) {
+function _e({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var pe = class {
+var I = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -663,10 +676,10 @@ var pe = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(me(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(ve(this.levels[e])), !0);
 	}
 };
-function me(e) {
+function ve(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -683,34 +696,34 @@ function me(e) {
 	};
 }
 // src/source.ts
-var he = [
+var ye = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], F = class extends Error {};
-async function ge(e) {
+], L = class extends Error {};
+async function be(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new F(await z(t));
+	if (!t.ok) throw new L(await z(t));
 	return createImageBitmap(await t.blob());
 }
-async function I({ pictures: e }) {
+async function xe({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new F(await z(t));
+	if (!t.ok) throw new L(await z(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new F("The prior has no image.");
+	if (n.length === 0) throw new L(g("The prior has no image."));
 	return n;
 }
-async function L(e, t) {
+async function Se(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new F(await z(r));
-	if (!i.ok) throw new F(await z(i));
-	let a = await r.json(), o = new pe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	if (!r.ok) throw new L(await z(r));
+	if (!i.ok) throw new L(await z(i));
+	let a = await r.json(), o = new I(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -719,11 +732,11 @@ async function L(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: ye(a, o, s)
+		presets: Te(a, o, s)
 	};
 }
-var _e = 400;
-async function ve(e, t) {
+var Ce = 400;
+async function we(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -731,28 +744,28 @@ async function ve(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new F(await z(r));
+		if (!r.ok) throw new L(await z(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new F(n.reason ?? "The heat map could not be made.");
+		if (n.state === "failed") throw new L(n.reason ?? g("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, _e)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, Ce)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function ye(e, t, n) {
+function Te(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: R(a, "As sent (table)")
+			name: R(a, g("As sent (table)"))
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -760,30 +773,30 @@ function ye(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: he.includes(n) ? n : "LINEAR",
-			name: R(e.explanation, t ? `As sent ${t + 1}` : "As sent")
+			function: ye.includes(n) ? n : "LINEAR",
+			name: R(e.explanation, t ? g("As sent %(number)s", { number: t + 1 }) : g("As sent"))
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return A(Math.min(...o), Math.max(...o), a);
+		return j(Math.min(...o), Math.max(...o), a);
 	};
-	r.push(a(.01, .99, "1 to 99 %")), r.push(n.lowIsWhite ? a(.3, .999, "Lungs") : a(.001, .7, "Lungs")), r.push(n.lowIsWhite ? a(.001, .7, "Dense") : a(.3, .999, "Dense"));
+	r.push(a(.01, .99, g("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, g("Lungs")) : a(.001, .7, g("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, g("Dense")) : a(.3, .999, g("Dense")));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(A(Math.min(...o), Math.max(...o), "Full range")), r;
+	return r.push(j(Math.min(...o), Math.max(...o), g("Full range"))), r;
 }
 function R(e, t) {
-	return e ? e === "default" ? "Middle 99 %" : e : t;
+	return e ? e === "default" ? g("Middle 99 %%") : e : t;
 }
 async function z(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
 	} catch {}
-	return `The image could not be fetched (status ${e.status}).`;
+	return g("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var be = class {
+var Ee = class {
 	element;
 	prior;
 	desk;
@@ -807,7 +820,7 @@ var be = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new M(this.canvas), this.layer = new v(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ce(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), te(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new N(this.canvas), this.layer = new re(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new pe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), oe(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -839,13 +852,13 @@ var be = class {
 				voi: null,
 				heat: null,
 				invert: !1
-			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", "Fetching the image …");
+			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", g("Fetching the image …"));
 			for (let e of [
 				"topLeft",
 				"topRight",
 				"bottomLeft"
 			]) this.text(`[data-overlay="${e}"]`, r.overlay[e].join("\n"));
-			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? "Prior radiograph" : "Radiograph"} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
+			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? g("Prior radiograph") : g("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
 		}
 	}
 	fail(e) {
@@ -860,8 +873,8 @@ var be = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = k(n) ? A(n.first, n.first + n.values.length - 1, "Own") : n;
-		this.setVoi(ae(r, e, t));
+		let r = A(n) ? j(n.first, n.first + n.values.length - 1, g("Own")) : n;
+		this.setVoi(ue(r, e, t));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -885,17 +898,17 @@ var be = class {
 		B(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = ge(e.preview).then((n) => {
-			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", "Preview; fetching full depth …"), this.repaint());
+		let r = be(e.preview).then((n) => {
+			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", g("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await L(e, t);
+			let r = await Se(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof F ? e.message : "The image did not arrive. Reload to try again.";
+			let n = e instanceof L ? e.message : g("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -908,9 +921,8 @@ var be = class {
 		if (t === "magnify" || !n || !r) return;
 		let i = t === "length" ? "" : this.desk.findingFor(this);
 		if (i === null) return this.desk.pen.drop();
-		let a = t;
 		this.desk.pen.press(e, n, (e) => ({
-			kind: a,
+			kind: t,
 			image: r.id,
 			a: e,
 			b: { ...e },
@@ -932,12 +944,12 @@ var be = class {
 		if (e !== "length" && e !== "box" && e !== "ellipse") return;
 		let r = e === "length" ? "" : this.desk.findingFor(this);
 		if (r === null) return;
-		let i = de(e, n.id, r, t);
+		let i = ge(e, n.id, r, t);
 		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new N({
+		return new P({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -962,7 +974,7 @@ var be = class {
 		if (!e || !t) return;
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
-		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !k(i) ? i : null;
+		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !A(i) ? i : null;
 		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${V(s.center)},${V(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${V(s.center)}  W ${V(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
@@ -977,7 +989,7 @@ function V(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var xe = class {
+var De = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -994,26 +1006,26 @@ var xe = class {
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, a = this.on && t.length > 0, o = this.on && !a && n !== null;
-		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? "Making the heat map …" : ""), this.legend.hidden = !a, B(this.legend, "[data-heat-finding]", t[0]?.finding ?? "");
+		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? g("Making the heat map …") : ""), this.legend.hidden = !a, B(this.legend, "[data-heat-finding]", t[0] ? g(t[0].finding) : "");
 		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
 		s && B(this.legend, "p", s), B(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), ve(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), we(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof F ? t.message : "The heat map did not arrive. Try again."));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof L ? t.message : g("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, Se = {
-	one: "One image",
-	views: "Both views",
-	priors: "With priors",
-	all: "Views and priors"
+}, Oe = {
+	one: _("One image"),
+	views: _("Both views"),
+	priors: _("With priors"),
+	all: _("Views and priors")
 };
-function Ce(e, t) {
+function ke(e, t) {
 	let n = H(e, 0) !== null;
 	return [
 		"one",
@@ -1025,18 +1037,18 @@ function Ce(e, t) {
 function H(e, t) {
 	return W(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function we(e, t) {
+function Ae(e, t) {
 	return W(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var U = "layout";
-function Te() {
+function je() {
 	try {
 		return sessionStorage.getItem(U);
 	} catch {
 		return null;
 	}
 }
-function Ee(e) {
+function Me(e) {
 	try {
 		sessionStorage.setItem(U, e);
 	} catch {}
@@ -1049,10 +1061,7 @@ function W(e, t) {
 	}), n;
 }
 // src/marks.ts
-var De = {
-	box: "Box",
-	ellipse: "Ellipse"
-}, Oe = "It is marked on the image. Delete the mark, or say that it is present or uncertain.", G = class {
+var Ne = g("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Pe = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1077,13 +1086,13 @@ var De = {
 	}
 	read() {
 		if (!this.fields[0]) return;
-		let e = K(this.fields[0].value);
+		let e = G(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => q(e, !1))), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => K(e, !1))), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(ke));
+		let e = JSON.stringify(this.shapes.marks().map(q));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1091,12 +1100,15 @@ var De = {
 	}
 	tell() {
 		let e = this.shapes.marks(), t = e.map((e) => {
-			let t = this.images.find(({ id: t }) => t === e.image);
-			return `${De[e.kind]} of ${e.finding} on image ${t?.name ?? ""}`;
+			let t = this.images.find(({ id: t }) => t === e.image), n = {
+				finding: g(e.finding),
+				image: t?.name ?? ""
+			};
+			return e.kind === "box" ? g("Box of %(finding)s on image %(image)s", n) : g("Ellipse of %(finding)s on image %(image)s", n);
 		});
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
-			return i.type = "button", i.textContent = "Delete", i.setAttribute("aria-label", `Delete: ${t[n]}`), i.addEventListener("click", () => {
+			return i.type = "button", i.textContent = g("Delete"), i.setAttribute("aria-label", `${g("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
 				this.shapes.remove(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
 			}), r.append(t[n], i), r;
 		})));
@@ -1105,17 +1117,17 @@ var De = {
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Oe : "");
+			t.setCustomValidity(n ? Ne : "");
 		});
 	}
 	show(e) {
 		let t = e.getAttribute("aria-pressed") !== "true";
 		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
-		let n = t ? K(e.dataset.showMarks ?? "") : [];
-		this.shapes.replace((e) => e.fixed, n.map((e) => q(e, !0)));
+		let n = t ? G(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => K(e, !0)));
 	}
 };
-function K(e) {
+function G(e) {
 	try {
 		let t = JSON.parse(e || "[]");
 		return Array.isArray(t) ? t : [];
@@ -1123,7 +1135,7 @@ function K(e) {
 		return [];
 	}
 }
-function q({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+function K({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
 	return {
 		kind: n,
 		image: e,
@@ -1139,7 +1151,7 @@ function q({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function ke({ kind: e, image: t, finding: n, a: r, b: i }) {
+function q({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(J), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(J), l = (e, t) => Math.max(J(t - e), 1);
 	return {
 		image: t,
@@ -1155,7 +1167,7 @@ function J(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Ae = [
+var Fe = [
 	"window",
 	"pan",
 	"zoom",
@@ -1163,12 +1175,12 @@ var Ae = [
 	"length",
 	"box",
 	"ellipse"
-], je = 2, Me = class {
+], Ie = 2, Le = class {
 	root;
 	images;
 	beside;
-	shapes = new m();
-	pen = new ue(this.shapes);
+	shapes = new b();
+	pen = new he(this.shapes);
 	heating;
 	marks;
 	main;
@@ -1180,7 +1192,7 @@ var Ae = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, r, a) {
-		this.root = e, this.images = t, this.beside = r, this.heating = new xe(e), this.main = this.active = this.add(!1, `Current · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = r, this.heating = new De(e), this.main = this.active = this.add(!1, `${g("Current")} · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1188,10 +1200,10 @@ var Ae = [
 		}), this.shapes.onChange(() => {
 			i(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new G(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new Pe(e, this.shapes, t), this.setTool("window");
 		let o = this.main.show(t, 0);
 		this.arrange("one", o), a.then(() => {
-			let e = this.layouts.find((e) => e === Te());
+			let e = this.layouts.find((e) => e === je());
 			e && e !== this.layout && this.arrange(e, o);
 		});
 	}
@@ -1234,7 +1246,7 @@ var Ae = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return Ce(this.images, this.beside.priors.length);
+		return ke(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1275,35 +1287,35 @@ var Ae = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Ae) r(this.root, `tool-${t}`, t === e);
+		for (let t of Fe) r(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Ee(t), this.arrange(t, Promise.resolve());
+		Me(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = H(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `Current · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, je)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${g("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ie)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && B(r, "[data-layout]", Se[e]), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && B(r, "[data-layout]", g(Oe[e])), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
-		let n = this.add(!0, `◀ PRIOR · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
+		let n = this.add(!0, `◀ ${g("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await I(e);
-			this.panes.includes(n) && await n.show(r, we(r, this.main.image), t);
+			let r = await xe(e);
+			this.panes.includes(n) && await n.show(r, Ae(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof F ? e.message : "The prior did not arrive. Change the layout to try again.");
+			n.fail(e instanceof L ? e.message : g("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
 		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), B(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new be(n, e, this);
+		let r = new Ee(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1312,7 +1324,7 @@ var Ae = [
 	offer(e) {
 		if (this.offered === e) return;
 		this.offered = e, this.presets.disabled = e.length === 0;
-		let t = new Option("Own window", "-1");
+		let t = new Option(g("Own window"), "-1");
 		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
 	}
 };
@@ -1328,6 +1340,6 @@ function X() {
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Me(Z, Q("study-images") ?? [], Q("study-beside"), X());
+	Z && new Le(Z, Q("study-images") ?? [], Q("study-beside"), X());
 };
 Y() || "prerendering" in document && document.prerendering ? $() : X().then($);

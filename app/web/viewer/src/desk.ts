@@ -9,6 +9,7 @@ import { type Desk, Pane, setText } from "./pane";
 import { Pen } from "./pen";
 import { type Shape, Shapes } from "./shapes";
 import { type Beside, loadPrior, NotShown, type Prior, type StudyImage } from "./source";
+import { _ } from "./texts";
 import type { Voi } from "./windowing";
 
 const TOOLS = ["window", "pan", "zoom", "magnify", "length", "box", "ellipse"] as const satisfies Tool[];
@@ -36,7 +37,7 @@ export class ReadingDesk implements Desk {
     shown: Promise<void>,
   ) {
     this.heating = new Heating(root);
-    this.main = this.active = this.add(false, `Current · ${beside.date}`);
+    this.main = this.active = this.add(false, `${_("Current")} · ${beside.date}`);
     connect(
       root,
       (action) => this.act(action),
@@ -211,13 +212,13 @@ export class ReadingDesk implements Desk {
     if (!this.panes.includes(this.active)) this.active = this.main;
     const second = other(this.images, this.main.shown);
     if ((layout === "views" || layout === "all") && second !== null) {
-      void this.add(false, `Current · ${this.beside.date}`).show(this.images, second, before);
+      void this.add(false, `${_("Current")} · ${this.beside.date}`).show(this.images, second, before);
     }
     if (layout === "priors" || layout === "all") {
       for (const prior of this.beside.priors.slice(0, PRIORS)) void this.addPrior(prior, before);
     }
     const button = this.root.querySelector<HTMLElement>('button[data-do="layout"]');
-    if (button) setText(button, "[data-layout]", NAMES[layout]);
+    if (button) setText(button, "[data-layout]", _(NAMES[layout]));
     enable(this.root, "layout", this.layouts.length > 1);
     enable(this.root, "link", this.panes.length > 1);
     this.root.dataset.panes = String(this.panes.length);
@@ -226,12 +227,12 @@ export class ReadingDesk implements Desk {
   }
 
   private async addPrior(prior: Prior, before: Promise<unknown>): Promise<void> {
-    const pane = this.add(true, `◀ PRIOR · ${[prior.date, prior.description].filter(Boolean).join(" · ")}`);
+    const pane = this.add(true, `◀ ${_("PRIOR")} · ${[prior.date, prior.description].filter(Boolean).join(" · ")}`);
     try {
       const images = await loadPrior(prior);
       if (this.panes.includes(pane)) await pane.show(images, alike(images, this.main.image), before);
     } catch (error) {
-      pane.fail(error instanceof NotShown ? error.message : "The prior did not arrive. Change the layout to try again.");
+      pane.fail(error instanceof NotShown ? error.message : _("The prior did not arrive. Change the layout to try again."));
     }
   }
 
@@ -256,7 +257,7 @@ export class ReadingDesk implements Desk {
     if (this.offered === presets) return;
     this.offered = presets;
     this.presets.disabled = presets.length === 0;
-    const own = new Option("Own window", "-1");
+    const own = new Option(_("Own window"), "-1");
     own.hidden = true;
     this.presets.replaceChildren(...presets.map((voi, index) => new Option(voi.name, String(index))), own);
   }

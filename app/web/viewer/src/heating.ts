@@ -4,6 +4,7 @@ import { enable, showPressed } from "./controls";
 import { drawHeat } from "./heat";
 import { type Pane, setText } from "./pane";
 import { loadHeat, NotShown } from "./source";
+import { _ } from "./texts";
 
 export class Heating {
   private on = false;
@@ -41,9 +42,9 @@ export class Heating {
     pane.picture.heatOpacity = this.opacity;
     showPressed(this.root, "heat", on || waiting);
     enable(this.root, "heat", heats.length > 0 || heatFrom !== null);
-    pane.text("[data-heat-state]", waiting ? "Making the heat map …" : "");
+    pane.text("[data-heat-state]", waiting ? _("Making the heat map …") : "");
     this.legend.hidden = !on;
-    setText(this.legend, "[data-heat-finding]", heats[0]?.finding ?? "");
+    setText(this.legend, "[data-heat-finding]", heats[0] ? _(heats[0].finding) : "");
     const words = heats[0] && this.root.querySelector<HTMLElement>(`[data-heat-words="${heats[0].kind}"]`)?.dataset.words;
     if (words) setText(this.legend, "p", words);
     setText(this.legend, "[data-heat-strongest]", pane.picture.heat ? pane.picture.heat.strongest.toFixed(2) : "");
@@ -66,7 +67,7 @@ export class Heating {
         if (signal.aborted) return;
         this.on = false;
         this.show(this.pane);
-        pane.text("[data-heat-state]", error instanceof NotShown ? error.message : "The heat map did not arrive. Try again.");
+        pane.text("[data-heat-state]", error instanceof NotShown ? error.message : _("The heat map did not arrive. Try again."));
       },
     );
   }

@@ -2,6 +2,7 @@
 
 import { lengthOf, type Shape, type Shapes } from "./shapes";
 import type { StudyImage } from "./source";
+import { _, N_, widthOf } from "./texts";
 import type { Point, View } from "./view";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -60,20 +61,20 @@ export class ShapeLayer {
     const top = Math.min(a.y, b.y);
     const width = Math.abs(b.x - a.x);
     const height = Math.abs(b.y - a.y);
-    const words = shape.kind === "length" ? lengthOf(shape.a, shape.b, image) : shape.finding;
+    const words = shape.kind === "length" ? lengthOf(shape.a, shape.b, image) : _(shape.finding);
     for (const body of drawn.bodies) {
       if (shape.kind === "length") set(body, { x1: a.x, y1: a.y, x2: b.x, y2: b.y });
       else if (shape.kind === "box") set(body, { x: left, y: top, width, height });
       else set(body, { cx: left + width / 2, cy: top + height / 2, rx: width / 2, ry: height / 2 });
     }
     // The words stay inside the picture, beside the shape where there is room.
-    const room = view.viewport.width - 8 * words.length - 4;
+    const room = view.viewport.width - widthOf(words) - 4;
     set(drawn.label, {
       x: Math.max(Math.min(left + width + 8, room), 4),
       y: Math.min(Math.max(shape.kind === "length" ? top + height / 2 - 6 : top - 6, 14), view.viewport.height - 6),
     });
     drawn.label.textContent = words;
-    drawn.bodies[0].setAttribute("aria-label", `${NAMES[shape.kind]}, ${words}`);
+    drawn.bodies[0].setAttribute("aria-label", `${_(NAMES[shape.kind])}, ${words}`);
     for (const { x, y, spot, dot } of drawn.handles) {
       const at = matrix.transformPoint({ x: shape[x].x, y: shape[y].y });
       for (const circle of [spot, dot]) set(circle, { cx: at.x, cy: at.y });
@@ -101,7 +102,7 @@ export class ShapeLayer {
         const spot = group.appendChild(make("circle", "spot"));
         set(dot, { r: 4 });
         set(spot, { r: 12 });
-        spot.setAttribute("aria-label", shape.kind === "length" ? "End of the length" : "Corner");
+        spot.setAttribute("aria-label", shape.kind === "length" ? _("End of the length") : _("Corner"));
         this.obey(spot, shape, (dx, dy) => {
           shape[x].x += dx;
           shape[y].y += dy;
@@ -161,7 +162,7 @@ export const ARROWS: Record<string, Point> = {
   ArrowDown: { x: 0, y: 1 },
 };
 
-const NAMES = { length: "Length", box: "Box", ellipse: "Ellipse" };
+const NAMES = { length: N_("Length"), box: N_("Box"), ellipse: N_("Ellipse") };
 
 function make(name: string, kind: string): SVGElement {
   const element = document.createElementNS(SVG, name);

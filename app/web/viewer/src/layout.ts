@@ -1,14 +1,15 @@
 /** Which pictures stand beside each other. */
 
 import type { StudyImage } from "./source";
+import { N_ } from "./texts";
 
 export type Layout = "one" | "views" | "priors" | "all";
 
 export const NAMES: Record<Layout, string> = {
-  one: "One image",
-  views: "Both views",
-  priors: "With priors",
-  all: "Views and priors",
+  one: N_("One image"),
+  views: N_("Both views"),
+  priors: N_("With priors"),
+  all: N_("Views and priors"),
 };
 
 /** The layouts there is something for, in the order of the key. */

@@ -2,6 +2,7 @@
 
 import type { Shape, Shapes } from "./shapes";
 import type { StudyImage } from "./source";
+import { _ } from "./texts";
 
 /** As the server stores it: left, upper edge and size in pixels of the full-size image. */
 interface Mark {
@@ -14,8 +15,7 @@ interface Mark {
   height: number;
 }
 
-const NAMES = { box: "Box", ellipse: "Ellipse" };
-const IS_ABSENT = "It is marked on the image. Delete the mark, or say that it is present or uncertain.";
+const IS_ABSENT = _("It is marked on the image. Delete the mark, or say that it is present or uncertain.");
 
 export class Marks {
   private readonly form = document.querySelector<HTMLFormElement>("#correct");
@@ -77,7 +77,10 @@ export class Marks {
     const marks = this.shapes.marks();
     const words = marks.map((mark) => {
       const image = this.images.find(({ id }) => id === mark.image);
-      return `${NAMES[mark.kind as keyof typeof NAMES]} of ${mark.finding} on image ${image?.name ?? ""}`;
+      const values = { finding: _(mark.finding), image: image?.name ?? "" };
+      return mark.kind === "box"
+        ? _("Box of %(finding)s on image %(image)s", values)
+        : _("Ellipse of %(finding)s on image %(image)s", values);
     });
     this.judge();
     if (!this.list || words.join("\n") === this.listed) return;
@@ -88,8 +91,8 @@ export class Marks {
         const item = document.createElement("li");
         const button = document.createElement("button");
         button.type = "button";
-        button.textContent = "Delete";
-        button.setAttribute("aria-label", `Delete: ${words[index]}`);
+        button.textContent = _("Delete");
+        button.setAttribute("aria-label", `${_("Delete")}: ${words[index]}`);
         button.addEventListener("click", () => {
           this.shapes.remove(mark);
           (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();

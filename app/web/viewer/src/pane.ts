@@ -11,6 +11,7 @@ import { inTheMiddle, type Pen } from "./pen";
 import { Renderer, type Picture } from "./renderer";
 import type { Kind, Shape, Shapes } from "./shapes";
 import { type FullDepth, type StudyImage, loadFullDepth, loadPreview, NotShown } from "./source";
+import { _ } from "./texts";
 import { type Point, View } from "./view";
 import { between, dragged, isTable, type Voi, type Window } from "./windowing";
 
@@ -98,12 +99,12 @@ export class Pane {
     Object.assign(this.picture, { preview: null, full: null, voi: null, heat: null, invert: false });
     this.presets = [];
     this.view = image.rows && image.columns ? this.viewOf(image.columns, image.rows, image) : null;
-    this.setState("loading", "Fetching the image …");
+    this.setState("loading", _("Fetching the image …"));
     for (const corner of ["topLeft", "topRight", "bottomLeft"] as const) {
       this.text(`[data-overlay="${corner}"]`, image.overlay[corner].join("\n"));
     }
     this.text("[data-not-read]", image.notRead ?? "");
-    this.canvas.setAttribute("aria-label", `${this.prior ? "Prior radiograph" : "Radiograph"} ${image.name}`);
+    this.canvas.setAttribute("aria-label", `${this.prior ? _("Prior radiograph") : _("Radiograph")} ${image.name}`);
     this.desk.presented(this);
     this.repaint();
     await this.fetch(image, this.fetching.signal, before);
@@ -131,7 +132,7 @@ export class Pane {
   dragWindow(dx: number, dy: number): void {
     const { voi } = this.picture;
     if (!voi) return;
-    const from: Window = isTable(voi) ? between(voi.first, voi.first + voi.values.length - 1, "Own") : voi;
+    const from: Window = isTable(voi) ? between(voi.first, voi.first + voi.values.length - 1, _("Own")) : voi;
     this.setVoi(dragged(from, dx, dy));
   }
 
@@ -177,7 +178,7 @@ export class Pane {
         if (signal.aborted || this.picture.full) return;
         this.picture.preview = bitmap;
         this.view ??= this.viewOf(bitmap.width, bitmap.height, image);
-        this.setState("preview", "Preview; fetching full depth …");
+        this.setState("preview", _("Preview; fetching full depth …"));
         this.repaint();
       },
       () => undefined, // the full image says what is wrong
@@ -190,7 +191,7 @@ export class Pane {
     } catch (error) {
       if (signal.aborted) return;
       await preview;
-      const reason = error instanceof NotShown ? error.message : "The image did not arrive. Reload to try again.";
+      const reason = error instanceof NotShown ? error.message : _("The image did not arrive. Reload to try again.");
       this.setState(this.picture.preview ? "preview-only" : "failed", reason);
     }
   }
@@ -213,8 +214,7 @@ export class Pane {
     if (tool === "magnify" || !view || !image) return;
     const finding = tool === "length" ? "" : this.desk.findingFor(this);
     if (finding === null) return this.desk.pen.drop();
-    const kind = tool as Kind;
-    this.desk.pen.press(at, view, (a) => ({ kind, image: image.id, a, b: { ...a }, finding, fixed: false }));
+    this.desk.pen.press(at, view, (a) => ({ kind: tool as Kind, image: image.id, a, b: { ...a }, finding, fixed: false }));
   }
 
   private over(at: Point, touch: boolean): void {

@@ -1,5 +1,6 @@
 /** What is drawn on the pictures: lengths for whoever looks, boxes and ellipses that belong to a finding. */
 
+import { _ } from "./texts";
 import type { Point } from "./view";
 
 export type Kind = "length" | "box" | "ellipse";
@@ -26,8 +27,9 @@ export interface Spacing {
 export function lengthOf(a: Point, b: Point, { spacing, atDetector }: Spacing): string {
   const [down, across] = spacing ?? [1, 1];
   const length = Math.hypot((b.x - a.x) * across, (b.y - a.y) * down);
-  if (!spacing) return `${Math.round(length)} pixels`;
-  return `${length.toFixed(1)} mm${atDetector ? " at the detector" : ""}`;
+  if (!spacing) return _("%(count)s pixels", { count: Math.round(length) });
+  const values = { length: length.toFixed(1) };
+  return atDetector ? _("%(length)s mm at the detector", values) : _("%(length)s mm", values);
 }
 
 /** All shapes of the page, whichever image is on the screen; tells whoever listens when one changes. */

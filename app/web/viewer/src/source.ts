@@ -1,6 +1,7 @@
 /** What the page knows of each image, and how its preview and its pixels are fetched. */
 
 import { Pyramid } from "./pyramid";
+import { _ } from "./texts";
 import { between, type Scale, type Voi, type WindowFunction } from "./windowing";
 
 /** Rows of what speaks for (above 0) and against the finding, in units of the logit. */
@@ -86,7 +87,7 @@ export async function loadPrior({ pictures }: Prior): Promise<StudyImage[]> {
   const answer = await fetch(pictures, { credentials: "same-origin", headers: { Accept: "application/json" } });
   if (!answer.ok) throw new NotShown(await sentence(answer));
   const { images } = (await answer.json()) as { images: StudyImage[] };
-  if (images.length === 0) throw new NotShown("The prior has no image.");
+  if (images.length === 0) throw new NotShown(_("The prior has no image."));
   return images;
 }
 
@@ -122,7 +123,7 @@ export async function loadHeat(url: string, signal: AbortSignal): Promise<HeatMa
   for (;;) {
     if (!answer.ok) throw new NotShown(await sentence(answer));
     const made = (await answer.json()) as MadeMap;
-    if (made.state === "failed") throw new NotShown(made.reason ?? "The heat map could not be made.");
+    if (made.state === "failed") throw new NotShown(made.reason ?? _("The heat map could not be made."));
     if (made.finding && made.cells) return { finding: made.finding, kind: "occlusion_map", map: made.cells };
     await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
     answer = await fetch(url, { credentials: "same-origin", signal });
@@ -134,7 +135,7 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
   if (info.voi_lut) {
     const { first, entries, bits, explanation } = info.voi_lut;
     const top = 2 ** bits - 1;
-    presets.push({ first, values: entries.map((entry) => entry / top), name: named(explanation, "As sent (table)") });
+    presets.push({ first, values: entries.map((entry) => entry / top), name: named(explanation, _("As sent (table)")) });
   }
   info.windows.forEach((window, index) => {
     const stated = window.function as WindowFunction;
@@ -142,7 +143,7 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
       center: window.center,
       width: window.width,
       function: FUNCTIONS.includes(stated) ? stated : "LINEAR",
-      name: named(window.explanation, index ? `As sent ${index + 1}` : "As sent"),
+      name: named(window.explanation, index ? _("As sent %(number)s", { number: index + 1 }) : _("As sent")),
     });
   });
   const value = (stored: number) => stored * scale.slope + scale.intercept;
@@ -150,17 +151,17 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
     const found = pyramid.percentiles([low, high], info.padding).map(value);
     return between(Math.min(...found), Math.max(...found), name);
   };
-  presets.push(cut(0.01, 0.99, "1 to 99 %"));
-  presets.push(scale.lowIsWhite ? cut(0.3, 0.999, "Lungs") : cut(0.001, 0.7, "Lungs"));
-  presets.push(scale.lowIsWhite ? cut(0.001, 0.7, "Dense") : cut(0.3, 0.999, "Dense"));
+  presets.push(cut(0.01, 0.99, _("1 to 99 %%")));
+  presets.push(scale.lowIsWhite ? cut(0.3, 0.999, _("Lungs")) : cut(0.001, 0.7, _("Lungs")));
+  presets.push(scale.lowIsWhite ? cut(0.001, 0.7, _("Dense")) : cut(0.3, 0.999, _("Dense")));
   const ends = [value(info.minimum), value(info.maximum)];
-  presets.push(between(Math.min(...ends), Math.max(...ends), "Full range"));
+  presets.push(between(Math.min(...ends), Math.max(...ends), _("Full range")));
   return presets;
 }
 
 /** What the header calls it; "default" is the service's own choice where the header has none. */
 function named(explanation: string | null, otherwise: string): string {
-  return !explanation ? otherwise : explanation === "default" ? "Middle 99 %" : explanation;
+  return !explanation ? otherwise : explanation === "default" ? _("Middle 99 %%") : explanation;
 }
 
 async function sentence(answer: Response): Promise<string> {
@@ -170,5 +171,5 @@ async function sentence(answer: Response): Promise<string> {
   } catch {
     // Not a problem document: a proxy's page, or nothing.
   }
-  return `The image could not be fetched (status ${answer.status}).`;
+  return _("The image could not be fetched (status %(status)s).", { status: answer.status });
 }

@@ -1,5 +1,7 @@
 /** Window and level: from stored values to grey, as DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3 define it. */
 
+import { _ } from "./texts";
+
 export type WindowFunction = "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
 
 /** Centre and width are in modality values (stored value x slope + intercept). */
@@ -74,7 +76,7 @@ export function dragged(from: Window, dx: number, dy: number): Window {
   const step = Math.max(from.width, 8) / 400;
   return {
     ...from,
-    name: "Own",
+    name: _("Own"),
     width: Math.max(1, from.width + dx * step),
     center: from.center + dy * step,
   };
