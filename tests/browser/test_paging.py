@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from app.blobs import Blobs
 from app.domain.order import Lane
@@ -93,6 +93,39 @@ def test_appended_rows_are_live_and_stay_when_the_list_renews_itself(signed_in: 
     page.wait_for_selector(f"#s-{arrived}")
     shown(page, 121)
     assert page.locator(f"#s-{last}").count() == 0
+
+
+def test_a_blind_row_at_the_edge_of_the_list_hides_no_arrival_and_tells_nothing(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    many(blobs, 170)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    with transaction() as session:
+        order = session.scalars(select(Study.id).order_by(Study.rank_at, Study.id)).all()
+        edges = [order[at] for at in (0, 49, 99, 149, 169)]
+        session.execute(update(Study).where(Study.id.in_(edges)).values(blind=True))
+    page.reload()
+    page.wait_for_selector("#live[data-live=on]")
+    assert page.locator("#rows").get_attribute("data-last") == "no"
+    assert page.locator("#rows tr[data-study]").last.get_attribute("data-lane") == "hidden"
+    page.mouse.move(300, 300)
+    arrived = an_admitted_study(blobs).study_id
+    page.wait_for_selector("#news:visible")
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{arrived}")
+    for count in (100, 150, 171):
+        page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('#rows tr[data-study]').length >= count", arg=count
+        )
+    assert sorted(rows(page)) == sorted(str(study_id) for study_id in (*order, arrived)), "each once"
+    for study_id in edges:
+        row = page.locator(f"#s-{study_id}")
+        assert "Blind read" in row.inner_text()
+        assert row.get_attribute("data-lane") == "hidden"
+        assert row.get_attribute("data-rank") is None
+        assert "h earlier" not in row.inner_text()
 
 
 def test_without_scripts_the_link_leads_to_the_next_page(

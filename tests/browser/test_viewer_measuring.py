@@ -133,6 +133,42 @@ def test_the_magnifier_shows_the_place_under_the_pointer_larger(signed_in: SignI
     assert lens.count() == 0
 
 
+def test_the_magnifier_goes_with_the_pointer(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    page.keyboard.press("g")
+    lens = page.locator(".lens")
+    for end in ("pointercancel", "pointerup"):
+        page.evaluate(_TOUCHES, [[1, "pointerdown", 300, 300], [1, "pointermove", 320, 300]])
+        assert lens.count() == 1
+        page.evaluate(_TOUCHES, [[1, end, 320, 300]])
+        assert lens.count() == 0, end
+    page.mouse.move(*middle(page))
+    assert lens.count() == 1
+    page.mouse.move(middle(page)[0], 20)  # over the page's head
+    assert lens.count() == 0
+
+
+@pytest.mark.parametrize("key", ["d", "x", "e"])
+def test_what_is_being_drawn_when_the_pointer_is_taken_away_is_dropped(
+    signed_in: SignIn, blobs: Blobs, key: str
+) -> None:
+    admission = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    page.keyboard.press(key)
+    begun = [[1, "pointerdown", 300, 300], [1, "pointermove", 380, 340]]
+    page.evaluate(_TOUCHES, begun)
+    settle(page)
+    assert page.locator(".shape").count() == 1
+    page.evaluate(_TOUCHES, [[1, "pointercancel", 380, 340]])
+    settle(page)
+    assert page.locator(".shape").count() == 0
+    assert page.input_value("#correct input[data-marks]") in ("", "[]")
+    page.evaluate(_TOUCHES, [*begun, [1, "pointerup", 380, 340]])
+    settle(page)
+    assert page.locator(".shape").count() == 1, "and the next one is drawn as ever"
+
+
 def one_finger(start: int, end: int) -> list[list[Any]]:
     return [[1, "pointerdown", start, 300], [1, "pointermove", end, 300], [1, "pointerup", end, 300]]
 
