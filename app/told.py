@@ -66,7 +66,7 @@ def _known(of: str) -> _Known:
         if _PLACEHOLDER.search(message.id):
             templates.append(_template(message.id, str(message.string)))
         else:
-            whole[message.id % ()] = str(message.string) % ()
+            whole[message.id.replace("%%", "%")] = str(message.string).replace("%%", "%")
     return _Known(whole, tuple(templates))
 
 
@@ -96,7 +96,7 @@ def untold(text: str, *, of: str) -> list[str]:
 
 
 def _way(of: str, text: str) -> list[tuple[str, bool]]:
-    """The cheapest way to tell the text, sentence by sentence or several in one, and whether each is known."""
+    """The cheapest way to tell the text, sentence by sentence or several in one; whether each is known."""
     starts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
     if len(starts) > _MOST_SENTENCES:
         return [(text, False)]
