@@ -88,8 +88,14 @@ class Tab:
                     return found
             except ProtocolError:  # one page follows another
                 pass
-            time.sleep(every)
+            self.rest(every)
         raise TimeoutError(f"{expression} did not come true in {seconds:g} s")
+
+    def rest(self, seconds: float) -> None:
+        """So long nothing is done; pages that are made meanwhile are let run."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._take(wait=left)
 
     def press(self, key: str) -> None:
         """The key goes down and up on the page on the screen."""

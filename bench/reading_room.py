@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -79,10 +78,10 @@ def sign_in(page: Tab, service: Service) -> None:
     page.goto(f"{service.url}/sign-in")
     page.fill(username="reader", password=once)
     page.click("button.main")
-    page.wait_for("document.getElementById('again')")
+    page.wait_for("!!document.getElementById('again')")
     page.fill(current=once, new=_PASSWORD, again=_PASSWORD)
     page.click("main button.main")
-    page.wait_for("document.getElementById('rows')")
+    page.wait_for("location.pathname !== '/password' && document.readyState === 'complete'")
 
 
 def look(page: Tab, *, seconds: float, ahead: bool) -> None:
@@ -92,7 +91,7 @@ def look(page: Tab, *, seconds: float, ahead: bool) -> None:
     page.wait_for("window.sinceTheKey?.() && document.querySelector('#viewer[data-state=full]') && true")
     if not ahead:
         page.evaluate("document.getElementById('next-study')?.removeAttribute('id')")
-    time.sleep(seconds)
+    page.rest(seconds)
 
 
 def sign_and_wait(page: Tab) -> tuple[float, float]:
@@ -110,7 +109,7 @@ def sign_without_opinion(page: Tab) -> None:
     page.wait_for("document.getElementById('correction').open")
     page.press("n")
     page.evaluate("document.getElementById('correct').requestSubmit()")
-    page.wait_for(f"location.pathname !== '{before}' && document.getElementById('viewer')")
+    page.wait_for(f"location.pathname !== '{before}' && !!document.getElementById('viewer')")
 
 
 def forget_pictures(service: Service) -> None:

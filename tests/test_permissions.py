@@ -137,6 +137,7 @@ WHO_MAY: dict[str, str] = {
     "POST /studies/{study_id}/review": "study.review",
     "POST /studies/{study_id}/reviews/{review_id}/undo": "study.review",
     "POST /studies/{study_id}/second-opinion": "study.review",
+    "GET /studies/{study_id}/onwards": "study.read",
     "POST /studies/{study_id}/shown": "study.read",
     "GET /studies/{study_id}/similar": "study.review",
     "POST /studies/{study_id}/take-over": "study.review",

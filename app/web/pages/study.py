@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -34,7 +35,7 @@ from app.web.pages.forms import Form, Posted
 from app.web.pages.happened import changes_since, say_held, say_lost, say_review
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
-from app.web.pages.showing import let_make_ahead, made_of
+from app.web.pages.showing import let_make_ahead, made_of, view_of_next
 from app.web.pages.words import lasting
 from app.web.parts import parts_of
 
@@ -51,13 +52,18 @@ def study_page(
     study_id: UUID,
     caller: Annotated[Caller, require(Permission.READ)],
     signed: UUID | None = None,
+    shown: str | None = None,
 ) -> Response:
-    """The study as it stands; looking at it is audited. Covered where a browser makes it ahead of time."""
+    """The study as it stands; looking at it is audited. Covered where a browser makes it ahead of time.
+
+    `shown`: the signature that led here put the view on record (`showing.view_of_next`).
+    """
     if is_ahead(request, caller):
         with transaction() as session:
             viewing.send_ahead(session, study_id=study_id, by=caller.actor)
         return let_make_ahead(study_page_of(request, study_id, caller, covered=True))
-    response = study_page_of(request, study_id, caller, signed=signed, audited=True)
+    audited = viewing.look if shown else viewing.view
+    response = study_page_of(request, study_id, caller, signed=signed, audited=audited)
     ahead: Ahead = request.app.state.ahead
     response.background = ahead.of(study_id, reader=caller.actor, parts=parts_of(request))
     return let_make_ahead(response)
@@ -136,15 +142,26 @@ def sign(
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
                 next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
-            return _onwards(request, study_id, next_id)
+            return _onwards(request, study_id, next_id, form=form, caller=caller)
         draft = _kept(study_id, caller, pressed, confirm=confirm, form=form)
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
-    return _onwards(request, study_id, study_id if signed.state is State.AMENDED else next_id)
+    opens = study_id if signed.state is State.AMENDED else next_id
+    return _onwards(request, study_id, opens, form=form, caller=caller)
 
 
-def _onwards(request: Request, study_id: UUID, next_id: UUID | None) -> Response:
-    """After a signature comes the next study, or the worklist where none is left; an amended one stays."""
-    return onwards(request, f"/studies/{next_id}?signed={study_id}" if next_id else f"/?signed={study_id}")
+def _onwards(
+    request: Request, study_id: UUID, next_id: UUID | None, *, form: Form, caller: Caller
+) -> Response:
+    """After a signature comes the next study, or the worklist where none is left; an amended one stays.
+
+    Where that is the one whose page was made ahead, it is told of what that page is made now.
+    """
+    if next_id is None:
+        return onwards(request, f"/?signed={study_id}")
+    address = f"/studies/{next_id}?signed={study_id}"
+    if form.text("ahead") == str(next_id):
+        address += f"&shown={view_of_next(next_id, caller)}"
+    return onwards(request, address)
 
 
 def study_page_of(
@@ -153,7 +170,7 @@ def study_page_of(
     caller: Caller,
     *,
     status: int = 200,
-    audited: bool = False,
+    audited: Callable[..., None] | None = None,
     problem: Problem | None = None,
     draft: Draft | None = None,
     aside: Aside | None = None,
@@ -167,7 +184,7 @@ def study_page_of(
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
         guide = None if covered else guide_for(session, known.shown, who=caller.actor)
         if audited:
-            viewing.view(session, study_id=study_id, by=caller.actor, via="page")
+            audited(session, study_id=study_id, by=caller.actor, via="page")
             answers.seen(session, study_id=study_id, by=caller.actor)
     shown, dispute = known.shown, known.dispute
     read_with = shown.reading.bundle_sha256 if shown.reading else None

@@ -1,10 +1,11 @@
 // A study's page may have been made ahead of time, while the study before was read. It is covered then, and
-// nobody has seen it. When its reader comes to it, the server is asked whether it still says what is so, and
-// puts the view on record; only then it is uncovered. A page that is out of date is fetched as any other.
+// nobody has seen it. It is uncovered once the server has put the view on record and has found that it still
+// says what is so: with the signature that leads to it, or when it is asked. One that does not is fetched anew.
 
 import { csrf } from "./shared.js";
 
 const room = document.getElementById("content");
+const HERE = `/studies/${room?.dataset.study}`;
 const LOADED_MS = 400; // the picture on the screen is finished before the next one is begun
 
 const opened = () =>
@@ -14,23 +15,42 @@ const opened = () =>
 
 async function uncover() {
   await opened();
-  const asked = performance.now();
-  const signed = new URLSearchParams(location.search).get("signed") ?? "";
-  const answer = await fetch(`/studies/${room.dataset.study}/shown`, {
-    method: "POST",
-    headers: { "X-CSRF-Token": csrf(), Accept: "application/json" },
-    body: new URLSearchParams({ page: room.dataset.ahead, signed }),
-  }).catch(() => null);
-  const said = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (!said?.same) {
+  const address = new URL(location.href);
+  const signed = address.searchParams.get("signed");
+  if (address.searchParams.get("shown") !== room.dataset.ahead && !(await isSame())) {
     location.reload();
     return new Promise(() => {}); // what waits for this page waits for ever: it is never shown
   }
-  if (said.signed) document.querySelector(".words > .scrolling").insertAdjacentHTML("beforebegin", said.signed);
-  leadTo(said.next);
   delete room.dataset.ahead;
   document.dispatchEvent(new Event("study-shown"));
-  return asked;
+  address.searchParams.delete("shown");
+  history.replaceState(history.state, "", address);
+  return signed;
+}
+
+/** Asked where the signature before has not said so; the view is on record with it. */
+async function isSame() {
+  const answer = await fetch(`${HERE}/shown`, {
+    method: "POST",
+    headers: { "X-CSRF-Token": csrf(), Accept: "application/json" },
+    body: new URLSearchParams({ page: room.dataset.ahead }),
+  }).catch(() => null);
+  return answer?.ok ? (await answer.json()).same : false;
+}
+
+/** What was signed before, and what comes next, come right after the picture. */
+async function tellOnwards(signed) {
+  for (const pause of [0, 1000, 3000, 10_000]) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    const asked = performance.now();
+    const answer = await fetch(`${HERE}/onwards${signed ? `?signed=${signed}` : ""}`).catch(() => null);
+    const told = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (!told) continue;
+    if (told.signed) document.querySelector(".words > .scrolling").insertAdjacentHTML("beforebegin", told.signed);
+    leadTo(told.next);
+    document.dispatchEvent(new CustomEvent("signature-told", { detail: asked }));
+    return;
+  }
 }
 
 /** Where key 3 and the link go; nowhere where nothing is left. */
@@ -46,17 +66,30 @@ function leadTo(next) {
 /** True once the page may be seen, and what is done on it counts. */
 export const isShown = () => room?.dataset.ahead === undefined;
 
-/** When the server was asked, on the page's clock, once the page is shown; 0 where it was fetched to be shown. */
-export const shown = isShown() ? Promise.resolve(0) : uncover();
+const wasAhead = !isShown();
+
+/** Resolves once the page is on the screen for its reader, with whether it was made ahead of time. */
+export const shown = wasAhead
+  ? uncover().then((signed) => {
+      void tellOnwards(signed).then(markNext);
+      return true;
+    })
+  : Promise.resolve(false);
 
 // Browsers that can make the page that a marked link leads to (`Speculation-Rules` of this one). The picture stands at
 // full depth first, and whoever signs nothing goes nowhere by signing.
-const marked = () => setTimeout(() => document.querySelector("#next-study[href]")?.setAttribute("data-ahead", ""), LOADED_MS);
-if (document.getElementById("correct")) void shown.then(() => {
-  const stands = new PerformanceObserver((list, observer) => {
+function markNext() {
+  if (!document.getElementById("correct")) return;
+  new PerformanceObserver((list, observer) => {
     if (list.getEntriesByName("full-depth-painted").length === 0) return;
     observer.disconnect();
-    marked();
-  });
-  stands.observe({ type: "mark", buffered: true });
+    setTimeout(() => document.querySelector("#next-study[href]")?.setAttribute("data-ahead", ""), LOADED_MS);
+  }).observe({ type: "mark", buffered: true });
+}
+if (!wasAhead) markNext();
+
+// Who signs says what was made ahead, and is told whether that still says what is so.
+document.addEventListener("formdata", ({ formData }) => {
+  const link = document.querySelector("#next-study[data-ahead]");
+  if (link && HTMLScriptElement.supports?.("speculationrules")) formData.set("ahead", link.pathname.split("/").pop());
 });

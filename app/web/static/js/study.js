@@ -21,8 +21,8 @@ const painted = new Promise((resolve) => {
   if (viewer.dataset.painted) resolve();
   else viewer.addEventListener("radiograph-painted", resolve, { once: true });
 });
-void Promise.all([painted, shown]).then(([, asked]) => {
-  if (asked) requestAnimationFrame(() => (seenFrom = performance.now()));
+void Promise.all([painted, shown]).then(([, wasAhead]) => {
+  if (wasAhead) requestAnimationFrame(() => (seenFrom = performance.now()));
   else seenFrom = performance.now();
 });
 const hasBeenSeen = () => seenFrom !== null && performance.now() - seenFrom >= PAINTED_FOR;

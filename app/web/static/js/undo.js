@@ -2,7 +2,6 @@
 // is the server's; it counts down for the eye, and only its beginning and its end are spoken.
 
 import { isTyping } from "./shared.js";
-import { shown } from "./shown.js";
 import { _ } from "./texts.js";
 
 const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
@@ -43,5 +42,6 @@ function offer(since) {
   });
 }
 
-// The note comes with the page, or with the word that a page made ahead of time may be shown.
-void shown.then((asked) => offer(asked || navigated));
+// The note comes with the page, or right after one that was made ahead of time.
+offer(navigated);
+document.addEventListener("signature-told", ({ detail: asked }) => offer(asked));
