@@ -9,7 +9,8 @@ import pytest
 
 from app.blobs import Blobs
 from app.domain.roles import Role
-from app.records import Review
+from app.records import Review, Withdrawal
+from app.settings import settings
 from tests.browser.canvas import draw, middle, open_study, settle
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, stored
@@ -140,6 +141,57 @@ def test_a_mark_is_moved_and_deleted_by_keys(signed_in: SignIn, blobs: Blobs) ->
     page.keyboard.press("Delete")
     assert marks(page) == []
     assert page.locator("[data-mark-list]").is_hidden()
+
+
+def test_what_was_last_done_on_the_picture_is_taken_back_step_by_step(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_screened_study(blobs)
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)
+    page.keyboard.press("a")
+    page.keyboard.press("x")
+    draw(page, (-60, -40), (20, 10))
+    drawn = marks(page)
+    page.locator(".shape.box .grab").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("w")
+    draw(page, (30, -40), (30, 0))  # by its edge, which now is there
+    moved = marks(page)
+    assert moved[0]["y"] > drawn[0]["y"]
+    page.keyboard.press("Delete")
+    assert marks(page) == []
+    page.keyboard.press("Control+z")
+    assert marks(page) == moved, "deleted and back"
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    assert marks(page) == drawn, "moved twice and back"
+    page.keyboard.press("Control+z")
+    assert marks(page) == []
+    page.keyboard.press("Control+z")
+    assert marks(page) == []
+
+
+def test_ctrl_z_takes_back_the_mark_first_and_then_the_signature_before_it(
+    signed_in: SignIn, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_UNDO_SECONDS", "60")
+    settings.cache_clear()
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, first.study_id)
+    page.keyboard.press("1")
+    page.wait_for_url(f"**/studies/{second.study_id}?signed=*")
+    page.wait_for_selector("#viewer[data-state=full]")
+    page.keyboard.press("x")
+    draw(page, (-60, -40), (20, 10))
+    assert len(marks(page)) == 1
+    page.locator("#viewer canvas").focus()
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(300)
+    assert (marks(page), stored(Withdrawal)) == ([], [])
+    page.keyboard.press("Control+z")
+    page.wait_for_url(f"**/studies/{first.study_id}")
+    assert len(stored(Withdrawal)) == 1
 
 
 def test_what_is_marked_cannot_be_called_absent(signed_in: SignIn, blobs: Blobs) -> None:

@@ -17,7 +17,7 @@ from tests.builders import a_screened_study, admit
 
 def lengths(page: Any) -> list[str]:
     settle(page)
-    return page.locator(".shape.length .words").all_text_contents()
+    return page.locator(".labels .length").all_text_contents()
 
 
 def open_ramp(signed_in: SignIn, blobs: Blobs, **tags: Any) -> Any:

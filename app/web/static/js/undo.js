@@ -35,8 +35,7 @@ function offer(since) {
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
     if (event.repeat || isTyping(event.target) || document.querySelector("dialog[open]") || !form.isConnected) return;
-    // A mark is selected on the picture: that is what is meant, and not the signature of the study before.
-    if (document.querySelector('#viewer [data-do="delete"]:not(:disabled)')) return;
+    if (event.defaultPrevented) return; // something on the picture was taken back, and not the signature before it
     event.preventDefault();
     if (!form.dataset.sent) form.requestSubmit();
   });

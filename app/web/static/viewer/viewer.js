@@ -21,16 +21,16 @@ var e = {
 	",": "previous",
 	".": "next"
 }, t = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
-function n(t, n, r) {
+function n(t, n, r, i) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
 		e.addEventListener("click", () => n(e.dataset.do));
-	}), document.addEventListener("keydown", (i) => {
-		if (i.ctrlKey || i.metaKey || i.altKey || i.repeat || s(i.target) || document.querySelector("dialog[open]")) return;
-		if (i.key === "Escape") return r();
-		let c = e[i.key.toLowerCase()];
-		if (!c) return;
-		let l = a(t, c);
-		(l ? l.disabled : !o(c)) || (i.preventDefault(), n(c));
+	}), document.addEventListener("keydown", (c) => {
+		if (c.key.toLowerCase() !== "z" || !c.ctrlKey && !c.metaKey || c.shiftKey || c.altKey || s(c.target) || document.querySelector("dialog[open]") || !i() || c.preventDefault(), c.ctrlKey || c.metaKey || c.altKey || c.repeat || s(c.target) || document.querySelector("dialog[open]")) return;
+		if (c.key === "Escape") return r();
+		let l = e[c.key.toLowerCase()];
+		if (!l) return;
+		let u = a(t, l);
+		(u ? u.disabled : !o(l)) || (c.preventDefault(), n(l));
 	});
 }
 function r(e, t, n) {
@@ -96,18 +96,19 @@ function g(e, t = {}) {
 	return h(m[e] ?? e, t);
 }
 // src/texts.ts
-var _ = (e) => e, v = (e) => [...e].reduce((e, t) => e + (t > "⺀" ? 14 : 8), 0);
+var _ = (e) => e;
 // src/shapes.ts
-function y(e, t, { spacing: n, atDetector: r }) {
+function v(e, t, { spacing: n, atDetector: r }) {
 	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
 	if (!n) return g("%(count)s pixels", { count: Math.round(o) });
 	let s = { length: o.toFixed(1) };
 	return g(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
 }
-var b = class {
+var y = class {
 	selected = null;
 	unfinished = null;
 	all = [];
+	past = [];
 	listeners = [];
 	of(e) {
 		return this.all.filter((t) => t.image === e);
@@ -121,6 +122,19 @@ var b = class {
 	remove(e) {
 		this.all = this.all.filter((t) => t !== e), this.selected === e && (this.selected = null), this.changed();
 	}
+	delete(e) {
+		this.remember(() => this.all.push(e)), this.remove(e);
+	}
+	remember(e) {
+		this.past.push(e);
+	}
+	undo() {
+		let e = this.past.pop();
+		return e ? (e(), this.changed(), !0) : !1;
+	}
+	settle() {
+		this.past = [];
+	}
 	replace(e, t) {
 		this.all = [...this.all.filter((t) => !e(t)), ...t], this.selected && !this.all.includes(this.selected) && (this.selected = null), this.changed();
 	}
@@ -133,50 +147,53 @@ var b = class {
 	changed() {
 		for (let e of this.listeners) e();
 	}
-}, ee = "http://www.w3.org/2000/svg", te = 1, ne = 10, re = class {
+}, b = "http://www.w3.org/2000/svg", ee = 1, te = 10, ne = 8, x = 4, re = class {
 	svg;
 	shapes;
 	view;
 	drawn = /* @__PURE__ */ new Map();
+	labels = document.createElement("div");
 	constructor(e, t, n, r) {
-		this.svg = e, this.shapes = t, this.view = r, e.addEventListener("wheel", (e) => {
+		this.svg = e, this.shapes = t, this.view = r, this.labels.className = "labels", this.labels.setAttribute("aria-hidden", "true"), e.after(this.labels), e.addEventListener("wheel", (e) => {
 			e.preventDefault(), n.dispatchEvent(new WheelEvent("wheel", e));
 		});
 	}
 	paint(e, t) {
 		let n = this.shapes.of(e.id);
-		for (let [e, { group: t }] of this.drawn) n.includes(e) || (t.remove(), this.drawn.delete(e));
+		for (let [e, { group: t, label: r }] of this.drawn) n.includes(e) || (t.remove(), r.remove(), this.drawn.delete(e));
 		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
 	}
 	place(e, t, n, r) {
-		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? y(e.a, e.b, r) : g(e.finding);
-		for (let n of t.bodies) e.kind === "length" ? C(n, {
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? v(e.a, e.b, r) : g(e.finding);
+		for (let n of t.bodies) e.kind === "length" ? w(n, {
 			x1: a.x,
 			y1: a.y,
 			x2: o.x,
 			y2: o.y
-		}) : e.kind === "box" ? C(n, {
+		}) : e.kind === "box" ? w(n, {
 			x: s,
 			y: c,
 			width: l,
 			height: u
-		}) : C(n, {
+		}) : w(n, {
 			cx: s + l / 2,
 			cy: c + u / 2,
 			rx: l / 2,
 			ry: u / 2
 		});
-		let f = n.viewport.width - v(d) - 4;
-		C(t.label, {
-			x: Math.max(Math.min(s + l + 8, f), 4),
-			y: Math.min(Math.max(e.kind === "length" ? c + u / 2 - 6 : c - 6, 14), n.viewport.height - 6)
-		}), t.label.textContent = d, t.bodies[0].setAttribute("aria-label", `${g(ie[e.kind])}, ${d}`);
+		let { label: f } = t;
+		f.textContent !== d && (f.textContent = d);
+		let p = {
+			x: n.viewport.width - f.offsetWidth - x,
+			y: n.viewport.height - f.offsetHeight - x
+		}, m = e.kind === "length" ? c + u / 2 : c;
+		f.style.left = `${Math.max(Math.min(s + l + ne, p.x), x)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), x)}px`, t.bodies[0].setAttribute("aria-label", `${g(ie[e.kind])}, ${d}`);
 		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
 			let t = i.transformPoint({
 				x: e[n].x,
 				y: e[r].y
 			});
-			for (let e of [a, o]) C(e, {
+			for (let e of [a, o]) w(e, {
 				cx: t.x,
 				cy: t.y
 			});
@@ -184,7 +201,7 @@ var b = class {
 		t.group.classList.toggle("selected", this.shapes.selected === e), t.group.classList.toggle("unfinished", this.shapes.unfinished === e);
 	}
 	begin(e) {
-		let t = this.svg.appendChild(S("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
+		let t = this.svg.appendChild(C("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
 			length: "line",
 			box: "rect",
 			ellipse: "ellipse"
@@ -192,8 +209,8 @@ var b = class {
 			"grab",
 			"halo",
 			"edge"
-		].map((e) => t.appendChild(S(n, e))), i = t.appendChild(S("text", "words"));
-		i.setAttribute("aria-hidden", "true");
+		].map((e) => t.appendChild(C(n, e))), i = this.labels.appendChild(document.createElement("span"));
+		i.className = e.kind;
 		let a = [];
 		if (e.fixed) r[0].setAttribute("role", "img");
 		else {
@@ -210,8 +227,8 @@ var b = class {
 				"bb"
 			];
 			for (let r of n) {
-				let [n, i] = r, o = t.appendChild(S("circle", "dot")), s = t.appendChild(S("circle", "spot"));
-				C(o, { r: 4 }), C(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? g("End of the length") : g("Corner")), this.obey(s, e, (t, r) => {
+				let [n, i] = r, o = t.appendChild(C("circle", "dot")), s = t.appendChild(C("circle", "spot"));
+				w(o, { r: 4 }), w(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? g("End of the length") : g("Corner")), this.obey(s, e, (t, r) => {
 					e[n].x += t, e[i].y += r;
 				}), a.push({
 					x: n,
@@ -230,7 +247,13 @@ var b = class {
 	}
 	obey(e, t, n) {
 		e.setAttribute("tabindex", "0"), e.setAttribute("role", "button"), e.addEventListener("focus", () => this.shapes.select(t));
-		let r = null, i = (e, r) => {
+		let r = null, i = !1, a = () => {
+			let [e, n] = [{ ...t.a }, { ...t.b }];
+			this.shapes.remember(() => Object.assign(t, {
+				a: e,
+				b: n
+			}));
+		}, o = (e, r) => {
 			let i = this.view();
 			if (!i) return;
 			let [a, o] = [i.toImage(r), i.toImage(e)], [s, c] = [{ ...t.a }, { ...t.b }];
@@ -243,22 +266,22 @@ var b = class {
 			t.button === 0 && (t.preventDefault(), e.setPointerCapture(t.pointerId), e.focus({ preventScroll: !0 }), r = {
 				x: t.clientX,
 				y: t.clientY
-			});
+			}, i = !1);
 		}), e.addEventListener("pointermove", (e) => {
 			if (!r) return;
 			let t = {
 				x: e.clientX,
 				y: e.clientY
 			};
-			i(t, r), r = t;
+			i || a(), i = !0, o(t, r), r = t;
 		});
-		let a = () => r = null;
-		e.addEventListener("pointerup", a), e.addEventListener("pointercancel", a), e.addEventListener("keydown", (e) => {
-			let t = x[e.key];
+		let s = () => r = null;
+		e.addEventListener("pointerup", s), e.addEventListener("pointercancel", s), e.addEventListener("keydown", (e) => {
+			let t = S[e.key];
 			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
 			e.preventDefault(), e.stopPropagation();
-			let n = e.shiftKey ? ne : te;
-			i({
+			let n = e.shiftKey ? te : ee;
+			a(), o({
 				x: t.x * n,
 				y: t.y * n
 			}, {
@@ -267,7 +290,7 @@ var b = class {
 			});
 		});
 	}
-}, x = {
+}, S = {
 	ArrowLeft: {
 		x: -1,
 		y: 0
@@ -289,15 +312,15 @@ var b = class {
 	box: _("Box"),
 	ellipse: _("Ellipse")
 };
-function S(e, t) {
-	let n = document.createElementNS(ee, e);
+function C(e, t) {
+	let n = document.createElementNS(b, e);
 	return n.setAttribute("class", t), n;
 }
-function C(e, t) {
+function w(e, t) {
 	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
 }
 // src/input.ts
-var w = 1, ae = 2, T = 40, E = 10, D = 1.25;
+var T = 1, ae = 2, E = 40, D = 10, O = 1.25;
 function oe(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
@@ -310,7 +333,7 @@ function oe(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === w || s.button === 0 && s.shiftKey ? "pan" : s.button === ae ? "zoom" : t.tool(), s.button === w && s.preventDefault(), O(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === T || s.button === 0 && s.shiftKey ? "pan" : s.button === ae ? "zoom" : t.tool(), s.button === T && s.preventDefault(), k(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -321,27 +344,27 @@ function oe(e, t) {
 		let u = l.x - c.x, d = l.y - c.y;
 		r === "window" ? t.window(u, d) : r === "pan" ? t.pan(u, d) : r === "zoom" ? t.zoom(Math.exp(-d / 150), i) : t.over(l, e.pointerType === "touch");
 	}), e.addEventListener("pointerup", (e) => {
-		n.delete(e.pointerId) && (!a && O(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
+		n.delete(e.pointerId) && (!a && k(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
 	}), e.addEventListener("pointercancel", (e) => {
 		n.delete(e.pointerId) && t.drop(), t.leave();
 	}), e.addEventListener("pointerleave", () => {
 		n.size === 0 && t.leave();
 	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
-		O(t.tool()) || t.fit();
+		k(t.tool()) || t.fit();
 	}), e.addEventListener("wheel", (e) => {
 		e.preventDefault();
 		let n = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
 		t.zoom(Math.exp(-e.deltaY * n / 500), o(e));
 	}, { passive: !1 }), e.addEventListener("keydown", (n) => {
 		if (n.ctrlKey || n.altKey || n.metaKey) return;
-		let r = x[n.key], i = {
+		let r = S[n.key], i = {
 			x: e.clientWidth / 2,
 			y: e.clientHeight / 2
 		};
-		if (r && n.shiftKey) t.window(r.x * E, r.y * E);
-		else if (r) t.pan(-r.x * T, -r.y * T);
-		else if (n.key === "+" || n.key === "=") t.zoom(D, i);
-		else if (n.key === "-") t.zoom(1 / D, i);
+		if (r && n.shiftKey) t.window(r.x * D, r.y * D);
+		else if (r) t.pan(-r.x * E, -r.y * E);
+		else if (n.key === "+" || n.key === "=") t.zoom(O, i);
+		else if (n.key === "-") t.zoom(1 / O, i);
 		else if (n.key === "Enter") n.repeat || t.enter();
 		else return;
 		n.preventDefault();
@@ -354,36 +377,36 @@ function oe(e, t) {
 		t.pan((r.x - e.x) / 2, (r.y - e.y) / 2), t.zoom(o(r) / o(e), s);
 	}
 }
-function O(e) {
+function k(e) {
 	return e !== "window" && e !== "pan" && e !== "zoom";
 }
 // src/windowing.ts
-var k = 65536;
-function A(e) {
+var A = 65536;
+function j(e) {
 	return "values" in e;
 }
 function se(e, t) {
-	if (A(e)) {
+	if (j(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return M((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : M((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return N((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : N((t - (n - .5)) / (r - 1) + .5);
 	}
 }
 function ce(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
-	for (let n = 0; n < k; n++) {
+	for (let n = 0; n < A; n++) {
 		let a = se(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
 function le() {
-	return new Uint32Array(k);
+	return new Uint32Array(A);
 }
 function ue(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
@@ -394,7 +417,7 @@ function ue(e, t, n) {
 		center: e.center + n * r
 	};
 }
-function j(e, t, n) {
+function M(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -403,11 +426,11 @@ function j(e, t, n) {
 		name: n
 	};
 }
-function M(e) {
+function N(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var N = class {
+var P = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
@@ -458,7 +481,7 @@ var N = class {
 			scale: t
 		});
 	}
-}, de = 32, P = class {
+}, de = 32, F = class {
 	image;
 	aspect;
 	viewport;
@@ -570,7 +593,7 @@ var N = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, F = 240, fe = 140, pe = class {
+}, I = 240, fe = 140, pe = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -578,12 +601,12 @@ var N = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new N(this.canvas)), this.renderer.resize();
-		let i = new P(t.image, t.aspect, {
-			width: F,
-			height: F
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new P(this.canvas)), this.renderer.resize();
+		let i = new F(t.image, t.aspect, {
+			width: I,
+			height: I
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - F / 2}px`, this.canvas.style.top = `${e.y - F / 2 - (r ? fe : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? fe : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
@@ -642,7 +665,7 @@ function _e({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var I = class {
+var ve = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -676,10 +699,10 @@ var I = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(ve(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(ye(this.levels[e])), !0);
 	}
 };
-function ve(e) {
+function ye(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -696,17 +719,17 @@ function ve(e) {
 	};
 }
 // src/source.ts
-var ye = [
+var be = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
 ], L = class extends Error {};
-async function be(e) {
+async function xe(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
 	if (!t.ok) throw new L(await z(t));
 	return createImageBitmap(await t.blob());
 }
-async function xe({ pictures: e }) {
+async function Se({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
@@ -716,14 +739,14 @@ async function xe({ pictures: e }) {
 	if (n.length === 0) throw new L(g("The prior has no image."));
 	return n;
 }
-async function Se(e, t) {
+async function Ce(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
 	if (!r.ok) throw new L(await z(r));
 	if (!i.ok) throw new L(await z(i));
-	let a = await r.json(), o = new I(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	let a = await r.json(), o = new ve(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -732,11 +755,11 @@ async function Se(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: Te(a, o, s)
+		presets: Ee(a, o, s)
 	};
 }
-var Ce = 400;
-async function we(e, t) {
+var we = 400;
+async function Te(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -752,13 +775,13 @@ async function we(e, t) {
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, Ce)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, we)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function Te(e, t, n) {
+function Ee(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
@@ -773,17 +796,17 @@ function Te(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: ye.includes(n) ? n : "LINEAR",
+			function: be.includes(n) ? n : "LINEAR",
 			name: R(e.explanation, t ? g("As sent %(number)s", { number: t + 1 }) : g("As sent"))
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return j(Math.min(...o), Math.max(...o), a);
+		return M(Math.min(...o), Math.max(...o), a);
 	};
 	r.push(a(.01, .99, g("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, g("Lungs")) : a(.001, .7, g("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, g("Dense")) : a(.3, .999, g("Dense")));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(j(Math.min(...o), Math.max(...o), g("Full range"))), r;
+	return r.push(M(Math.min(...o), Math.max(...o), g("Full range"))), r;
 }
 function R(e, t) {
 	return e ? e === "default" ? g("Middle 99 %%") : e : t;
@@ -796,7 +819,7 @@ async function z(e) {
 	return g("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var Ee = class {
+var De = class {
 	element;
 	prior;
 	desk;
@@ -820,7 +843,7 @@ var Ee = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new N(this.canvas), this.layer = new re(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new pe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), oe(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new re(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new pe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), oe(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -873,7 +896,7 @@ var Ee = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = A(n) ? j(n.first, n.first + n.values.length - 1, g("Own")) : n;
+		let r = j(n) ? M(n.first, n.first + n.values.length - 1, g("Own")) : n;
 		this.setVoi(ue(r, e, t));
 	}
 	setVoi(e) {
@@ -898,12 +921,12 @@ var Ee = class {
 		B(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = be(e.preview).then((n) => {
+		let r = xe(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", g("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await Se(e, t);
+			let r = await Ce(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
@@ -949,7 +972,7 @@ var Ee = class {
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new P({
+		return new F({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -974,7 +997,7 @@ var Ee = class {
 		if (!e || !t) return;
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
-		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !A(i) ? i : null;
+		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !j(i) ? i : null;
 		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${V(s.center)},${V(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${V(s.center)}  W ${V(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
@@ -989,7 +1012,7 @@ function V(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var De = class {
+var Oe = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1012,20 +1035,20 @@ var De = class {
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), we(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), Te(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
 			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof L ? t.message : g("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, Oe = {
+}, ke = {
 	one: _("One image"),
 	views: _("Both views"),
 	priors: _("With priors"),
 	all: _("Views and priors")
 };
-function ke(e, t) {
+function Ae(e, t) {
 	let n = H(e, 0) !== null;
 	return [
 		"one",
@@ -1037,18 +1060,18 @@ function ke(e, t) {
 function H(e, t) {
 	return W(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function Ae(e, t) {
+function je(e, t) {
 	return W(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var U = "layout";
-function je() {
+function Me() {
 	try {
 		return sessionStorage.getItem(U);
 	} catch {
 		return null;
 	}
 }
-function Me(e) {
+function Ne(e) {
 	try {
 		sessionStorage.setItem(U, e);
 	} catch {}
@@ -1061,7 +1084,7 @@ function W(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Ne = g("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Pe = class {
+var Pe = g("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Fe = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1088,7 +1111,7 @@ var Ne = g("It is marked on the image. Delete the mark, or say that it is presen
 		if (!this.fields[0]) return;
 		let e = G(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => K(e, !1))), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => K(e, !1))), this.shapes.settle(), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
@@ -1109,7 +1132,7 @@ var Ne = g("It is marked on the image. Delete the mark, or say that it is presen
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
 			return i.type = "button", i.textContent = g("Delete"), i.setAttribute("aria-label", `${g("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
-				this.shapes.remove(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
+				this.shapes.delete(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
 			}), r.append(t[n], i), r;
 		})));
 	}
@@ -1117,7 +1140,7 @@ var Ne = g("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Ne : "");
+			t.setCustomValidity(n ? Pe : "");
 		});
 	}
 	show(e) {
@@ -1167,7 +1190,7 @@ function J(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Fe = [
+var Ie = [
 	"window",
 	"pan",
 	"zoom",
@@ -1175,11 +1198,11 @@ var Fe = [
 	"length",
 	"box",
 	"ellipse"
-], Ie = 2, Le = class {
+], Le = 2, Re = class {
 	root;
 	images;
 	beside;
-	shapes = new b();
+	shapes = new y();
 	pen = new he(this.shapes);
 	heating;
 	marks;
@@ -1192,7 +1215,7 @@ var Fe = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, r, a) {
-		this.root = e, this.images = t, this.beside = r, this.heating = new De(e), this.main = this.active = this.add(!1, `${g("Current")} · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = r, this.heating = new Oe(e), this.main = this.active = this.add(!1, `${g("Current")} · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1200,10 +1223,10 @@ var Fe = [
 		}), this.shapes.onChange(() => {
 			i(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new Pe(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new Fe(e, this.shapes, t), this.setTool("window");
 		let o = this.main.show(t, 0);
 		this.arrange("one", o), a.then(() => {
-			let e = this.layouts.find((e) => e === je());
+			let e = this.layouts.find((e) => e === Me());
 			e && e !== this.layout && this.arrange(e, o);
 		});
 	}
@@ -1214,7 +1237,7 @@ var Fe = [
 		return e.prior ? null : this.marks.finding;
 	}
 	drawn(e) {
-		this.marks.drawn(e);
+		this.shapes.remember(() => this.shapes.remove(e)), this.marks.drawn(e);
 	}
 	chosen(e) {
 		e !== this.active && (this.active = e, this.mark(), this.presented(e), this.heating.show(this.target));
@@ -1246,7 +1269,7 @@ var Fe = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return ke(this.images, this.beside.priors.length);
+		return Ae(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1273,7 +1296,7 @@ var Fe = [
 			case "reset": return this.together((e) => {
 				e.setInvert(!1), e.presets[0] && e.setVoi(e.presets[0]);
 			}), t.change((e) => e.reset());
-			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.remove(this.shapes.selected) : void 0;
+			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.delete(this.shapes.selected) : void 0;
 			case "layout": return this.nextLayout();
 			case "link": return this.linked = !this.linked, r(this.root, "link", this.linked);
 			case "previous":
@@ -1285,29 +1308,32 @@ var Fe = [
 	together(e, t = this.active) {
 		this.linked ? this.panes.forEach(e) : e(t);
 	}
+	takeBack() {
+		return this.shapes.unfinished ? (this.pen.drop(), !0) : this.shapes.undo();
+	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Fe) r(this.root, `tool-${t}`, t === e);
+		for (let t of Ie) r(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Me(t), this.arrange(t, Promise.resolve());
+		Ne(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = H(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${g("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ie)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${g("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Le)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && B(r, "[data-layout]", g(Oe[e])), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && B(r, "[data-layout]", g(ke[e])), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ ${g("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await xe(e);
-			this.panes.includes(n) && await n.show(r, Ae(r, this.main.image), t);
+			let r = await Se(e);
+			this.panes.includes(n) && await n.show(r, je(r, this.main.image), t);
 		} catch (e) {
 			n.fail(e instanceof L ? e.message : g("The prior did not arrive. Change the layout to try again."));
 		}
@@ -1315,7 +1341,7 @@ var Fe = [
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
 		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), B(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new Ee(n, e, this);
+		let r = new De(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1340,6 +1366,6 @@ function X() {
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Le(Z, Q("study-images") ?? [], Q("study-beside"), X());
+	Z && new Re(Z, Q("study-images") ?? [], Q("study-beside"), X());
 };
 Y() || "prerendering" in document && document.prerendering ? $() : X().then($);

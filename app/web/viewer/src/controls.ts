@@ -44,12 +44,20 @@ const KEYS: Record<string, Action> = {
 const TEXTS =
   "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
 
-/** `escape` is pressed where nothing else takes it. */
-export function connect(root: HTMLElement, act: (action: Action) => void, escape: () => void): void {
+/** `escape` is pressed where nothing else takes it; `takeBack` says whether there was something to take back. */
+export function connect(
+  root: HTMLElement,
+  act: (action: Action) => void,
+  escape: () => void,
+  takeBack: () => boolean,
+): void {
   root.querySelectorAll<HTMLButtonElement>("button[data-do]").forEach((button) => {
     button.addEventListener("click", () => act(button.dataset.do as Action));
   });
   document.addEventListener("keydown", (event) => {
+    const undo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+    // What is done on the picture came after the signature that the page may offer to undo, and goes before it.
+    if (undo && !isTyping(event.target) && !document.querySelector("dialog[open]") && takeBack()) event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") return escape();

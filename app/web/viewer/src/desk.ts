@@ -42,6 +42,7 @@ export class ReadingDesk implements Desk {
       root,
       (action) => this.act(action),
       () => this.pen.drop(),
+      () => this.takeBack(),
     );
     this.presets.addEventListener("change", () => {
       const preset = this.active.presets[Number(this.presets.value)];
@@ -74,6 +75,7 @@ export class ReadingDesk implements Desk {
   }
 
   drawn(shape: Shape): void {
+    this.shapes.remember(() => this.shapes.remove(shape));
     this.marks.drawn(shape);
   }
 
@@ -165,7 +167,7 @@ export class ReadingDesk implements Desk {
         return active.change((view) => view.reset());
       case "delete":
         if (this.shapes.unfinished) return this.pen.drop();
-        return this.shapes.selected ? this.shapes.remove(this.shapes.selected) : undefined;
+        return this.shapes.selected ? this.shapes.delete(this.shapes.selected) : undefined;
       case "layout":
         return this.nextLayout();
       case "link":
@@ -181,6 +183,13 @@ export class ReadingDesk implements Desk {
   private together(how: (pane: Pane) => void, from: Pane = this.active): void {
     if (this.linked) this.panes.forEach(how);
     else how(from);
+  }
+
+  /** What is being drawn goes; else what was last drawn, moved or deleted is as before. False where nothing was. */
+  private takeBack(): boolean {
+    if (!this.shapes.unfinished) return this.shapes.undo();
+    this.pen.drop();
+    return true;
   }
 
   private setTool(tool: Tool): void {

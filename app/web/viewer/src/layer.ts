@@ -2,12 +2,14 @@
 
 import { lengthOf, type Shape, type Shapes } from "./shapes";
 import type { StudyImage } from "./source";
-import { _, N_, widthOf } from "./texts";
+import { _, N_ } from "./texts";
 import type { Point, View } from "./view";
 
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 1;
 const LONG_STEP = 10;
+const GAP = 8;
+const EDGE = 4;
 
 /** Which corner of the shape a handle moves: of `a` or `b`, in x and in y. */
 interface Handle {
@@ -20,12 +22,14 @@ interface Handle {
 interface Drawn {
   group: SVGElement;
   bodies: SVGElement[];
-  label: SVGElement;
+  label: HTMLElement;
   handles: Handle[];
 }
 
 export class ShapeLayer {
   private readonly drawn = new Map<Shape, Drawn>();
+  /** The words of the shapes, each on a plate of its own: they can be read whatever the picture shows below. */
+  private readonly labels = document.createElement("div");
 
   constructor(
     private readonly svg: SVGSVGElement,
@@ -33,6 +37,9 @@ export class ShapeLayer {
     canvas: HTMLCanvasElement,
     private readonly view: () => View | null,
   ) {
+    this.labels.className = "labels";
+    this.labels.setAttribute("aria-hidden", "true"); // each shape says the same of itself
+    svg.after(this.labels);
     // A shape under the pointer does not keep the wheel from the picture.
     svg.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -42,9 +49,10 @@ export class ShapeLayer {
 
   paint(image: StudyImage, view: View): void {
     const present = this.shapes.of(image.id);
-    for (const [shape, { group }] of this.drawn) {
+    for (const [shape, { group, label }] of this.drawn) {
       if (present.includes(shape)) continue;
       group.remove();
+      label.remove();
       this.drawn.delete(shape);
     }
     for (const shape of present) {
@@ -68,12 +76,13 @@ export class ShapeLayer {
       else set(body, { cx: left + width / 2, cy: top + height / 2, rx: width / 2, ry: height / 2 });
     }
     // The words stay inside the picture, beside the shape where there is room.
-    const room = view.viewport.width - widthOf(words) - 4;
-    set(drawn.label, {
-      x: Math.max(Math.min(left + width + 8, room), 4),
-      y: Math.min(Math.max(shape.kind === "length" ? top + height / 2 - 6 : top - 6, 14), view.viewport.height - 6),
-    });
-    drawn.label.textContent = words;
+    const { label } = drawn;
+    if (label.textContent !== words) label.textContent = words;
+    const room = { x: view.viewport.width - label.offsetWidth - EDGE, y: view.viewport.height - label.offsetHeight - EDGE };
+    const middle = shape.kind === "length" ? top + height / 2 : top;
+    // Assigned one by one: the style attribute is forbidden by the Content-Security-Policy, the property is not.
+    label.style.left = `${Math.max(Math.min(left + width + GAP, room.x), EDGE)}px`;
+    label.style.top = `${Math.max(Math.min(middle - label.offsetHeight / 2, room.y), EDGE)}px`;
     drawn.bodies[0].setAttribute("aria-label", `${_(NAMES[shape.kind])}, ${words}`);
     for (const { x, y, spot, dot } of drawn.handles) {
       const at = matrix.transformPoint({ x: shape[x].x, y: shape[y].y });
@@ -87,8 +96,8 @@ export class ShapeLayer {
     const group = this.svg.appendChild(make("g", `shape ${shape.kind}${shape.fixed ? " fixed" : ""}`));
     const element = { length: "line", box: "rect", ellipse: "ellipse" }[shape.kind];
     const bodies = ["grab", "halo", "edge"].map((kind) => group.appendChild(make(element, kind)));
-    const label = group.appendChild(make("text", "words"));
-    label.setAttribute("aria-hidden", "true"); // the body says the same
+    const label = this.labels.appendChild(document.createElement("span"));
+    label.className = shape.kind;
     const handles: Handle[] = [];
     if (shape.fixed) bodies[0].setAttribute("role", "img");
     else {
@@ -119,6 +128,11 @@ export class ShapeLayer {
     element.setAttribute("role", "button");
     element.addEventListener("focus", () => this.shapes.select(shape));
     let from: Point | null = null;
+    let moved = false;
+    const remember = () => {
+      const [a, b] = [{ ...shape.a }, { ...shape.b }];
+      this.shapes.remember(() => Object.assign(shape, { a, b }));
+    };
     const by = (to: Point, start: Point) => {
       const view = this.view();
       if (!view) return;
@@ -134,10 +148,13 @@ export class ShapeLayer {
       element.setPointerCapture(event.pointerId);
       element.focus({ preventScroll: true });
       from = { x: event.clientX, y: event.clientY };
+      moved = false;
     });
     element.addEventListener("pointermove", (event) => {
       if (!from) return;
       const to = { x: event.clientX, y: event.clientY };
+      if (!moved) remember();
+      moved = true;
       by(to, from);
       from = to;
     });
@@ -150,6 +167,7 @@ export class ShapeLayer {
       event.preventDefault();
       event.stopPropagation();
       const step = event.shiftKey ? LONG_STEP : STEP;
+      remember();
       by({ x: towards.x * step, y: towards.y * step }, { x: 0, y: 0 });
     });
   }

@@ -60,6 +60,7 @@ export class Marks {
     const marks = parsed(this.fields[0].value);
     for (const field of this.fields) field.value = JSON.stringify(marks);
     this.shapes.replace((shape) => shape.kind !== "length" && !shape.fixed, marks.map((mark) => shapeOf(mark, false)));
+    this.shapes.settle();
     this.tell();
   }
 
@@ -94,7 +95,7 @@ export class Marks {
         button.textContent = _("Delete");
         button.setAttribute("aria-label", `${_("Delete")}: ${words[index]}`);
         button.addEventListener("click", () => {
-          this.shapes.remove(mark);
+          this.shapes.delete(mark);
           (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
         });
         item.append(words[index], button);

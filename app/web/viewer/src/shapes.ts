@@ -38,6 +38,7 @@ export class Shapes {
   /** Still under the pointer that draws it. */
   unfinished: Shape | null = null;
   private all: Shape[] = [];
+  private past: (() => void)[] = [];
   private readonly listeners: (() => void)[] = [];
 
   of(image: string): Shape[] {
@@ -57,6 +58,31 @@ export class Shapes {
     this.all = this.all.filter((one) => one !== shape);
     if (this.selected === shape) this.selected = null;
     this.changed();
+  }
+
+  /** As `remove`, and can be taken back. */
+  delete(shape: Shape): void {
+    this.remember(() => this.all.push(shape));
+    this.remove(shape);
+  }
+
+  /** What has just been done is taken back by `back`. */
+  remember(back: () => void): void {
+    this.past.push(back);
+  }
+
+  /** What was done last is taken back; false where there is nothing. */
+  undo(): boolean {
+    const back = this.past.pop();
+    if (!back) return false;
+    back();
+    this.changed();
+    return true;
+  }
+
+  /** What was done before is not taken back any more. */
+  settle(): void {
+    this.past = [];
   }
 
   /** Those that `which` picks give way to `others`. */
