@@ -23,9 +23,16 @@ async function uncover() {
   }
   delete room.dataset.ahead;
   document.dispatchEvent(new Event("study-shown"));
+  tidy();
+  return signed;
+}
+
+/** What the signature before said of this page has been heard; the address is the page's own again. */
+function tidy() {
+  const address = new URL(location.href);
+  if (!address.searchParams.has("shown")) return;
   address.searchParams.delete("shown");
   history.replaceState(history.state, "", address);
-  return signed;
 }
 
 /** Asked where the signature before has not said so; the view is on record with it. */
@@ -86,7 +93,10 @@ function markNext() {
     setTimeout(() => document.querySelector("#next-study[href]")?.setAttribute("data-ahead", ""), LOADED_MS);
   }).observe({ type: "mark", buffered: true });
 }
-if (!wasAhead) markNext();
+if (!wasAhead) {
+  tidy();
+  markNext();
+}
 
 // Who signs says what was made ahead, and is told whether that still says what is so.
 document.addEventListener("formdata", ({ formData }) => {
