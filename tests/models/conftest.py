@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from models.bundle import ImageScreening
+from models.bundle import BundleRefused, ImageScreening
 from models.bundle_file import MANIFEST, seal, unseal
 from models.manifest import Manifest, from_json
 from models.phantom import phantom
@@ -19,6 +19,7 @@ from tests.distribution import made_once
 from tests.told_everywhere import listen
 
 listen(ImageScreening, "reason", "notices", "unlike")
+listen(BundleRefused, "args")
 
 PATIENTS = 40
 NAME = "drawn.bundle"

@@ -20,12 +20,14 @@ from app.settings import settings
 from models.bundle import Bundle, default_bundle_path
 from tests.builders import a_dicom
 from tests.told_everywhere import listen
-from worker.network import Network
+from worker.network import Network, NetworkUnavailable
 from worker.recorder import Recorder
-from worker.screen import ImageScreened
+from worker.screen import ImageScreened, NetworkBroke
 from worker.screener import Screener
 
 listen(ImageScreened, "reason", "notices")
+listen(NetworkUnavailable, "args")
+listen(NetworkBroke, "args")
 
 
 @pytest.fixture(scope="session")
