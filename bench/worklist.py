@@ -187,6 +187,8 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
             f"/audit?actor={READER}&action=study.claimed",
         ),
         "/conflicts": ("/conflicts",),
+        "/help": ("/help",),
+        "/second-opinions": ("/second-opinions",),
         "/destinations": ("/destinations",),
         "/models": ("/models",),
         "/models/layers": ("/models/layers", f"/models/layers?study={known}"),
@@ -196,6 +198,7 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
         "/site": ("/site",),
         "/status": ("/status",),
         "/studies/{study_id}": (f"/studies/{waiting}", f"/studies/{signed}"),
+        "/studies/{study_id}/onwards": (f"/studies/{waiting}/onwards?signed={signed}",),
         "/studies/{study_id}/now": (f"/studies/{waiting}/now",),
         "/studies/{study_id}/pictures": (f"/studies/{known}/pictures",),
         "/studies/{study_id}/similar": (f"/studies/{waiting}/similar",),
@@ -348,8 +351,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with EmbeddedPostgres.temporary() as server, EmbeddedValkey.temporary() as valkey, ExitStack() as stack:
         base = make(server, stack, studies=arguments.base, waiting=arguments.waiting)
+        check_addresses(base)
         large = make(server, stack, studies=arguments.studies, waiting=arguments.waiting)
-        check_addresses(large)
         rows = compare(base, large, queries=arguments.queries)
         shown = pages(large, valkey.url, requests=arguments.requests)
     print(f"\n50 rows under {ROWS_MS:g} ms and at most {RATIO:g} times the base: {'yes' if rows else 'no'}")

@@ -138,6 +138,44 @@ def test_a_narrow_worklist_shows_all_that_tells_why_a_study_stands_there(
     assert page.locator("#rows .why").count() == 3
 
 
+@pytest.mark.parametrize(("width", "height"), [(820, 1180), (1024, 768), (1280, 800), (3840, 2160)])
+def test_every_column_of_the_worklist_stands_whole_below_its_head(
+    signed_in: SignIn, blobs: Blobs, width: int, height: int
+) -> None:
+    a_screened_study(blobs)
+    an_admitted_study(blobs, patient_age=None)
+    page = signed_in("alice", Role.RADIOLOGIST, width=width, height=height)
+    page.wait_for_selector("#live[data-live=on]")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate(_NOT_WHOLE) == []
+    heads = [head.partition("?")[0].strip() for head in page.locator("thead th").all_inner_texts()]
+    assert heads == ["Lane", "Patient", "Study", "First read, and why it stands here", "Waiting", "State"]
+    page.click("#filters summary")
+    page.uncheck("[name=columns][value=study]")
+    page.click("#filters form[action='/worklist/columns'] button")
+    page.wait_for_selector("#live[data-live=on]")
+    assert not page.is_visible("#rows td.col-study")
+    assert page.evaluate(_NOT_WHOLE) == []
+
+
+_NOT_WHOLE = """() => {
+  const table = document.querySelector('.worklist');
+  const heads = [...table.querySelectorAll('thead th')];
+  const wrong = [];
+  for (const cell of table.querySelectorAll('th, tr[data-study] td')) {
+    if (!cell.checkVisibility()) continue;
+    const box = cell.getBoundingClientRect();
+    const name = `${cell.className}: ${cell.textContent.trim().slice(0, 40)}`;
+    if (box.left < 0 || box.right > innerWidth || cell.scrollWidth > cell.clientWidth + 1) wrong.push(name);
+    if (cell.tagName === 'TD') {
+      const head = heads[cell.cellIndex].getBoundingClientRect();
+      if (Math.abs(head.left - box.left) > 5) wrong.push(`${name} is not below its head`);
+    }
+  }
+  return wrong;
+}"""
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (3840, 2160)])
 def test_no_mark_of_the_worklist_is_cut_off(signed_in: SignIn, blobs: Blobs, width: int, height: int) -> None:
     a_screened_study(blobs)
