@@ -83,7 +83,7 @@ def test_two_readers_at_once_the_second_is_told_and_keeps_the_draft(signed_in: S
     bob.wait_for_selector("#changed:visible")
     assert "The study has been signed since you opened it." in bob.inner_text("#changed")
     bob.locator("#correct button[data-signs]").click()
-    bob.wait_for_selector("text=nothing was signed")
+    bob.wait_for_selector(".act [role=alert] >> text=nothing was signed")
     assert "alice signed at" in bob.inner_text("section.act")
     assert bob.input_value("#comment") == "I see nothing."
     assert bob.locator('input[value="absent"]').is_checked()

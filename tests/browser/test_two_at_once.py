@@ -68,7 +68,7 @@ def test_the_second_to_sign_is_told_who_when_and_what_and_amends_in_one_step(
     assert "alice signed at" in bob.inner_text("#changed")
     assert "pneumonia present" in bob.inner_text("#changed")
     bob.locator("#correct button[data-signs]").click()
-    bob.wait_for_selector("text=nothing was signed")
+    bob.wait_for_selector(".act [role=alert] >> text=nothing was signed")
     assert "alice signed at" in bob.inner_text("section.act")
     assert bob.input_value("#comment") == "I see nothing."
     assert [review.reviewer_name for review in stored(Review)] == ["alice"]
