@@ -126,6 +126,7 @@ NO_PAGES = {
     "GET /problems/{slug}",
     "GET /readyz",
     "GET /studies/{study_id}/now",
+    "GET /studies/{study_id}/onwards",  # leads to the next study
     "GET /studies/{study_id}/pictures",
     "GET /worklist/page",  # the worklist's own page, for its script
     "GET /worklist/rows",
