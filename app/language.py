@@ -182,7 +182,8 @@ def script_texts(language: str) -> str | None:
 
 
 def _is_for_scripts(message: Message) -> bool:
-    return any(str(file).endswith((".js", ".ts")) for file, _line in message.locations)
+    """What scripts say, and the words of data that they show."""
+    return any(str(file).endswith((".js", ".ts", "/pages/terms.py")) for file, _line in message.locations)
 
 
 def _for_script(message: Message, language: str) -> tuple[str, str | dict[str, str]]:

@@ -29,6 +29,7 @@ from app.errors import (
     Unprocessable,
 )
 from app.told import told
+from app.web.languages import speak_to
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -205,6 +206,8 @@ def install(app: FastAPI) -> None:
             return await on_problem(request, error.__cause__)
         if wants_page(request):
             await run_in_threadpool(request.app.state.recognise, request)
+            if request.state.caller is not None:
+                speak_to(request.state.caller, request.url.path)
         return answer(request, problem_of_http(error), headers=dict(error.headers or {}))
 
     app.add_exception_handler(Problem, on_problem)
