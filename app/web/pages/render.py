@@ -20,8 +20,8 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.told import told
 from app.web.pages import terms, words
-from app.web.pages.explained import explained
 from app.web.pages.deeds import deed
+from app.web.pages.explained import explained
 from app.web.static import static_url
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
