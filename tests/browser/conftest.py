@@ -111,9 +111,7 @@ def signed_in(chromium: Any, server: str, watch: Watch, request: pytest.FixtureR
     """`signed_in("alice", Role.RADIOLOGIST)`: a page of a fresh browser profile, that person signed in."""
     contexts = []
 
-    def sign_in(
-        name: str, *roles: Role, width: int = 1280, height: int = 800, newcomer: bool = False
-    ) -> Any:
+    def sign_in(name: str, *roles: Role, width: int = 1280, height: int = 800, newcomer: bool = False) -> Any:
         with transaction() as session:
             preferences.offer_guide(session, by=a_user(session, name, *roles), offer=newcomer)
         context = chromium.new_context(viewport={"width": width, "height": height}, base_url=server)

@@ -180,6 +180,8 @@ def test_an_undo_whose_answer_was_lost_undoes_once(signed_in: SignIn, blobs: Blo
             route.fulfill(response=answer)
 
     page.route("**/undo", swallow)
+    page.wait_for_selector("#undo")
+    page.wait_for_function("() => document.querySelector('[data-countdown]').textContent")
     page.keyboard.press("Control+z")
     page.wait_for_selector("#unsent:visible")
     assert "The connection was lost while undoing." in page.inner_text("#unsent")
