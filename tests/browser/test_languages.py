@@ -60,6 +60,7 @@ WALK = """() => {
 NOT_OURS = re.compile(
     r"FirstRead|English|中文 \(简体\)|SHA-256|UTC|MiB|STAT"
     r"|[Ss]omebody|firstread|[Dd]r\.\w+|PHANTOM[-\w, ]*(?:: normal)?|test(?: network)?"
+    r"|\bris\b|study\.(?:amended|screened|signed)|It answered 500\."
     r"|This is a lateral view\.|\b(?:AP|PA|LL|DX|C|W|rest|none|[AB]|P\d+|P7)\b"
 )
 """Names of people, patients, machines and software, codes of the header, units, what studies here hold."""
@@ -101,7 +102,7 @@ def speak(name: str, chosen: str) -> None:
         preferences.choose_language(session, by=by, language=chosen)
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", [Role.RADIOLOGIST, Role.INTEGRATOR, Role.OPERATOR])
 def test_no_page_and_no_script_speaks_past_the_catalogue(
     brackets: None, signed_in: SignIn, ids: dict[str, str], role: Role
 ) -> None:
