@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.core import get_global
+from babel.core import get_global, parse_locale
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -93,18 +93,19 @@ def asked_for(accept_language: str) -> str | None:
     ours = {_script_of(Locale.parse(language)): language for language in languages()}
     for _quality, name in sorted(asked, key=lambda one: -one[0]):
         try:
-            wanted = Locale.parse(name, sep="-")
+            wanted = _script_of(Locale.parse(name, sep="-"))
         except (ValueError, UnknownLocaleError):
             continue
-        if found := ours.get(_script_of(wanted)):
-            return found
+        if wanted in ours:
+            return ours[wanted]
     return None
 
 
 def _script_of(wanted: Locale) -> tuple[str, str]:
     """Language and script, so that zh-CN finds zh_Hans and zh-TW does not."""
     usual = get_global("likely_subtags").get(wanted.language)
-    return wanted.language, wanted.script or (Locale.parse(usual).script if usual else None) or ""
+    # Not every usual form is a locale that Babel has: that of `no` is none.
+    return wanted.language, wanted.script or (parse_locale(usual)[2] if usual else None) or ""
 
 
 # What is said

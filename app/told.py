@@ -145,7 +145,8 @@ def _words(of: str, text: str) -> tuple[str, int]:
     known = _known(of)
     if text in known.whole:
         return known.whole[text], 0
-    ways = [way for way, _letters in _recognised(of, text)]
+    # A template without letters of its own would take any words for its values.
+    ways = [way for way, letters in _recognised(of, text) if letters]
     for separator in _SEPARATORS:
         if separator in text:
             parts = [_words(of, part) for part in text.split(separator)]

@@ -21,6 +21,7 @@ from tests.sentences import sentences
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+MARKUP = re.compile(r"</?[a-z][^>]*>|&#?\w+;|[<>\"]")
 _METHODS = [
     ("app/**.py", "python"),
     ("worker/**.py", "python"),
@@ -140,6 +141,10 @@ def _faults_of(message: Message, forms: int) -> Iterator[str]:
         found = set(PLACEHOLDER.findall(string))
         if found - wanted or wanted - found - {"num"}:
             yield f"has other placeholders than its source: {sources[0]!r}"
+    # Templates take a translation as markup, often inside an attribute.
+    for string in strings:
+        if MARKUP.findall(string) != MARKUP.findall(sources[0]):
+            yield f"has other tags, entities or quotation marks than its source: {sources[0]!r}"
     for text in (*sources, *strings):
         try:
             text % dict.fromkeys(wanted | {"num"}, "")

@@ -7,10 +7,9 @@ all of DICOMweb.
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
-
 from fastapi import Response
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import language
@@ -47,11 +46,7 @@ def _before_sign_in(path: str, headers: Headers) -> str:
 
 
 def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(LANGUAGE_COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
+    return cookie_parser(header).get(LANGUAGE_COOKIE, "")
 
 
 def speak_to(caller: Caller, path: str) -> None:

@@ -71,6 +71,7 @@ def test_values_are_filled_in_by_name() -> None:
         ("", None),
         ("zh-CN;q=much, ;;;,,", None),
         ("x" * 100_000, None),
+        ("nb-NO,nb;q=0.9,no;q=0.8,nn;q=0.7,en-US;q=0.6,en;q=0.5", "en"),  # Babel has no locale `no`
     ],
 )
 def test_the_browsers_languages_are_asked_by_their_weight(header: str, found: str | None) -> None:

@@ -36,7 +36,7 @@ def in_chinese(text: str) -> str:
         ("The modality is MR; this network knows CR or DX.", "成像设备类型为 MR；本网络适用于 CR 或 DX。"),
         (
             "The patient is 34 years old; this network knows patients from 1 year to under 6 years of age.",
-            "患者 34 岁；本网络适用于 1 岁至未满 6 岁的患者。",
+            "患者年龄为 34 岁；本网络适用于 1 岁至未满 6 岁的患者。",
         ),
         (
             "The network could not be loaded. x.bundle is not packed as a bundle is.",
@@ -45,7 +45,7 @@ def in_chinese(text: str) -> str:
         (
             "STAT order. Network: pneumonia likely (0.93); viral pneumonia uncertain (0.40). "
             "Placed as if it had arrived 8 h earlier.",
-            "急诊申请。网络：肺炎可能性大（0.93）；病毒性肺炎不确定（0.40）。按提前 8 小时到达排序。",
+            "加急 (STAT) 申请。网络：肺炎可能性大（0.93）；病毒性肺炎不确定（0.40）。按提前 8 小时到达排序。",
         ),
         (
             "After the study was signed, an image came again with another header: "
@@ -90,11 +90,16 @@ def test_words_of_a_person_are_not_taken_for_ours() -> None:
         assert in_chinese(text) == text
 
 
+def test_a_finding_of_words_that_no_catalogue_has_keeps_them_as_they_are() -> None:
+    said = in_chinese("Network: pleural effusion likely (0.93).")
+    assert "pleural effusion" in said
+
+
 def test_the_gates_words_are_told_whatever_the_intended_use() -> None:
     use = replace(CHILDREN, min_age_years=0.5, max_age_years=18)
     verdict = header_gate(replace(CHILD, age_years=34.0), use, paediatric_source=False, door="dicom")
     assert verdict.withheld is not None
-    assert in_chinese(verdict.withheld) == "患者 34 岁；本网络适用于 6 个月至未满 18 岁的患者。"
+    assert in_chinese(verdict.withheld) == "患者年龄为 34 岁；本网络适用于 6 个月至未满 18 岁的患者。"
 
 
 @pytest.mark.parametrize("hours", [None, 0, 0.5, 8, 23.99])

@@ -122,13 +122,12 @@ def account(request: Request, caller: Annotated[Caller, signed_in()], changed: b
 
 @router.post("/account/language")
 def choose_language(form: Posted, caller: Annotated[Caller, signed_in()]) -> Response:
-    """The pages speak the language to the caller from now on, in this browser and in every other."""
-    chosen = form.text("language")
+    """The pages speak the language to the caller from now on, in every browser. Those who share this one are
+    asked in the language that was chosen when nobody was signed in.
+    """
     with transaction() as session:
-        preferences.choose_language(session, by=caller.actor, language=chosen or None)
-    response = see("/account")
-    remember(response, chosen)
-    return response
+        preferences.choose_language(session, by=caller.actor, language=form.text("language") or None)
+    return see("/account")
 
 
 @router.post("/account/blind")

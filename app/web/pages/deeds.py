@@ -4,7 +4,11 @@ trail is searched by them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.language import N_, SOURCE, current, translated
+from app.queries.audit import HIDDEN
+from app.told import told
 
 DEEDS = {
     "bundle.promoted": N_("network put into use"),
@@ -62,3 +66,13 @@ DEEDS = {
 def deed(action: str) -> str:
     """What it means, for readers of another language than the code's; empty for English readers."""
     return "" if current() == SOURCE else translated(DEEDS.get(action, ""))
+
+
+_OURS = {("study.failed", "reason"), ("study.withheld", "reason"), ("study.reopened", "reason")}
+"""Details that are sentences of ours. All others are what was recorded: names, codes, what somebody wrote."""
+
+
+def detail(value: Any, action: str, name: str) -> Any:
+    """A detail of the trail as it was recorded; a sentence of ours in the reader's language."""
+    ours = (action, name) in _OURS or value == HIDDEN
+    return told(value) if ours and isinstance(value, str) else value

@@ -20,7 +20,7 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.told import told
 from app.web.pages import terms, words
-from app.web.pages.deeds import deed
+from app.web.pages.deeds import deed, detail
 from app.web.pages.explained import explained
 from app.web.static import static_url
 
@@ -57,6 +57,7 @@ _environment.filters |= {
     "word": terms.word,
     "deed": deed,
     "told": told,
+    "detail": detail,
     "spoken": words.spoken,
     "lasting": words.lasting,
     "bytes": words.say_bytes,

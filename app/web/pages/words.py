@@ -42,6 +42,7 @@ _EAST_ASIAN = re.compile(
 )
 """Kana, ideographs and Hangul."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ISOLATE, _POP = "\u2068", "\u2069"
 _SEXES = {"M": N_("male"), "F": N_("female"), "O": N_("other")}
 
@@ -133,9 +134,10 @@ def say_name(name: str | None) -> str:
     PS3.5 6.2.1.1 has them in the order letters, ideographs, sounds. Readers of Chinese are given the
     ideographs first; in names in East Asian scripts their given name follows the family's without a comma.
     A name that is written from right to left is isolated (Unicode's FSI and PDI), so that what stands beside
-    it keeps its place in page titles, rows and on the picture alike.
+    it keeps its place in page titles, rows and on the picture alike. Marks of direction that the name brings
+    along are left out: one that is never closed would turn the figures beside it round.
     """
-    groups = (name or "").split("=")
+    groups = _DIRECTIONS.sub("", name or "").split("=")
     east = current().startswith("zh")
     if east and len(groups) > 1:
         groups[:2] = groups[1], groups[0]

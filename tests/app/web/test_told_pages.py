@@ -13,7 +13,8 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from app.blobs import Blobs
-from app.domain.roles import Role, Scope
+from app.commands import audit
+from app.domain.roles import Actor, Role, Scope
 from app.domain.states import TRANSITIONS, Outcome
 from app.records import Study
 from app.records.engine import transaction
@@ -100,6 +101,18 @@ def test_the_trail_says_in_words_what_its_codes_mean(client: TestClient, sign_in
     auditor = sign_in(Role.AUDITOR)
     assert "登录" in auditor.get("/audit?action=user.signed-in", headers=CHINESE).text
     assert ">user.signed-in<" in auditor.get("/audit", headers=CHINESE).text
+
+
+def test_the_trail_says_of_people_and_what_they_wrote_what_was_recorded(
+    sign_in: SignIn,
+) -> None:
+    operator = Actor(kind="user", id=None, name="operator")
+    with transaction() as session:
+        audit.record(session, action="study.taken-over", by=operator, reason="read")
+        audit.record(session, action="study.signed", by=operator, verdict="read")
+        audit.record(session, action="study.failed", by=operator, reason="The file is empty.")
+    shown = sign_in(Role.AUDITOR).get("/audit", headers=CHINESE).text
+    assert re.findall(r"(?:reason|verdict)</span> ([^\s<·]+)", shown) == ["该文件为空。", "read", "read"]
 
 
 def _actions() -> Iterator[str]:

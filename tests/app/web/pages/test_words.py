@@ -146,4 +146,5 @@ def test_readers_of_chinese_are_told_dates_ages_and_names_as_they_write_them() -
 
 def test_a_name_from_right_to_left_is_kept_apart_from_its_row() -> None:
     assert words.say_name("שרון^דבורה") == "\u2068שרון, דבורה\u2069"
+    assert words.say_name("Doe^\u202eJane\u2069") == "Doe, Jane", "marks it brings along would reach further"
     assert words.say_name("Yamada^Tarou=山田^太郎") == "Yamada, Tarou · 山田, 太郎"
