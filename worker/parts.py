@@ -7,8 +7,8 @@ megabytes for the other.
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from app import queue
 from app.blobs import Blobs
@@ -26,15 +26,40 @@ stop = threading.Event()
 """Set once the process was asked to end: whatever runs comes to its end or gives back what it holds."""
 
 _SECONDS_TO_CLOSE = 2.0
+_T = TypeVar("_T")
+_building = threading.RLock()
+"""One thread builds at a time, and what its part is made of with it."""
 
 
-@lru_cache(maxsize=1)
+class _Part(Generic[_T]):
+    """A part of this process: built by the first thread that calls it, the same for every other."""
+
+    def __init__(self, build: Callable[[], _T]) -> None:
+        self._build = build
+        self._built: tuple[_T] | None = None
+        self.__doc__ = build.__doc__
+
+    @property
+    def is_built(self) -> bool:
+        """True once it was needed."""
+        return self._built is not None
+
+    def __call__(self) -> _T:
+        """The part; whatever its builder raises, and then the next call builds it."""
+        if self._built is None:
+            with _building:
+                if self._built is None:
+                    self._built = (self._build(),)
+        return self._built[0]
+
+
+@_Part
 def blobs() -> Blobs:
     """The stored bytes."""
     return Blobs(settings().blob_folder)
 
 
-@lru_cache(maxsize=1)
+@_Part
 def _pool() -> DecoderPool:
     from app.dicom.decoder_pool import DecoderPool
 
@@ -46,7 +71,7 @@ def _pool() -> DecoderPool:
     )
 
 
-@lru_cache(maxsize=1)
+@_Part
 def network() -> Network:
     """The network that reads here."""
     from worker.network import Network
@@ -54,7 +79,7 @@ def network() -> Network:
     return Network(blobs(), device=settings().device, configured=settings().bundle)
 
 
-@lru_cache(maxsize=1)
+@_Part
 def screener() -> Screener:
     """The screening of this process; its decoders run from now on."""
     from worker.deference import Deference
@@ -77,7 +102,7 @@ def screener() -> Screener:
     )
 
 
-@lru_cache(maxsize=1)
+@_Part
 def courier() -> Courier:
     """The sender of deliveries."""
     from worker.deliver import Courier
@@ -85,7 +110,7 @@ def courier() -> Courier:
     return Courier(settings())
 
 
-@lru_cache(maxsize=1)
+@_Part
 def sweeper() -> Sweeper:
     """The sweeper."""
     from worker.sweep import Sweeper
@@ -93,7 +118,7 @@ def sweeper() -> Sweeper:
     return Sweeper(settings(), blobs=blobs())
 
 
-@lru_cache(maxsize=1)
+@_Part
 def glass() -> Glass:
     """Who shows administrators what the layers see."""
     from worker.inside import Glass
@@ -103,9 +128,9 @@ def glass() -> Glass:
 
 def close() -> None:
     """The decoders end, or are left to end with this process where one does not answer in time."""
-    if screener.cache_info().currsize:
+    if screener.is_built:
         screener().close()
-    if _pool.cache_info().currsize:
+    if _pool.is_built:
         closing = threading.Thread(target=_pool().close, daemon=True)
         closing.start()
         closing.join(_SECONDS_TO_CLOSE)
