@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, disagreement, review
+from app.commands import audit, disagreement, review, second_opinions
 from app.commands.review import Signed, Statement
 from app.domain.marks import Mark
 from app.domain.roles import Actor, Role
@@ -21,14 +21,15 @@ from app.records import Adjudication, Study, User
 def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
     """True where `by` is one of those who disagree and may adjudicate all the same, False for a third reader.
 
-    Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute or a radiologist who
-    has not read it is there to settle it.
+    Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute, where `by` is asked
+    for an opinion of their own and may not know of it, or where a radiologist who has not read it is there.
     """
     review.check_may_review(by)
     if by.kind != "user":
         raise Forbidden("Only a person adjudicates.")
     parties = disagreement.positions(session, study_id=study.id)
-    if State(study.state) not in DONE or not disagreement.differences(parties):
+    unseen = second_opinions.are_verdicts_hidden(session, study_id=study.id, who=by)
+    if State(study.state) not in DONE or unseen or not disagreement.differences(parties):
         raise Conflict("The readings of this study agree; there is nothing to adjudicate.")
     readers = {one.reviewer_id for one in parties}
     if by.id not in readers:

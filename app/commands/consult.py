@@ -94,11 +94,18 @@ def withdraw(session: Session, *, opinion_id: UUID, by: Actor) -> UUID:
 
 
 def show_verdicts(session: Session, *, opinion_id: UUID, by: Actor) -> UUID:
-    """The colleague sees the verdicts of others from now on, which is on record; returns the study's id."""
+    """The colleague sees the verdicts of others from now on, which is on record; returns the study's id.
+
+    Again does nothing. Raises Forbidden for anybody else, Conflict where it was answered or withdrawn.
+    """
     opinion = _locked(session, opinion_id)
     if opinion.asked_of != by.id:
         raise Forbidden("Only who is asked for a second opinion chooses what they see before it.")
     if opinion.verdict_shown_at is None:
+        if opinion.withdrawn_at is not None:
+            raise Conflict("The question has been taken back.")
+        if not _is_open(session, opinion.id):
+            raise Conflict("The second opinion has been given already.")
         opinion.verdict_shown_at = now()
         _on_record(session, opinion, by=by, action="second-opinion.verdict-shown")
     return opinion.study_id

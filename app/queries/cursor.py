@@ -9,6 +9,9 @@ from uuid import UUID
 
 from app.errors import BadRequest
 
+_LONGEST = 200
+"""Characters; ours have 110 at most, and what is nested deeply is longer."""
+
 
 def write_cursor(moment: datetime, study_id: UUID) -> str:
     """After the row with this moment and id."""
@@ -19,6 +22,8 @@ def write_cursor(moment: datetime, study_id: UUID) -> str:
 def read_cursor(cursor: str) -> tuple[datetime, UUID]:
     """The row it stands after. Raises BadRequest for a cursor that is none of ours."""
     try:
+        if len(cursor) > _LONGEST:
+            raise ValueError("longer than any that was given out")
         padded = cursor + "=" * (-len(cursor) % 4)
         rank_at, study_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         moment = datetime.fromisoformat(rank_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from app.commands.second_opinions import is_answered, is_open
+from app.commands.second_opinions import is_answered, is_open, verdicts_hidden_from
 from app.domain.roles import Actor, Permission, Role
 from app.queries.cursor import read_cursor, write_cursor
 from app.records import Review, SecondOpinion, Study, User
@@ -69,7 +69,8 @@ def asked_of(session: Session, *, who: Actor, cursor: str | None = None, size: i
 def answers_to(
     session: Session, *, who: Actor, cursor: str | None = None, size: int = 50
 ) -> SecondOpinionPage:
-    """What this person asked and has not seen the answer of yet, the newest first.
+    """What this person asked and has not seen the answer of yet, the newest first. Where they are asked about
+    the study themselves, that there is an answer is all they are told of it.
 
     Raises BadRequest for a cursor that is none of ours.
     """
@@ -80,6 +81,9 @@ def answers_to(
         wanted = wanted.where(tuple_(Review.signed_at, SecondOpinion.id) < read_cursor(cursor))
     order = (Review.signed_at.desc(), SecondOpinion.id.desc())
     found = _shown(session, wanted.order_by(*order).limit(size + 1))
+    ids = {one.study_id for one in found}
+    unseen = set(session.scalars(select(Study.id).where(Study.id.in_(ids), verdicts_hidden_from(who))))
+    found = tuple(replace(one, answer=None) if one.study_id in unseen else one for one in found)
     last = found[size - 1] if len(found) > size else None
     after = write_cursor(last.answered_at, last.opinion_id) if last and last.answered_at else None
     return SecondOpinionPage(opinions=found[:size], next_cursor=after)

@@ -12,7 +12,6 @@ from pydantic import Field, StringConstraints
 from app.commands import adjudication, consult
 from app.domain.roles import Caller, Permission
 from app.errors import Unprocessable
-from app.language import _
 from app.queries import adjudication as disputes
 from app.queries import second_opinions as opinions
 from app.queries.adjudication import Dispute
@@ -75,7 +74,8 @@ class SecondOpinion(Answer):
     asked_at: datetime
     verdicts_shown: bool = Field(description="The colleague chose to see what others signed before signing.")
     answer: dict[str, Any] | None = Field(
-        description="What the colleague's verdict says of each finding; null until it is signed."
+        description="What the colleague's verdict says of each finding; null until it is signed, and while "
+        "the caller is asked about the study and sees no verdict before their own."
     )
     answered_at: datetime | None
 
@@ -142,7 +142,7 @@ def ask(study_id: UUID, body: QuestionInput, caller: _Radiologist) -> Asked:
     with transaction() as session:
         of = opinions.colleague_named(session, body.of)
         if of is None:
-            raise Unprocessable(_("Ask a radiologist of this site."))
+            raise Unprocessable("Ask a radiologist of this site.")
         asked = consult.ask(session, study_id=study_id, of=of, question=body.question, by=caller.actor)
     return Asked(id=asked, study=study_id)
 

@@ -117,6 +117,24 @@ def test_a_colleague_may_choose_to_see_the_verdict_first_which_is_on_record(
         ]
 
 
+def test_what_is_answered_or_taken_back_shows_nobody_a_verdict_on_record(
+    readers: tuple[Actor, Actor, Actor], blobs: Blobs
+) -> None:
+    grace, henri, _ = readers
+    study_id, other = (a_screened_study(blobs).study_id for _ in range(2))
+    sign(study_id, grace)
+    sign(other, grace)
+    answered, withdrawn = ask(study_id, grace, henri), ask(other, grace, henri)
+    sign(study_id, henri)
+    with transaction() as session:
+        consult.withdraw(session, opinion_id=withdrawn, by=grace)
+    for opinion_id, words in ((answered, "has been given already"), (withdrawn, "has been taken back")):
+        with pytest.raises(Conflict, match=words), transaction() as session:
+            consult.show_verdicts(session, opinion_id=opinion_id, by=henri)
+    with transaction() as session:
+        assert session.scalars(select(SecondOpinion.verdict_shown_at)).all() == [None, None]
+
+
 def test_who_holds_a_study_asks_before_signing_and_lets_go_of_it(
     readers: tuple[Actor, Actor, Actor], blobs: Blobs
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from app.commands.review import Statement
 from app.domain.roles import Actor, Role, Scope, permissions_of
 from app.queries import adjudication as disputes
 from app.queries import second_opinions as opinions
-from app.records import AuditEvent, User
+from app.records import AuditEvent, Review, User
 from app.records.engine import transaction
 from tests.app.web.conftest import KeyMaker, csrf_token
 from tests.builders import PASSWORD, a_screened_study, a_user, revision_of, sign
@@ -233,3 +234,55 @@ def test_a_cursor_of_somebody_elses_making_is_refused(reader: Reader, address: s
     joint = "&" if "?" in address else "?"
     for prefix in ("", "/api/v1"):
         assert reader("grace").get(f"{prefix}{address}{joint}cursor=nonsense").status_code == 400
+
+
+def test_an_answer_is_not_told_to_an_asker_who_is_asked_themselves(reader: Reader, blobs: Blobs) -> None:
+    study_id = a_screened_study(blobs).study_id
+    grace, henri, irma = reader("grace"), reader("henri"), reader("irma")
+    address = f"/api/v1/studies/{study_id}"
+    for asker, of in ((grace, "henri"), (irma, "grace")):
+        assert asker.post(f"{address}/claim").status_code == 204
+        assert asker.post(f"{address}/second-opinions", json={"of": of}).status_code == 201
+    henri.post(f"{address}/reviews", json=verdict(study_id, "absent"))
+    [told] = grace.get("/api/v1/second-opinions?side=answered").json()["second_opinions"]
+    assert (told["asked_of"], told["answer"]) == ("henri", None)
+    assert told["answered_at"] is not None
+    assert grace.post(f"{address}/reviews", json=verdict(study_id, "present")).status_code == 201
+    [told] = grace.get("/api/v1/second-opinions?side=answered").json()["second_opinions"]
+    assert told["answer"] == {"pneumonia": "absent"}
+
+
+def test_who_is_asked_neither_settles_a_dispute_nor_learns_of_it(reader: Reader, blobs: Blobs) -> None:
+    agreed = sign(a_screened_study(blobs).study_id, by="grace")
+    study_id = sign(sign(a_screened_study(blobs).study_id, by="grace"), by="henri", say=ABSENT)
+    grace, irma = reader("grace"), reader("irma")
+    asked = grace.post(f"/api/v1/studies/{study_id}/second-opinions", json={"of": "irma"}).json()["id"]
+    told = []
+    for study in (agreed, study_id):
+        refused = irma.post(f"/api/v1/studies/{study}/adjudication", json=verdict(study, "uncertain"))
+        assert refused.status_code == 409
+        told.append(refused.json()["detail"])
+    assert told[0] == told[1], "as where nothing is in dispute"
+    form = {
+        "revision": str(revision_of(study_id)),
+        "action": "sign",
+        "finding:pneumonia": "uncertain",
+        "adjudicates": "yes",
+        "disputed": "yes",
+    }
+    page = irma.post(f"/studies/{study_id}/review", data=form, headers={"Accept": "text/html"})
+    assert page.status_code == 409
+    assert told[0] in page.text
+    assert "henri" not in page.text.lower()
+    with transaction() as session:
+        signers = session.scalars(select(Review.reviewer_name).where(Review.study_id == study_id)).all()
+    assert sorted(signers) == ["grace", "henri"]
+    assert irma.post(f"/api/v1/second-opinions/{asked}/verdicts").status_code == 204
+    settled = irma.post(f"/api/v1/studies/{study_id}/adjudication", json=verdict(study_id, "uncertain"))
+    assert settled.status_code == 201
+
+
+@pytest.mark.parametrize("address", ["/adjudication", "/second-opinions", "/"])
+def test_a_cursor_nested_too_deeply_to_be_read_is_refused(reader: Reader, address: str) -> None:
+    cursor = base64.urlsafe_b64encode(b"[" * 6000).decode()
+    assert reader("grace").get(address, params={"cursor": cursor}).status_code == 400
