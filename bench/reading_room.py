@@ -108,6 +108,7 @@ def sign_without_opinion(page: Tab) -> None:
     page.press("2")
     page.wait_for("document.getElementById('correction').open")
     page.press("n")
+    page.wait_for("document.getElementById('content').dataset.seen !== undefined")
     page.evaluate("document.getElementById('correct').requestSubmit()")
     page.wait_for(f"location.pathname !== '{before}' && !!document.getElementById('viewer')")
 

@@ -99,6 +99,46 @@ def test_a_button_pressed_twice_signs_once(signed_in: SignIn, blobs: Blobs) -> N
     assert len(stored(Review)) == 1
 
 
+def test_a_click_signs_nothing_until_the_image_has_been_seen(signed_in: SignIn, blobs: Blobs) -> None:
+    admission = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.add_init_script(
+        "addEventListener('radiograph-painted', () => { window.paintedAt ??= performance.now(); }, true);"
+    )
+    page.goto(f"/studies/{admission.study_id}", wait_until="commit")
+    page.wait_for_function("() => document.querySelector('#confirm button')")
+    clicked = page.evaluate("""() => new Promise((done) => {
+      let last = null;
+      const again = () => {
+        document.querySelector("#confirm button").click();
+        if (document.getElementById("confirm").dataset.sent !== undefined) return done(last);
+        if (window.paintedAt) last = performance.now() - window.paintedAt;
+        setTimeout(again, 10);
+      };
+      again();
+    })""")
+    assert clicked >= 450, "the last click that signed nothing"
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1
+
+
+def test_where_no_image_can_be_shown_the_button_signs_once_that_is_plain(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.route("**/api/v1/images/**", lambda route: route.abort())
+    page.goto(f"/studies/{admission.study_id}")
+    page.wait_for_selector("#viewer[data-state=failed]")
+    page.wait_for_timeout(700)
+    page.keyboard.press("1")
+    page.wait_for_timeout(300)
+    assert stored(Review) == [], "no key signs what was never on the screen"
+    page.locator("#confirm button").click()
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1
+
+
 def test_a_study_open_while_the_network_reads_it_renews_itself(signed_in: SignIn, blobs: Blobs) -> None:
     with transaction() as session:
         a_bundle(session)

@@ -12,20 +12,9 @@ const correction = document.getElementById("correction");
 const correct = document.getElementById("correct");
 const confirmForm = document.getElementById("confirm");
 const held = document.getElementById("held");
-const PAINTED_FOR = 500;
 
-// Signing keys act only once the image has been on the screen for half a second; what was painted on a page that
-// was made ahead of time is on the screen from the first frame after it is shown.
-let seenFrom = null;
-const painted = new Promise((resolve) => {
-  if (viewer.dataset.painted) resolve();
-  else viewer.addEventListener("radiograph-painted", resolve, { once: true });
-});
-void Promise.all([painted, shown]).then(([, wasAhead]) => {
-  if (wasAhead) requestAnimationFrame(() => (seenFrom = performance.now()));
-  else seenFrom = performance.now();
-});
-const hasBeenSeen = () => seenFrom !== null && performance.now() - seenFrom >= PAINTED_FOR;
+// Signing keys act only once the image has been on the screen for half a second (seen.js).
+const hasBeenSeen = () => room.dataset.seen !== undefined;
 
 function sign(form) {
   if (form && !form.dataset.sent && !changed()) form.requestSubmit();

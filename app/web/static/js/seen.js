@@ -1,0 +1,68 @@
+// What nobody could see is not signed. A form that signs is sent once the radiograph has been on the screen for half a
+// second; where none can be shown, half a second after that is plain. So the second press of a double click, which finds
+// the next study under the pointer, does nothing. This is no module: it is here before the page's first button.
+{
+  const SEEN_MS = 500;
+  const NO_PICTURE_MS = 10_000;
+  const COVERED_MS = 8000;
+  const wasAhead = () => document.getElementById("content")?.dataset.ahead !== undefined;
+  const afterHalfASecond = (then) => setTimeout(then, SEEN_MS);
+  let ready = false;
+  let moved = null;
+
+  function mark() {
+    for (const button of document.querySelectorAll("[data-signs]")) {
+      if (ready && !moved) button.removeAttribute("aria-disabled");
+      else button.setAttribute("aria-disabled", "true");
+    }
+  }
+
+  function letSign() {
+    ready = true;
+    mark();
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (!event.target.querySelector("[data-signs]") || (ready && !(moved && event.submitter))) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, true);
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const viewer = document.getElementById("viewer");
+    mark();
+    const shown = wasAhead() && new Promise((resolve) => document.addEventListener("study-shown", resolve, { once: true }));
+    const painted = new Promise((resolve) => {
+      if (viewer.dataset.painted) resolve();
+      else viewer.addEventListener("radiograph-painted", resolve, { once: true });
+    });
+    const failed = new Promise((resolve) => {
+      const look = () => viewer.dataset.state === "failed" && resolve();
+      new MutationObserver(look).observe(viewer, { attributeFilter: ["data-state"] });
+      look();
+    });
+    // What was painted on a page that was made ahead of time is on the screen from the first frame after it is shown.
+    const onScreen = () => (shown ? new Promise(requestAnimationFrame) : null);
+    void Promise.all([painted, shown]).then(onScreen).then(() => afterHalfASecond(() => {
+      document.getElementById("content").dataset.seen = ""; // the keys that sign go by this alone
+      letSign();
+    }));
+    void Promise.all([failed, shown]).then(() => afterHalfASecond(letSign));
+    void Promise.resolve(shown).then(() => setTimeout(letSign, NO_PICTURE_MS));
+  });
+
+  // The note of the signature before comes in above the buttons: what slides under a pointer was not aimed at.
+  document.addEventListener("signature-told", () => {
+    clearTimeout(moved);
+    moved = afterHalfASecond(() => {
+      moved = null;
+      mark();
+    });
+    mark();
+  });
+
+  // A page that was made ahead of time and cannot be uncovered, for whatever reason, is fetched as any other.
+  const orElse = () => setTimeout(() => wasAhead() && location.reload(), COVERED_MS);
+  if (document.prerendering) document.addEventListener("prerenderingchange", orElse, { once: true });
+  else orElse();
+}
