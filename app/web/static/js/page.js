@@ -25,7 +25,7 @@ document.querySelector("[data-theme-toggle]")?.addEventListener("click", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "?" && !isTyping(event.target)) {
+  if (event.key === "?" && !isTyping(event.target) && !document.querySelector("#content[data-ahead]")) {
     event.preventDefault();
     toggleHelp();
   }

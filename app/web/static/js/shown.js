@@ -6,6 +6,8 @@ import { csrf } from "./shared.js";
 
 const room = document.getElementById("content");
 const HERE = `/studies/${room?.dataset.study}`;
+const ANSWERS_WITHIN = 5000;
+const TOLD_WITHIN = 2000;
 const LOADED_MS = 400; // the picture on the screen is finished before the next one is begun
 
 const opened = () =>
@@ -41,16 +43,20 @@ async function isSame() {
     method: "POST",
     headers: { "X-CSRF-Token": csrf(), Accept: "application/json" },
     body: new URLSearchParams({ page: room.dataset.ahead }),
+    signal: AbortSignal.timeout(ANSWERS_WITHIN),
   }).catch(() => null);
-  return answer?.ok ? (await answer.json()).same : false;
+  const said = answer?.ok ? await answer.json().catch(() => null) : null;
+  return said?.same === true;
 }
 
 /** What was signed before, and what comes next, come right after the picture. */
 async function tellOnwards(signed) {
-  for (const pause of [0, 1000, 3000, 10_000]) {
+  for (const pause of [0, 300, 700, 1500, 3000, 10_000]) {
     await new Promise((resolve) => setTimeout(resolve, pause));
     const asked = performance.now();
-    const answer = await fetch(`${HERE}/onwards${signed ? `?signed=${signed}` : ""}`).catch(() => null);
+    const answer = await fetch(`${HERE}/onwards${signed ? `?signed=${signed}` : ""}`, {
+      signal: AbortSignal.timeout(TOLD_WITHIN),
+    }).catch(() => null);
     const told = answer?.ok ? await answer.json().catch(() => null) : null;
     if (!told) continue;
     if (told.signed) document.querySelector(".words > .scrolling").insertAdjacentHTML("beforebegin", told.signed);

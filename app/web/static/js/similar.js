@@ -1,6 +1,7 @@
 // Similar confirmed cases: nothing is fetched until the reader asks, because asking is on record.
 
 import { isTyping } from "./shared.js";
+import { isShown } from "./shown.js";
 import { _ } from "./texts.js";
 
 const panel = document.getElementById("similar");
@@ -29,7 +30,7 @@ panel?.addEventListener("toggle", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (!panel || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!panel || !isShown() || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key !== "s" || isTyping(event.target) || document.querySelector("dialog[open]")) return;
   event.preventDefault();
   panel.open = !panel.open;
