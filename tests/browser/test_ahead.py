@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.blobs import Blobs
 from app.commands import review
 from app.domain.roles import Role
-from app.records import AuditEvent, Review, Study
+from app.records import AuditEvent, Review, Study, Withdrawal
 from app.records.engine import transaction
 from bench.chromium import Tab, tab
 from tests.browser.conftest import CHROMIUM
@@ -150,3 +150,94 @@ def test_a_draft_and_the_theme_of_the_tab_are_those_of_when_the_page_is_shown(
     reader.wait_for(f"location.pathname === '/studies/{second}' && !!window.shownAt")
     reader.wait_for("document.getElementById('comment').value === 'half a word'")
     assert reader.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+_CLICKED = """new Promise((done) => {
+  const form = document.getElementById("confirm");
+  let last = 0;
+  const again = () => {
+    form.querySelector("button").click();
+    if (form.dataset.sent !== undefined) return done(last);
+    last = performance.now() - SINCE;
+    setTimeout(again, 10);
+  };
+  again();
+})"""
+"""Clicks in the page itself, so that a busy machine is not late; the last click that signed nothing."""
+
+
+def slow_to_tell(page: Tab, *, milliseconds: int) -> None:
+    """The page that was made ahead hears that late of what was signed before."""
+    page.evaluate_ahead(f"""(() => {{
+      const ask = window.fetch;
+      window.fetch = async (...what) => {{
+        if (String(what[0]).includes("/onwards")) await new Promise((go) => setTimeout(go, {milliseconds}));
+        return ask(...what);
+      }};
+      document.addEventListener("signature-told", () => {{ window.toldAt = performance.now(); }});
+    }})()""")
+
+
+def test_a_second_click_signs_nothing_of_the_study_that_opens_under_the_pointer(
+    reader: Tab, server: str, blobs: Blobs
+) -> None:
+    first, second, third = (a_screened_study(blobs).study_id for _ in range(3))
+    read(reader, server, first)
+    reader.rest(1)
+    reader.click("#confirm button")
+    reader.wait_for(f"location.pathname === '/studies/{second}' && !!window.shownAt")
+    clicked = reader.evaluate(_CLICKED.replace("SINCE", "window.shownAt"))
+    assert clicked >= 450, "the last click that signed nothing"
+    eventually(lambda: len(stored(Review)) == 2, seconds=10)
+    assert third not in {signed.study_id for signed in stored(Review)}
+
+
+def test_a_click_on_what_the_note_of_the_signature_moved_signs_nothing(
+    reader: Tab, server: str, blobs: Blobs
+) -> None:
+    first, second, _ = (a_screened_study(blobs).study_id for _ in range(3))
+    read(reader, server, first)
+    reader.rest(1)
+    slow_to_tell(reader, milliseconds=1500)
+    reader.press("1")
+    reader.wait_for(f"location.pathname === '/studies/{second}' && !!window.shownAt")
+    told = "new Promise((go) => document.addEventListener('signature-told', () => setTimeout(go)))"
+    clicked = reader.evaluate(f"{told}.then(() => {_CLICKED.replace('SINCE', 'window.toldAt')})")
+    assert clicked >= 450, "the last click that signed nothing"
+
+
+def test_an_undo_that_is_asked_for_before_it_is_offered_is_done(
+    reader: Tab, server: str, blobs: Blobs
+) -> None:
+    first, second, _ = (a_screened_study(blobs).study_id for _ in range(3))
+    read(reader, server, first)
+    reader.rest(1)
+    slow_to_tell(reader, milliseconds=700)
+    reader.press("1")
+    reader.wait_for(f"location.pathname === '/studies/{second}' && !!window.shownAt")
+    assert reader.evaluate("document.querySelector('#next-study').href") == "", "not the study just signed"
+    reader.evaluate(
+        "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true }))"
+    )
+    reader.wait_for(f"location.pathname === '/studies/{first}' && !!document.getElementById('taken-back')")
+    assert len(stored(Withdrawal)) == 1
+
+
+def test_a_page_that_cannot_be_uncovered_is_fetched_as_any_other(
+    reader: Tab, server: str, blobs: Blobs
+) -> None:
+    first, second, _ = (a_screened_study(blobs).study_id for _ in range(3))
+    read(reader, server, first)
+    reader.rest(1)
+    reader.evaluate_ahead("URLSearchParams.prototype.get = () => { throw new Error('broken'); }")
+    reader.press("1")
+    reader.wait_for(f"location.pathname === '/studies/{second}' && {_COVERED}")
+    for key in "s2i?":
+        reader.press(key)
+    assert reader.evaluate(
+        "[document.getElementById('similar').open, document.getElementById('help').open,"
+        " document.getElementById('viewer').dataset.invert]"
+    ) == [False, False, "false"], "no key acts on a covered page"
+    reader.wait_for(f"{_FULL} && !{_COVERED}")
+    assert reader.evaluate("performance.getEntriesByType('navigation')[0].type") == "reload"
+    assert happened(second)[-1] == "viewed"

@@ -2,9 +2,12 @@
 // is the server's; it counts down for the eye, and only its beginning and its end are spoken.
 
 import { isTyping } from "./shared.js";
+import { isShown } from "./shown.js";
 import { _ } from "./texts.js";
 
 const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
+
+let wanted = false; // the key was pressed before the offer was here
 
 function offer(since) {
   const note = document.getElementById("just-signed");
@@ -32,14 +35,27 @@ function offer(since) {
   }
 
   tick();
-  document.addEventListener("keydown", (event) => {
-    if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
-    if (event.repeat || isTyping(event.target) || document.querySelector("dialog[open]") || !form.isConnected) return;
-    if (event.defaultPrevented) return; // something on the picture was taken back, and not the signature before it
-    event.preventDefault();
-    if (!form.dataset.sent) form.requestSubmit();
-  });
+  if (wanted) undo(form);
 }
+
+function undo(form) {
+  const isSigning = document.querySelector("form[data-safely=signing][data-sent]"); // it is not this one that is meant
+  if (!form.dataset.sent && !isSigning) form.requestSubmit();
+}
+
+// Heard last of all: what takes something back on the picture says so, and then the signature before it is not meant.
+window.addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+  if (!isShown() || event.repeat || event.defaultPrevented) return;
+  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  const form = document.getElementById("undo");
+  if (form) {
+    event.preventDefault();
+    undo(form);
+  } else if (!document.getElementById("just-signed")) {
+    wanted = true;
+  }
+});
 
 // The note comes with the page, or right after one that was made ahead of time.
 offer(navigated);

@@ -1,5 +1,14 @@
+// src/shown.ts
+function e() {
+	return document.getElementById("content")?.dataset.ahead === void 0;
+}
+function t() {
+	return e() ? Promise.resolve() : new Promise((e) => {
+		document.addEventListener("study-shown", () => e(), { once: !0 });
+	});
+}
 // src/controls.ts
-var e = {
+var n = {
 	w: "tool-window",
 	p: "tool-pan",
 	z: "tool-zoom",
@@ -20,55 +29,55 @@ var e = {
 	k: "link",
 	",": "previous",
 	".": "next"
-}, t = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
-function n(t, n, r, i) {
+}, r = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
+function i(t, r, i, a) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
-		e.addEventListener("click", () => n(e.dataset.do));
-	}), document.addEventListener("keydown", (c) => {
-		if (c.key.toLowerCase() !== "z" || !c.ctrlKey && !c.metaKey || c.shiftKey || c.altKey || s(c.target) || document.querySelector("dialog[open]") || !i() || c.preventDefault(), c.ctrlKey || c.metaKey || c.altKey || c.repeat || s(c.target) || document.querySelector("dialog[open]")) return;
-		if (c.key === "Escape") return r();
-		let l = e[c.key.toLowerCase()];
-		if (!l) return;
-		let u = a(t, l);
-		(u ? u.disabled : !o(l)) || (c.preventDefault(), n(l));
+		e.addEventListener("click", () => r(e.dataset.do));
+	}), document.addEventListener("keydown", (o) => {
+		if (!e() || (o.key.toLowerCase() !== "z" || !o.ctrlKey && !o.metaKey || o.shiftKey || o.altKey || l(o.target) || document.querySelector("dialog[open]") || !a() || o.preventDefault(), o.ctrlKey || o.metaKey || o.altKey || o.repeat || l(o.target)) || document.querySelector("dialog[open]")) return;
+		if (o.key === "Escape") return i();
+		let u = n[o.key.toLowerCase()];
+		if (!u) return;
+		let d = s(t, u);
+		(d ? d.disabled : !c(u)) || (o.preventDefault(), r(u));
 	});
 }
-function r(e, t, n) {
-	a(e, t)?.setAttribute("aria-pressed", String(n));
+function a(e, t, n) {
+	s(e, t)?.setAttribute("aria-pressed", String(n));
 }
-function i(e, t, n) {
-	let r = a(e, t);
+function o(e, t, n) {
+	let r = s(e, t);
 	r && (r.disabled = !n);
 }
-function a(e, t) {
+function s(e, t) {
 	return e.querySelector(`button[data-do="${t}"]`);
 }
-function o(e) {
+function c(e) {
 	return e === "previous" || e === "next";
 }
-function s(e) {
-	return e instanceof HTMLElement && e.matches(t);
+function l(e) {
+	return e instanceof HTMLElement && e.matches(r);
 }
 // src/heat.ts
-var c = 256, l = [
+var u = 256, d = [
 	255,
 	150,
 	30
-], u = [
+], f = [
 	70,
 	150,
 	255
 ];
-function d(e) {
+function p(e) {
 	let t = e.length, n = e[0].length, r = .5 / (t * n);
 	for (let t of e) for (let e of t) r = Math.max(r, Math.abs(e));
 	let i = document.createElement("canvas");
-	i.width = i.height = c;
-	let a = i.getContext("2d"), o = a.createImageData(c, c);
-	for (let i = 0; i < c; i++) {
-		let [a, s, d] = f(i, t);
-		for (let t = 0; t < c; t++) {
-			let [p, m, h] = f(t, n), g = e[a][p] * (1 - h) + e[a][m] * h, _ = e[s][p] * (1 - h) + e[s][m] * h, v = (g * (1 - d) + _ * d) / r, y = v >= 0 ? l : u, b = 4 * (i * c + t);
+	i.width = i.height = u;
+	let a = i.getContext("2d"), o = a.createImageData(u, u);
+	for (let i = 0; i < u; i++) {
+		let [a, s, c] = m(i, t);
+		for (let t = 0; t < u; t++) {
+			let [l, p, h] = m(t, n), g = e[a][l] * (1 - h) + e[a][p] * h, _ = e[s][l] * (1 - h) + e[s][p] * h, v = (g * (1 - c) + _ * c) / r, y = v >= 0 ? d : f, b = 4 * (i * u + t);
 			o.data[b] = y[0], o.data[b + 1] = y[1], o.data[b + 2] = y[2], o.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
 		}
 	}
@@ -78,8 +87,8 @@ function d(e) {
 		strongest: r
 	};
 }
-function f(e, t) {
-	let n = Math.min(Math.max((e + .5) * t / c - .5, 0), t - 1), r = Math.floor(n);
+function m(e, t) {
+	let n = Math.min(Math.max((e + .5) * t / u - .5, 0), t - 1), r = Math.floor(n);
 	return [
 		r,
 		Math.min(r + 1, t - 1),
@@ -87,24 +96,24 @@ function f(e, t) {
 	];
 }
 // ../static/js/texts.js
-var p = document.getElementById("texts"), m = p ? JSON.parse(p.textContent) : {};
+var h = document.getElementById("texts"), g = h ? JSON.parse(h.textContent) : {};
 new Intl.PluralRules(document.documentElement.lang || "en");
-function h(e, t) {
+function _(e, t) {
 	return e.replace(/%(?:\((\w+)\)s|%)/g, (e, n) => n === void 0 ? "%" : String(t[n]));
 }
-function g(e, t = {}) {
-	return h(m[e] ?? e, t);
+function v(e, t = {}) {
+	return _(g[e] ?? e, t);
 }
 // src/texts.ts
-var _ = (e) => e;
+var y = (e) => e;
 // src/shapes.ts
-function v(e, t, { spacing: n, atDetector: r }) {
+function b(e, t, { spacing: n, atDetector: r }) {
 	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
-	if (!n) return g("%(count)s pixels", { count: Math.round(o) });
+	if (!n) return v("%(count)s pixels", { count: Math.round(o) });
 	let s = { length: o.toFixed(1) };
-	return g(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
+	return v(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
 }
-var y = class {
+var ee = class {
 	selected = null;
 	unfinished = null;
 	all = [];
@@ -147,7 +156,7 @@ var y = class {
 	changed() {
 		for (let e of this.listeners) e();
 	}
-}, b = "http://www.w3.org/2000/svg", ee = 1, te = 10, ne = 8, x = 4, re = class {
+}, te = "http://www.w3.org/2000/svg", ne = 1, re = 10, ie = 8, x = 4, ae = class {
 	svg;
 	shapes;
 	view;
@@ -164,7 +173,7 @@ var y = class {
 		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
 	}
 	place(e, t, n, r) {
-		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? v(e.a, e.b, r) : g(e.finding);
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? b(e.a, e.b, r) : v(e.finding);
 		for (let n of t.bodies) e.kind === "length" ? w(n, {
 			x1: a.x,
 			y1: a.y,
@@ -187,7 +196,7 @@ var y = class {
 			x: n.viewport.width - f.offsetWidth - x,
 			y: n.viewport.height - f.offsetHeight - x
 		}, m = e.kind === "length" ? c + u / 2 : c;
-		f.style.left = `${Math.max(Math.min(s + l + ne, p.x), x)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), x)}px`, t.bodies[0].setAttribute("aria-label", `${g(ie[e.kind])}, ${d}`);
+		f.style.left = `${Math.max(Math.min(s + l + ie, p.x), x)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), x)}px`, t.bodies[0].setAttribute("aria-label", `${v(oe[e.kind])}, ${d}`);
 		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
 			let t = i.transformPoint({
 				x: e[n].x,
@@ -228,7 +237,7 @@ var y = class {
 			];
 			for (let r of n) {
 				let [n, i] = r, o = t.appendChild(C("circle", "dot")), s = t.appendChild(C("circle", "spot"));
-				w(o, { r: 4 }), w(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? g("End of the length") : g("Corner")), this.obey(s, e, (t, r) => {
+				w(o, { r: 4 }), w(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? v("End of the length") : v("Corner")), this.obey(s, e, (t, r) => {
 					e[n].x += t, e[i].y += r;
 				}), a.push({
 					x: n,
@@ -280,7 +289,7 @@ var y = class {
 			let t = S[e.key];
 			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
 			e.preventDefault(), e.stopPropagation();
-			let n = e.shiftKey ? te : ee;
+			let n = e.shiftKey ? re : ne;
 			a(), o({
 				x: t.x * n,
 				y: t.y * n
@@ -307,21 +316,21 @@ var y = class {
 		x: 0,
 		y: 1
 	}
-}, ie = {
-	length: _("Length"),
-	box: _("Box"),
-	ellipse: _("Ellipse")
+}, oe = {
+	length: y("Length"),
+	box: y("Box"),
+	ellipse: y("Ellipse")
 };
 function C(e, t) {
-	let n = document.createElementNS(b, e);
+	let n = document.createElementNS(te, e);
 	return n.setAttribute("class", t), n;
 }
 function w(e, t) {
 	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
 }
 // src/input.ts
-var T = 1, ae = 2, E = 40, D = 10, O = 1.25;
-function oe(e, t) {
+var T = 1, se = 2, E = 40, D = 10, O = 1.25;
+function ce(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
 		y: 0
@@ -333,7 +342,7 @@ function oe(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === T || s.button === 0 && s.shiftKey ? "pan" : s.button === ae ? "zoom" : t.tool(), s.button === T && s.preventDefault(), k(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === T || s.button === 0 && s.shiftKey ? "pan" : s.button === se ? "zoom" : t.tool(), s.button === T && s.preventDefault(), k(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -385,7 +394,7 @@ var A = 65536;
 function j(e) {
 	return "values" in e;
 }
-function se(e, t) {
+function le(e, t) {
 	if (j(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
@@ -397,22 +406,22 @@ function se(e, t) {
 		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : N((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function ce(e, t, n, r) {
+function ue(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
 	for (let n = 0; n < A; n++) {
-		let a = se(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+		let a = le(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function le() {
+function de() {
 	return new Uint32Array(A);
 }
-function ue(e, t, n) {
+function fe(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
-		name: g("Own"),
+		name: v("Own"),
 		width: Math.max(1, e.width + t * r),
 		center: e.center + n * r
 	};
@@ -435,7 +444,7 @@ var P = class {
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = le();
+	table = de();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -475,13 +484,13 @@ var P = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (ce(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (ue(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, de = 32, F = class {
+}, pe = 32, F = class {
 	image;
 	aspect;
 	viewport;
@@ -513,7 +522,7 @@ var P = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), de);
+		this.scale = Math.min(Math.max(e, r), pe);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -593,7 +602,7 @@ var P = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, I = 240, fe = 140, pe = class {
+}, I = 240, me = 140, he = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -606,12 +615,12 @@ var P = class {
 			width: I,
 			height: I
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? fe : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? me : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, me = 4, he = class {
+}, L = 4, R = class {
 	shapes;
 	shape = null;
 	from = {
@@ -636,7 +645,7 @@ var P = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= me;
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= L;
 		return !n && !this.waiting ? (this.waiting = !0, null) : !n || _e(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
@@ -723,29 +732,29 @@ var be = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], L = class extends Error {};
-async function xe(e) {
+], z = class extends Error {};
+async function B(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new L(await z(t));
+	if (!t.ok) throw new z(await H(t));
 	return createImageBitmap(await t.blob());
 }
-async function Se({ pictures: e }) {
+async function xe({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new L(await z(t));
+	if (!t.ok) throw new z(await H(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new L(g("The prior has no image."));
+	if (n.length === 0) throw new z(v("The prior has no image."));
 	return n;
 }
-async function Ce(e, t) {
+async function Se(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new L(await z(r));
-	if (!i.ok) throw new L(await z(i));
+	if (!r.ok) throw new z(await H(r));
+	if (!i.ok) throw new z(await H(i));
 	let a = await r.json(), o = new ve(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
@@ -755,11 +764,11 @@ async function Ce(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: Ee(a, o, s)
+		presets: Te(a, o, s)
 	};
 }
-var we = 400;
-async function Te(e, t) {
+var Ce = 400;
+async function we(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -767,28 +776,28 @@ async function Te(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new L(await z(r));
+		if (!r.ok) throw new z(await H(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new L(n.reason ?? g("The heat map could not be made."));
+		if (n.state === "failed") throw new z(n.reason ?? v("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, we)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, Ce)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function Ee(e, t, n) {
+function Te(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: R(a, g("As sent (table)"))
+			name: V(a, v("As sent (table)"))
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -797,29 +806,29 @@ function Ee(e, t, n) {
 			center: e.center,
 			width: e.width,
 			function: be.includes(n) ? n : "LINEAR",
-			name: R(e.explanation, t ? g("As sent %(number)s", { number: t + 1 }) : g("As sent"))
+			name: V(e.explanation, t ? v("As sent %(number)s", { number: t + 1 }) : v("As sent"))
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
 		return M(Math.min(...o), Math.max(...o), a);
 	};
-	r.push(a(.01, .99, g("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, g("Lungs")) : a(.001, .7, g("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, g("Dense")) : a(.3, .999, g("Dense")));
+	r.push(a(.01, .99, v("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, v("Lungs")) : a(.001, .7, v("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, v("Dense")) : a(.3, .999, v("Dense")));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(M(Math.min(...o), Math.max(...o), g("Full range"))), r;
+	return r.push(M(Math.min(...o), Math.max(...o), v("Full range"))), r;
 }
-function R(e, t) {
-	return e ? e === "default" ? g("Middle 99 %%") : e : t;
+function V(e, t) {
+	return e ? e === "default" ? v("Middle 99 %%") : e : t;
 }
-async function z(e) {
+async function H(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
 	} catch {}
-	return g("The image could not be fetched (status %(status)s).", { status: e.status });
+	return v("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var De = class {
+var Ee = class {
 	element;
 	prior;
 	desk;
@@ -843,7 +852,7 @@ var De = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new re(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new pe(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), oe(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new ae(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new he(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), ce(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -875,13 +884,13 @@ var De = class {
 				voi: null,
 				heat: null,
 				invert: !1
-			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", g("Fetching the image …"));
+			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", v("Fetching the image …"));
 			for (let e of [
 				"topLeft",
 				"topRight",
 				"bottomLeft"
 			]) this.text(`[data-overlay="${e}"]`, r.overlay[e].join("\n"));
-			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? g("Prior radiograph") : g("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
+			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? v("Prior radiograph") : v("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
 		}
 	}
 	fail(e) {
@@ -896,8 +905,8 @@ var De = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = j(n) ? M(n.first, n.first + n.values.length - 1, g("Own")) : n;
-		this.setVoi(ue(r, e, t));
+		let r = j(n) ? M(n.first, n.first + n.values.length - 1, v("Own")) : n;
+		this.setVoi(fe(r, e, t));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -918,20 +927,20 @@ var De = class {
 		}));
 	}
 	text(e, t) {
-		B(this.element, e, t);
+		U(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = xe(e.preview).then((n) => {
-			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", g("Preview; fetching full depth …")), this.repaint());
+		let r = B(e.preview).then((n) => {
+			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", v("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await Ce(e, t);
+			let r = await Se(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof L ? e.message : g("The image did not arrive. Reload to try again.");
+			let n = e instanceof z ? e.message : v("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -998,21 +1007,21 @@ var De = class {
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
 		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !j(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${V(s.center)},${V(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${V(s.center)}  W ${V(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function B(e, t, n) {
+function U(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function V(e) {
+function W(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var Oe = class {
+var De = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1028,28 +1037,28 @@ var Oe = class {
 	}
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
-		let { heat: t, heatFrom: n } = e.image, a = this.on && t.length > 0, o = this.on && !a && n !== null;
-		a ? e.picture.heat?.of !== t[0].map && (e.picture.heat = d(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, r(this.root, "heat", a || o), i(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", o ? g("Making the heat map …") : ""), this.legend.hidden = !a, B(this.legend, "[data-heat-finding]", t[0] ? g(t[0].finding) : "");
+		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
+		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = p(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, a(this.root, "heat", r || i), o(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? v("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? v(t[0].finding) : "");
 		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		s && B(this.legend, "p", s), B(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), o && this.fetch(e, n);
+		s && U(this.legend, "p", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), Te(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), we(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof L ? t.message : g("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : v("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, ke = {
-	one: _("One image"),
-	views: _("Both views"),
-	priors: _("With priors"),
-	all: _("Views and priors")
+}, Oe = {
+	one: y("One image"),
+	views: y("Both views"),
+	priors: y("With priors"),
+	all: y("Views and priors")
 };
-function Ae(e, t) {
-	let n = H(e, 0) !== null;
+function ke(e, t) {
+	let n = G(e, 0) !== null;
 	return [
 		"one",
 		...n ? ["views"] : [],
@@ -1057,26 +1066,26 @@ function Ae(e, t) {
 		...n && t ? ["all"] : []
 	];
 }
-function H(e, t) {
-	return W(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+function G(e, t) {
+	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function je(e, t) {
-	return W(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+function Ae(e, t) {
+	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var U = "layout";
-function Me() {
+var K = "layout";
+function je() {
 	try {
-		return sessionStorage.getItem(U);
+		return sessionStorage.getItem(K);
 	} catch {
 		return null;
 	}
 }
-function Ne(e) {
+function Me(e) {
 	try {
-		sessionStorage.setItem(U, e);
+		sessionStorage.setItem(K, e);
 	} catch {}
 }
-function W(e, t) {
+function q(e, t) {
 	let n = null, r = 0;
 	return e.forEach((e, i) => {
 		let a = t(e, i) - (e.superseded ? .5 : 0);
@@ -1084,7 +1093,7 @@ function W(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Pe = g("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Fe = class {
+var Ne = v("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Pe = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1109,13 +1118,13 @@ var Pe = g("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	read() {
 		if (!this.fields[0]) return;
-		let e = G(this.fields[0].value);
+		let e = J(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => K(e, !1))), this.shapes.settle(), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => Y(e, !1))), this.shapes.settle(), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(q));
+		let e = JSON.stringify(this.shapes.marks().map(Fe));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1124,14 +1133,14 @@ var Pe = g("It is marked on the image. Delete the mark, or say that it is presen
 	tell() {
 		let e = this.shapes.marks(), t = e.map((e) => {
 			let t = this.images.find(({ id: t }) => t === e.image), n = {
-				finding: g(e.finding),
+				finding: v(e.finding),
 				image: t?.name ?? ""
 			};
-			return e.kind === "box" ? g("Box of %(finding)s on image %(image)s", n) : g("Ellipse of %(finding)s on image %(image)s", n);
+			return e.kind === "box" ? v("Box of %(finding)s on image %(image)s", n) : v("Ellipse of %(finding)s on image %(image)s", n);
 		});
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
-			return i.type = "button", i.textContent = g("Delete"), i.setAttribute("aria-label", `${g("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
+			return i.type = "button", i.textContent = v("Delete"), i.setAttribute("aria-label", `${v("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
 				this.shapes.delete(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
 			}), r.append(t[n], i), r;
 		})));
@@ -1140,17 +1149,17 @@ var Pe = g("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Pe : "");
+			t.setCustomValidity(n ? Ne : "");
 		});
 	}
 	show(e) {
 		let t = e.getAttribute("aria-pressed") !== "true";
 		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
-		let n = t ? G(e.dataset.showMarks ?? "") : [];
-		this.shapes.replace((e) => e.fixed, n.map((e) => K(e, !0)));
+		let n = t ? J(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => Y(e, !0)));
 	}
 };
-function G(e) {
+function J(e) {
 	try {
 		let t = JSON.parse(e || "[]");
 		return Array.isArray(t) ? t : [];
@@ -1158,7 +1167,7 @@ function G(e) {
 		return [];
 	}
 }
-function K({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
 	return {
 		kind: n,
 		image: e,
@@ -1174,8 +1183,8 @@ function K({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function q({ kind: e, image: t, finding: n, a: r, b: i }) {
-	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(J), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(J), l = (e, t) => Math.max(J(t - e), 1);
+function Fe({ kind: e, image: t, finding: n, a: r, b: i }) {
+	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(X), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(X), l = (e, t) => Math.max(X(t - e), 1);
 	return {
 		image: t,
 		finding: n,
@@ -1186,7 +1195,7 @@ function q({ kind: e, image: t, finding: n, a: r, b: i }) {
 		height: l(s, c)
 	};
 }
-function J(e) {
+function X(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
@@ -1202,8 +1211,8 @@ var Ie = [
 	root;
 	images;
 	beside;
-	shapes = new y();
-	pen = new he(this.shapes);
+	shapes = new ee();
+	pen = new R(this.shapes);
 	heating;
 	marks;
 	main;
@@ -1214,20 +1223,20 @@ var Ie = [
 	linked = !0;
 	offered = null;
 	fullPainted = !1;
-	constructor(e, t, r, a) {
-		this.root = e, this.images = t, this.beside = r, this.heating = new Oe(e), this.main = this.active = this.add(!1, `${g("Current")} · ${r.date}`), n(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+	constructor(e, t, n, r) {
+		this.root = e, this.images = t, this.beside = n, this.heating = new De(e), this.main = this.active = this.add(!1, `${v("Current")} · ${n.date}`), i(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
 			e.addEventListener("click", () => void this.target.show(this.images, Number(e.dataset.image)));
 		}), this.shapes.onChange(() => {
-			i(e, "delete", this.shapes.selected !== null);
+			o(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new Fe(e, this.shapes, t), this.setTool("window");
-		let o = this.main.show(t, 0);
-		this.arrange("one", o), a.then(() => {
-			let e = this.layouts.find((e) => e === Me());
-			e && e !== this.layout && this.arrange(e, o);
+		}), this.marks = new Pe(e, this.shapes, t), this.setTool("window");
+		let a = this.main.show(t, 0);
+		this.arrange("one", a), r.then(() => {
+			let e = this.layouts.find((e) => e === je());
+			e && e !== this.layout && this.arrange(e, a);
 		});
 	}
 	tool() {
@@ -1259,7 +1268,7 @@ var Ie = [
 				"invert",
 				"heat"
 			]) n[t] = e.element.dataset[t];
-			r(this.root, "invert", e.picture.invert);
+			a(this.root, "invert", e.picture.invert);
 			let { voi: t } = e.picture;
 			this.presets.value = String(t ? e.presets.indexOf(t) : -1);
 		}
@@ -1269,7 +1278,7 @@ var Ie = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return Ae(this.images, this.beside.priors.length);
+		return ke(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1298,7 +1307,7 @@ var Ie = [
 			}), t.change((e) => e.reset());
 			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.delete(this.shapes.selected) : void 0;
 			case "layout": return this.nextLayout();
-			case "link": return this.linked = !this.linked, r(this.root, "link", this.linked);
+			case "link": return this.linked = !this.linked, a(this.root, "link", this.linked);
 			case "previous":
 			case "next":
 				t.show(t.images, t.shown + (e === "next" ? 1 : -1));
@@ -1309,39 +1318,39 @@ var Ie = [
 		this.linked ? this.panes.forEach(e) : e(t);
 	}
 	takeBack() {
-		return this.shapes.unfinished ? (this.pen.drop(), !0) : this.shapes.undo();
+		return this.shapes.unfinished ? (this.pen.drop(), !0) : this.shapes.undo() || this.shapes.selected !== null;
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Ie) r(this.root, `tool-${t}`, t === e);
+		for (let t of Ie) a(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Ne(t), this.arrange(t, Promise.resolve());
+		Me(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
-		let n = H(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${g("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Le)) this.addPrior(e, t);
+		let n = G(this.images, this.main.shown);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${v("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Le)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && B(r, "[data-layout]", g(ke[e])), i(this.root, "layout", this.layouts.length > 1), i(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && U(r, "[data-layout]", v(Oe[e])), o(this.root, "layout", this.layouts.length > 1), o(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
-		let n = this.add(!0, `◀ ${g("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
+		let n = this.add(!0, `◀ ${v("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await Se(e);
-			this.panes.includes(n) && await n.show(r, je(r, this.main.image), t);
+			let r = await xe(e);
+			this.panes.includes(n) && await n.show(r, Ae(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof L ? e.message : g("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof z ? e.message : v("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), B(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new De(n, e, this);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		let r = new Ee(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1350,22 +1359,13 @@ var Ie = [
 	offer(e) {
 		if (this.offered === e) return;
 		this.offered = e, this.presets.disabled = e.length === 0;
-		let t = new Option(g("Own window"), "-1");
+		let t = new Option(v("Own window"), "-1");
 		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
 	}
 };
-// src/shown.ts
-function Y() {
-	return document.getElementById("content")?.dataset.ahead === void 0;
-}
-function X() {
-	return Y() ? Promise.resolve() : new Promise((e) => {
-		document.addEventListener("study-shown", () => e(), { once: !0 });
-	});
-}
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Re(Z, Q("study-images") ?? [], Q("study-beside"), X());
+	Z && new Re(Z, Q("study-images") ?? [], Q("study-beside"), t());
 };
-Y() || "prerendering" in document && document.prerendering ? $() : X().then($);
+e() || "prerendering" in document && document.prerendering ? $() : t().then($);

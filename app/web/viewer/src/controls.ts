@@ -1,6 +1,7 @@
 /** The toolbar and the keys: every `data-do` button and its key do one thing, and show whether it is on. */
 
 import type { Tool } from "./input";
+import { isShown } from "./shown";
 
 export type Action =
   | `tool-${Tool}`
@@ -55,6 +56,7 @@ export function connect(
     button.addEventListener("click", () => act(button.dataset.do as Action));
   });
   document.addEventListener("keydown", (event) => {
+    if (!isShown()) return;
     const undo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
     // What is done on the picture came after the signature that the page may offer to undo, and goes before it.
     if (undo && !isTyping(event.target) && !document.querySelector("dialog[open]") && takeBack()) event.preventDefault();

@@ -185,9 +185,9 @@ export class ReadingDesk implements Desk {
     else how(from);
   }
 
-  /** What is being drawn goes; else what was last drawn, moved or deleted is as before. False where nothing was. */
+  /** What is being drawn goes; else what was last drawn, moved or deleted is as before. False where nothing was meant. */
   private takeBack(): boolean {
-    if (!this.shapes.unfinished) return this.shapes.undo();
+    if (!this.shapes.unfinished) return this.shapes.undo() || this.shapes.selected !== null;
     this.pen.drop();
     return true;
   }
