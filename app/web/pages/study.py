@@ -211,7 +211,7 @@ def study_page_of(
         problem=problem,
         colleagues=known.colleagues,
         dispute=dispute,
-        next_id=next_id,
+        next_id=None if covered else next_id,  # what comes next is told once it is shown
         signed=signed,
         just_signed=just_signed,
         lost=say_lost(known.lost) if known.lost else None,
