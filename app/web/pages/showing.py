@@ -49,12 +49,29 @@ def let_make_ahead(response: Response) -> Response:
     return response
 
 
+def is_made_of(page: str, known: StudyFacts, caller: Caller) -> bool:
+    """True where `page` is the digest of what the page is made of now."""
+    return hmac.compare_digest(made_of(known, caller).encode(), page.encode(errors="replace"))
+
+
 def view_of_next(next_id: UUID, caller: Caller) -> str:
-    """The view of what is opened next is on record; a digest of what its page is made of now."""
+    """The view of what is opened next is on record, once however often the signature is sent; a digest of
+    what its page is made of now. What the study was asked about is no news only once the page is shown.
+    """
     with transaction() as session:
         known = facts(session, study_id=next_id, to=caller.actor)
-        _see(session, next_id, caller)
+        viewing.look(session, study_id=next_id, by=caller.actor, via="page")
     return made_of(known, caller)
+
+
+def see(session: Any, known: StudyFacts, caller: Caller, *, told: str | None = None) -> None:
+    """The page is before its reader, which is on record: as one view with what the signature that led here
+    put there, where that `told` of what the page is made of now.
+    """
+    study_id = known.shown.entry.study_id
+    audited = viewing.look if told and is_made_of(told, known, caller) else viewing.view
+    audited(session, study_id=study_id, by=caller.actor, via="page")
+    second_opinions.seen(session, study_id=study_id, by=caller.actor)
 
 
 @router.post("/shown")
@@ -64,9 +81,9 @@ def shown(
     """Puts the view of a page that was made ahead on record, if it still says what is so: `same`."""
     with transaction() as session:
         known = facts(session, study_id=study_id, to=caller.actor)
-        same = hmac.compare_digest(made_of(known, caller), form.text("page"))
+        same = is_made_of(form.text("page"), known, caller)
         if same:
-            _see(session, study_id, caller)
+            see(session, known, caller)
     return {"same": same}
 
 
@@ -77,8 +94,12 @@ def onwards(
     caller: Annotated[Caller, require(Permission.READ)],
     signed: UUID | None = None,
 ) -> Response:
-    """What a page that was made ahead could not know: the next study, and the signature that led here."""
+    """What a page that was made ahead could not know: the next study, and the signature that led here.
+
+    It is asked once the page is shown: what the study was asked about and is answered is no news any more.
+    """
     with transaction() as session:
+        second_opinions.seen(session, study_id=study_id, by=caller.actor)
         next_id = next_after(session, study_id=study_id, reader=caller.actor.name)
         last = last_signature(session, study_id=signed, by=caller.actor) if signed else None
     here = f"/studies/{study_id}"
@@ -91,8 +112,3 @@ def onwards(
         },
         background=ahead.of(study_id, reader=caller.actor, parts=parts_of(request)),
     )
-
-
-def _see(session: Any, study_id: UUID, caller: Caller) -> None:
-    viewing.view(session, study_id=study_id, by=caller.actor, via="page")
-    second_opinions.seen(session, study_id=study_id, by=caller.actor)

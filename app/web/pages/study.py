@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app import queue
 from app.commands import adjudication, audit, review, screening, viewing
-from app.commands import second_opinions as answers
 from app.commands.review import Statement
 from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
@@ -36,6 +37,7 @@ from app.web.pages.happened import changes_since, say_held, say_lost, say_review
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
 from app.web.pages.showing import let_make_ahead, made_of, view_of_next
+from app.web.pages.showing import see as see_page
 from app.web.pages.words import lasting
 from app.web.parts import parts_of
 
@@ -44,6 +46,7 @@ router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
 _WITHOUT_BUNDLE = ("pneumonia",)
 """What a reader is asked about before the site has a bundle that names its findings."""
 _DONE = (State.SIGNED, State.AMENDED)
+_log = structlog.get_logger(__name__)
 
 
 @router.get("")
@@ -59,10 +62,8 @@ def study_page(
     `shown`: the signature that led here put the view on record (`showing.view_of_next`).
     """
     if is_ahead(request, caller):
-        with transaction() as session:
-            viewing.send_ahead(session, study_id=study_id, by=caller.actor)
         return let_make_ahead(study_page_of(request, study_id, caller, covered=True))
-    audited = viewing.look if shown else viewing.view
+    audited = partial(see_page, told=shown)
     response = study_page_of(request, study_id, caller, signed=signed, audited=audited)
     ahead: Ahead = request.app.state.ahead
     response.background = ahead.of(study_id, reader=caller.actor, parts=parts_of(request))
@@ -154,13 +155,17 @@ def _onwards(
 ) -> Response:
     """After a signature comes the next study, or the worklist where none is left; an amended one stays.
 
-    Where that is the one whose page was made ahead, it is told of what that page is made now.
+    Where that is the one whose page was made ahead, it is told of what that page is made now. It is signed by
+    then: whatever goes wrong with that is logged, and the page asks for itself (`showing.shown`).
     """
     if next_id is None:
         return onwards(request, f"/?signed={study_id}")
     address = f"/studies/{next_id}?signed={study_id}"
     if form.text("ahead") == str(next_id):
-        address += f"&shown={view_of_next(next_id, caller)}"
+        try:
+            address += f"&shown={view_of_next(next_id, caller)}"
+        except Exception:  # noqa: BLE001  (an error would be sent as the answer to what is signed)
+            _log.exception("next_page_not_told", study_id=str(next_id))
     return onwards(request, address)
 
 
@@ -183,9 +188,10 @@ def study_page_of(
         next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
         guide = None if covered else guide_for(session, known.shown, who=caller.actor)
-        if audited:
-            audited(session, study_id=study_id, by=caller.actor, via="page")
-            answers.seen(session, study_id=study_id, by=caller.actor)
+        if covered:
+            viewing.send_ahead(session, study_id=study_id, by=caller.actor)
+        elif audited:
+            audited(session, known, caller)
     shown, dispute = known.shown, known.dispute
     read_with = shown.reading.bundle_sha256 if shown.reading else None
     back = taken_back(shown, caller)
