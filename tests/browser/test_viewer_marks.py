@@ -194,6 +194,30 @@ def test_ctrl_z_takes_back_the_mark_first_and_then_the_signature_before_it(
     assert len(stored(Withdrawal)) == 1
 
 
+def test_ctrl_z_undoes_no_signature_while_a_mark_is_selected(
+    signed_in: SignIn, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_UNDO_SECONDS", "60")
+    settings.cache_clear()
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, first.study_id)
+    page.keyboard.press("1")
+    page.wait_for_url(f"**/studies/{second.study_id}?signed=*")
+    page.wait_for_selector("#viewer[data-state=full]")
+    page.keyboard.press("x")
+    draw(page, (-60, -40), (20, 10))
+    drawn = marks(page)
+    page.reload()  # the mark is back, and there is nothing more to take back
+    page.wait_for_selector("#viewer[data-state=full]")
+    page.locator(".shape.box .grab").focus()
+    page.wait_for_selector('[data-do="delete"]:not(:disabled)')
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(300)
+    assert (marks(page), stored(Withdrawal)) == (drawn, [])
+    assert page.locator("#undo button").is_visible()
+
+
 def test_what_is_marked_cannot_be_called_absent(signed_in: SignIn, blobs: Blobs) -> None:
     study = a_screened_study(blobs)
     page = signed_in("alice", Role.RADIOLOGIST)
