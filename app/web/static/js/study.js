@@ -97,10 +97,17 @@ document.addEventListener("keydown", (event) => {
     void openCorrection();
   } else if (event.key === "3") document.getElementById("next-study")?.click();
   else if (event.key === "l") location.assign("/");
-  else if (event.key === "b") document.getElementById("signed-study")?.click();
+  else if (event.key === "b") backToSigned();
   else if (event.key === "h") tellOfMap();
   else if (event.key in statements && correction?.open) state(statements[event.key]);
 });
+
+// On a page that was made ahead of time the way back comes a moment after the picture.
+function backToSigned() {
+  const link = document.getElementById("signed-study");
+  if (link) link.click();
+  else document.addEventListener("signature-told", () => document.getElementById("signed-study")?.click(), { once: true });
+}
 
 // A map that is withheld cannot be shown; the key that asks for it says why.
 function tellOfMap() {
