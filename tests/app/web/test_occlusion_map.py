@@ -20,7 +20,7 @@ from tests.app.web.conftest import KeyMaker, SignIn
 from tests.builders import a_bundle, an_admitted_study, claimed, image_read, record
 
 PASSED = {"passes": True, "failed": []}
-FAILED = {"passes": False, "failed": ["It points at the arm."]}
+FAILED = {"passes": False, "failed": ["The map does not sum to the logit."]}
 CELLS = [[0.5, -0.25], [1.0, 0.0]]
 
 
@@ -81,7 +81,7 @@ def test_a_map_is_asked_for_waited_for_and_then_everybodys(
     ("occlusion", "sentence"),
     [
         (None, "nobody has tested"),
-        (FAILED, "failed its test. It points at the arm."),
+        (FAILED, "failed its test. The map does not sum to the logit."),
         ({"passes": 1}, "failed"),
     ],
 )

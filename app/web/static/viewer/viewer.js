@@ -1040,7 +1040,7 @@ var De = class {
 		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
 		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = p(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, a(this.root, "heat", r || i), o(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? v("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? v(t[0].finding) : "");
 		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		s && U(this.legend, "p", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
+		s && U(this.legend, "[data-heat-meaning]", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;

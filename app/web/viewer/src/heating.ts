@@ -46,7 +46,7 @@ export class Heating {
     this.legend.hidden = !on;
     setText(this.legend, "[data-heat-finding]", heats[0] ? _(heats[0].finding) : "");
     const words = heats[0] && this.root.querySelector<HTMLElement>(`[data-heat-words="${heats[0].kind}"]`)?.dataset.words;
-    if (words) setText(this.legend, "p", words);
+    if (words) setText(this.legend, "[data-heat-meaning]", words);
     setText(this.legend, "[data-heat-strongest]", pane.picture.heat ? pane.picture.heat.strongest.toFixed(2) : "");
     pane.repaint();
     if (waiting) this.fetch(pane, heatFrom);
