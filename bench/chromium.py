@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _LONGEST_ANSWER = 60.0
@@ -75,9 +75,12 @@ class Tab:
         return self._evaluate(self.shown(), expression)
 
     def evaluate_ahead(self, expression: str) -> list[Any]:
-        """The same in every page that was made ahead and is not shown."""
-        shown = self.shown()
-        return [self._evaluate(page, expression) for page in self.pages if page != shown]
+        """The same in every page that was made ahead and is not shown; one just begun is left out."""
+        shown, answers = self.shown(), []
+        for page in [page for page in self.pages if page != shown]:
+            with suppress(ProtocolError):
+                answers.append(self._evaluate(page, expression))
+        return answers
 
     def wait_for(self, expression: str, *, seconds: float = 30, every: float = 0.02) -> Any:
         """The first true value of the expression in the page on the screen."""
