@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models import figures as merit
 from models.bundle import Bundle
-from models.calibrate import fit_platt
+from models.calibrate import fit_platt, probabilities
 from models.figures import Array
 from models.judge import PREVALENCE
 
@@ -132,13 +132,20 @@ def _share(errors: int, patients: int) -> float:
 
 def calibration_figures(answers: Answers) -> dict[str, float]:
     """Slope and intercept that would set the probabilities right, both classes weighted alike, since
-    probabilities are given for a finding as frequent as its absence: 1 and 0 where they are right, nan where
-    the answers are of one class.
+    probabilities are given for a finding as frequent as its absence: 1 and 0 where they are right. The error
+    is how far the probabilities are from those on average, both classes weighted alike: unlike the line it
+    says little of answers that are sure and right. All nan where the answers are of one class.
     """
-    if not 0 < (answers.truth > 0.5).mean() < 1:
-        return {"slope": float("nan"), "intercept": float("nan")}
+    truth = answers.truth > 0.5
+    if not 0 < truth.mean() < 1:
+        return dict.fromkeys(("slope", "intercept", "error"), float("nan"))
     line = fit_platt(merit.log_odds(answers.probability), answers.truth, prevalence=PREVALENCE)
-    return {"slope": round(line.slope, 4), "intercept": round(line.intercept, 4)}
+    off = np.abs(probabilities(merit.log_odds(answers.probability), line) - answers.probability)
+    return {
+        "slope": round(line.slope, 4),
+        "intercept": round(line.intercept, 4),
+        "error": round(float((off[truth].mean() + off[~truth].mean()) / 2), 4),
+    }
 
 
 def broken_bounds(rows: list[dict[str, Any]], bundle: Bundle) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from models.healthy_chest import healthy_member
 from models.judge import Report, runtime_distances
 from models.network import Network
 from models.runtime import Runtime
+from models.sentence import sentence
 from models.served import Embedding, Familiarity, Served
 
 
@@ -50,7 +51,7 @@ def fit_beside(
     network: Network, learning: Labelled, unseen: Labelled, *, seed: int, threads: int, report: Report
 ) -> Beside:
     """These parts fitted on the images trained on, with the gate's limits set on those that were not."""
-    stage = "Fitting the gate"
+    stage = sentence("Fitting the gate")
     report(stage, 0, 2)
     familiarity = fit_familiarity(learning, seed=seed, threads=threads)
     appearance = fit_appearance(familiarity, learning, seed=seed, threads=threads)

@@ -75,6 +75,8 @@ class ImageScreening:
     """
     notices: tuple[str, ...] = ()
     """Short phrases on what the network took the picture for: inverted, mirrored."""
+    place: tuple[int, int] | None = None
+    """Which image of the pass it was, from 0, and of how many: with them the same bits come again."""
 
 
 def default_bundle_path() -> Path:
@@ -88,6 +90,8 @@ class Bundle:
     def __init__(self, manifest: Manifest, runtime: Runtime, *, research: bool) -> None:
         self.manifest = manifest
         self.runtime = runtime.name
+        self.conditions = dict(runtime.conditions)
+        """On what, with what and in how many threads it reads; the same bits are promised on the same."""
         self._runtime = runtime
         self._spoken = [
             (index, finding)
@@ -202,6 +206,7 @@ class Bundle:
             unlike=unlike,
             embedding=tuple(float(value) for value in embedding) or None,
             notices=notices,
+            place=(at, len(look.maps)),
         )
 
     def _unlike(self, distance: float) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,34 +13,17 @@ from models import figures as merit
 from models.answers import CHUNK, Answers, calibration_figures
 from models.bundle import Bundle, FindingResult
 from models.dataset import Labelled
+from models.detail import Facts, detail
 from models.examples import DatasetRefused
 from models.figures import Array
 from models.judge import Report
+from models.pair import FIGURES, LANES, Pair, difference
+from models.sentence import sentence
 from models.stress import GRADES, MIXED, shifted
 
-LANES = ("rule-out", "abstain", "rule-in")
-STAGE = "Comparing"
+STAGE = sentence("Comparing")
 DRAWS = 3
 """Times that every image is changed in each grade: with one, whether a candidate passes hung on the draw."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What both bundles said of the images that both read: probabilities, calls at the frozen operating point
-    and lanes, active first.
-    """
-
-    truth: NDArray[np.bool_]
-    patients: NDArray[np.str_]
-    probability: tuple[Array, Array]
-    called: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    lane: tuple[NDArray[np.str_], NDArray[np.str_]]
-    withheld: tuple[int, int]
-
-    @property
-    def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """For each image whether each called it right."""
-        return self.called[0] == self.truth, self.called[1] == self.truth
 
 
 def compare(
@@ -49,13 +31,15 @@ def compare(
     candidate: Bundle,
     data: Labelled,
     *,
+    facts: Facts | None = None,
     seed: int = 7,
     rounds: int = 500,
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
     """Both bundles' figures of the active one's first finding, their differences (candidate less active) with
     95% intervals from resampling patients, the tests of DeLong and McNemar, the cases lost and won, the
-    lanes' moves, and the AUC under mixed acquisition changes.
+    lanes' moves, the AUC under mixed acquisition changes, and `models.detail`, with subgroups by the
+    ``facts`` of the images.
 
     The images should be of patients from whom neither bundle has learnt. Raises `DatasetRefused` where one of
     the bundles or the data do not know the finding, or the data lack it or its absence.
@@ -105,9 +89,7 @@ def compare(
         "withheld": {"active": plain.withheld[0], "candidate": plain.withheld[1]},
         "active": _named(active) | _figures(plain, 0),
         "candidate": _named(candidate) | _figures(plain, 1),
-        "difference": {
-            name: _difference(plain, figure, rounds=rounds, seed=seed) for name, figure in FIGURES.items()
-        },
+        "difference": {name: difference(plain, name, rounds=rounds, seed=seed) for name in FIGURES},
         "delong": dict(zip(("difference", "standard_error", "p"), delong(plain), strict=True)),
         "mcnemar": {"lost": len(lost), "won": len(won), "p": mcnemar(len(lost), len(won))},
         "lost_of_right": round(len(lost) / max(int(plain.right[0].sum()), 1), 4),
@@ -122,24 +104,20 @@ def compare(
                 "grade": grade,
                 "active": round(merit.auc(pair.truth, pair.probability[0]), 4),
                 "candidate": round(merit.auc(pair.truth, pair.probability[1]), 4),
-                "difference": _difference(pair, FIGURES["auc"], rounds=rounds, seed=seed),
+                "difference": difference(pair, "auc", rounds=rounds, seed=seed),
+                "asked": DRAWS * len(data),
+                "withheld": {"active": pair.withheld[0], "candidate": pair.withheld[1]},
             }
             for grade, pair in zip(GRADES, stressed, strict=True)
         ],
+        "detail": detail(plain, facts=facts or {}, rounds=rounds, seed=seed),
         "explanations": {
             "active": _shows_a_map(active),
             "candidate": _shows_a_map(candidate),
         },
+        "cuts": {"active": _cuts(active, finding), "candidate": _cuts(candidate, finding)},
+        "pixel_gate": {"active": _has_gate(active), "candidate": _has_gate(candidate)},
     }
-
-
-Figure = Callable[[Pair, int, NDArray[np.intp]], float]
-FIGURES: dict[str, Figure] = {
-    "auc": lambda pair, which, at: merit.auc(pair.truth[at], pair.probability[which][at]),
-    "accuracy": lambda pair, which, at: float(pair.right[which][at].mean()),
-    "sensitivity": lambda pair, which, at: merit.sensitivity(pair.truth[at], pair.called[which][at]),
-    "specificity": lambda pair, which, at: merit.specificity(pair.truth[at], pair.called[which][at]),
-}
 
 
 def _figures(pair: Pair, which: int) -> dict[str, Any]:
@@ -153,18 +131,6 @@ def _figures(pair: Pair, which: int) -> dict[str, Any]:
     return found | {
         "brier": round(merit.brier(pair.truth, pair.probability[which]), 4),
         "even_odds": calibration_figures(answers),
-    }
-
-
-def _difference(pair: Pair, figure: Figure, *, rounds: int, seed: int) -> dict[str, float]:
-    def gain(at: NDArray[np.intp]) -> float:
-        return figure(pair, 1, at) - figure(pair, 0, at)
-
-    low, high = merit.bootstrap(pair.patients, gain, rounds=rounds, seed=seed)
-    return {
-        "value": round(gain(np.arange(len(pair.truth))), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
     }
 
 
@@ -241,12 +207,23 @@ def _ask(
         (called[0], called[1]),
         (lane[0], lane[1]),
         (withheld[0], withheld[1]),
+        np.array(read, dtype=np.intp),
     )
 
 
 def _shows_a_map(bundle: Bundle) -> bool:
     told = bundle.manifest.explanations
     return bool(told.get("passes") or told.get("occlusion_map", {}).get("passes"))
+
+
+def _cuts(bundle: Bundle, finding: str) -> list[str]:
+    """The lanes beside abstain that the bundle puts anybody in."""
+    cuts = bundle.manifest.thresholds[finding]
+    return [name for name, cut in (("rule-in", cuts.rule_in), ("rule-out", cuts.rule_out)) if cut is not None]
+
+
+def _has_gate(bundle: Bundle) -> bool:
+    return bool(bundle.manifest.appearance and bundle.manifest.familiarity.get("limit") is not None)
 
 
 def _named(bundle: Bundle) -> dict[str, str]:

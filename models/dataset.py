@@ -15,13 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.examples import DatasetRefused, Example
+from models.examples import NORMAL_NAMES, DatasetRefused, Example
 from models.preprocess import squash
 
 ImageReader = Callable[[Path], NDArray[np.uint8] | NDArray[np.uint16]]
 
-
-NORMAL_NAMES = frozenset({"normal", "no finding", "no_finding", "negative", "healthy", "clear"})
 
 _SUBTYPE_NAMES = {"bacteria": "bacterial", "virus": "viral"}
 

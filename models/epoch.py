@@ -4,7 +4,7 @@ harder of the two can be kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,15 @@ class Batch:
     mix_share: float
     """Weight of a picture in its mixture with its partner; 1 leaves it alone."""
     partner: NDArray[np.intp]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch where the network is."""
+        return replace(
+            self,
+            pictures=self.pictures.to(device),
+            targets=self.targets.to(device),
+            rivals=self.rivals.to(device),
+        )
 
     def mixed(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The pictures and their targets, mixed in pairs where this batch is."""

@@ -1,17 +1,35 @@
-"""Which labelled files there are and whose they are: from a folder per class or a manifest CSV."""
+"""Which labelled files there are and whose they are: from a folder per class or a manifest CSV. The rules are
+here, for folders on this machine and for those that were sent to a service.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
 
 PatientReader = Callable[[Path], str | None]
 SPLITS = ("train", "val", "test")
+LONGEST_KEY, LONGEST_LABEL = 200, 60
+"""Characters of a patient key and of a label; longer ones are a fault of the file, as an unclosed quote."""
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+NORMAL_NAMES = frozenset({"normal", "no finding", "no_finding", "negative", "healthy", "clear"})
 _IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom", ""})
 _KERMANY_PATIENT = re.compile(r"^(person\d+_(?:bacteria|virus)|(?:NORMAL2-)?IM-\d+)[-_]\d+")
+_NAMED_PATIENT = re.compile(r"(?<![a-z])(?:patient|subject)[-_ ]?\d+", re.IGNORECASE)
+_FACTS = {
+    "age_years": ("age_years", "age"),
+    "sex": ("sex", "patient_sex"),
+    "view": ("view", "view_position"),
+    "station": ("station", "station_name"),
+}
+"""What a manifest may say of a picture besides, and under which names of columns."""
 
 
 class DatasetRefused(Exception):
@@ -48,58 +66,172 @@ def list_examples(data: Path, *, patient_of: PatientReader | None = None) -> tup
     return _from_folders(data, patient_of=patient_of), []
 
 
+@dataclass(frozen=True)
+class ManifestRow:
+    """One line of a manifest CSV; what it does not say is empty."""
+
+    path: str
+    """Below the manifest's folder, with slashes."""
+    label: str
+    subtype: str
+    patient: str
+    split: str
+    duplicate_of: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """age_years, sex, view, station, where there are such columns."""
+
+
+def manifest_rows(manifest: Path, *, name: str) -> list[ManifestRow]:
+    """The lines of a manifest that goes by this name; raises `DatasetRefused`."""
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            lacking = sorted({"path", "label"} - columns)
+            if lacking:
+                raise DatasetRefused(
+                    f"{name} has no column {lacking[0]}; it needs path and label, "
+                    "and should have patient_key and split."
+                )
+            return [_row(row, number, name) for number, row in enumerate(reader, start=2)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetRefused(f"{name} is not a CSV file in UTF-8. Save it as one.") from error
+
+
+def _row(row: Mapping[str, str | None], number: int, name: str) -> ManifestRow:
+    path, label, split = ((row.get(column) or "").strip() for column in ("path", "label", "split"))
+    duplicate_of = (row.get("duplicate_of") or "").strip()
+    if not path:
+        raise DatasetRefused(f"Line {number} of {name} has no path.")
+    if not label and not duplicate_of:
+        raise DatasetRefused(f"Line {number} of {name} has no label.")
+    patient = (row.get("patient_key") or row.get("patient_id") or "").strip()
+    subtype = (row.get("subtype") or "").strip()
+    if any("\0" in "".join(value or "") for value in row.values()):
+        raise DatasetRefused(f"Line {number} of {name} holds a NUL character. Save it anew as CSV in UTF-8.")
+    if len(patient) > LONGEST_KEY:
+        raise DatasetRefused(
+            f"Line {number} of {name} has a patient_key of more than {LONGEST_KEY} characters. "
+            "A quotation mark may be left open there."
+        )
+    if max(len(label), len(subtype)) > LONGEST_LABEL:
+        raise DatasetRefused(
+            f"Line {number} of {name} has a label or subtype of more than {LONGEST_LABEL} "
+            "characters. A quotation mark may be left open there."
+        )
+    if split and split_named(split) is None:
+        raise DatasetRefused(
+            f"Line {number} of {name} has split {split!r}; it can be train, val, test or empty."
+        )
+    values = {
+        fact: next((row[column] or "" for column in columns if row.get(column)), "").strip()
+        for fact, columns in _FACTS.items()
+    }
+    return ManifestRow(
+        path=path,
+        label=label,
+        subtype=subtype,
+        patient=patient,
+        split=split_named(split) or "",
+        duplicate_of=duplicate_of,
+        facts={fact: value for fact, value in values.items() if value},
+    )
+
+
 def _from_manifest(manifest: Path) -> tuple[list[Example], list[str]]:
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        lacking = {"path", "label"} - columns
-        if lacking:
-            raise DatasetRefused(
-                f"{manifest.name} has no column {' and no column '.join(sorted(lacking))}; "
-                "it needs path and label, and should have patient_key and split."
-            )
-        rows = list(reader)
-    examples, duplicates = [], 0
-    for number, row in enumerate(rows, start=2):
-        if row.get("duplicate_of"):
-            duplicates += 1
-            continue
-        label, split = (row["label"] or "").strip(), (row.get("split") or "").strip().lower()
-        if not label:
-            raise DatasetRefused(f"Line {number} of {manifest.name} has no label.")
-        if split not in ("", *SPLITS):
-            raise DatasetRefused(
-                f"Line {number} of {manifest.name} has split {split!r}; "
-                f"it can be {', '.join(SPLITS)} or empty."
-            )
-        path = manifest.parent / row["path"]
-        patient = (row.get("patient_key") or row.get("patient_id") or "").strip() or patient_from_name(path)
-        examples.append(Example(path, label, (row.get("subtype") or "").strip(), patient, split))
+    rows = manifest_rows(manifest, name=manifest.name)
+    kept = [row for row in rows if not row.duplicate_of]
+    examples = []
+    for row in kept:
+        path = manifest.parent / row.path
+        patient = row.patient or patient_from_name(path)
+        examples.append(Example(path, row.label, row.subtype, patient, row.split))
+    duplicates = len(rows) - len(kept)
     notices = [f"{duplicates} images marked as duplicates were left out."] if duplicates else []
     return examples, notices
 
 
 def _from_folders(data: Path, *, patient_of: PatientReader | None) -> list[Example]:
-    tops = {folder.name.lower(): folder for folder in sorted(data.iterdir()) if folder.is_dir()}
-    roots = [(split, tops[split]) for split in SPLITS if split in tops] or [("", data)]
+    tops = [folder for folder in sorted(data.iterdir()) if folder.is_dir()]
+    splits = [(split, top) for top in tops if (split := split_named(top.name))]
+    roots = sorted(splits, key=lambda pair: SPLITS.index(pair[0])) or [("", data)]
     examples = []
     for split, root in roots:
         for folder in sorted(
-            folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+            folder for folder in root.iterdir() if folder.is_dir() and not is_junk(folder.name)
         ):
             for path in sorted(folder.rglob("*")):
-                if path.is_file() and path.suffix.lower() in _IMAGE_ENDINGS and not path.name.startswith("."):
+                if path.is_file() and path.suffix.lower() in _IMAGE_ENDINGS and not is_junk(path.name):
                     patient = (patient_of(path) if patient_of else None) or patient_from_name(path)
                     examples.append(Example(path, folder.name, "", patient, split))
     return examples
 
 
-def patient_from_name(path: Path) -> str:
-    """Who a file is of, where nothing else says: the numbering of the Kermany set, else every file its own
-    patient.
+def split_named(name: str) -> str | None:
+    """train, val or test, for what they are called; None for any other name."""
+    return _SPLIT_NAMES.get(name.strip().lower())
+
+
+def is_junk(path: str) -> bool:
+    """True of what file systems leave behind and nobody means to send."""
+    return any(part.startswith((".", "__MACOSX")) or part == "Thumbs.db" for part in path.split("/"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the folders say of a file."""
+
+    label: str
+    split: str
+    """train, val, test, or empty."""
+
+
+def places(paths: Iterable[str]) -> dict[str, Place]:
+    """What the folders say of files that were sent with these paths, slashes between; files in no folder of a
+    class are left out.
+
+    Folders around everything count for nothing, unless they are called like a class or a split.
     """
-    match = _KERMANY_PATIENT.match(path.stem)
-    return match.group(1) if match else path.stem
+    parts = {path: PurePosixPath(path).parts for path in paths if not is_junk(path)}
+    folders = [names[:-1] for path, names in parts.items() if _may_be_image(path)]
+    around = 0
+    while (
+        len({names[around : around + 1] for names in folders}) == 1
+        and any(len(names) > around + 1 for names in folders)
+        and not _says_something(folders[0][around])
+    ):
+        around += 1
+    below = {path: names[around:] for path, names in parts.items() if len(names) > around}
+    in_splits = any(len(names) > 2 and split_named(names[0]) for names in below.values())
+    found = {}
+    for path, names in below.items():
+        split = split_named(names[0]) if in_splits else ""
+        if split is not None and len(names) > 1 + in_splits:
+            found[path] = Place(names[int(in_splits)], split)
+    return found
+
+
+def _may_be_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in _IMAGE_ENDINGS
+
+
+def _says_something(folder: str) -> bool:
+    return folder.strip().lower() in NORMAL_NAMES or split_named(folder) is not None
+
+
+def patient_from_name(path: Path) -> str:
+    """Who a file is of, where nothing else says: as `patient_named`, else every file its own patient."""
+    return patient_named(path) or path.stem
+
+
+def patient_named(path: PurePath) -> str | None:
+    """Who a file is of by its name or its folder's: the numbering of the Kermany set, "patient12",
+    "subject_3"; None where they say nothing, or a number longer than any patient's.
+    """
+    kermany = _KERMANY_PATIENT.match(path.stem)
+    named = next(filter(None, map(_NAMED_PATIENT.search, reversed(path.parts[-2:]))), None)
+    said = kermany.group(1) if kermany else named.group(0).lower() if named else None
+    return said if said is None or len(said) <= LONGEST_KEY else None
 
 
 def excluded_patients(manifests: Sequence[Path]) -> frozenset[str]:

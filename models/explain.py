@@ -40,7 +40,7 @@ from models.thorax import Thorax, find_thorax
 
 __all__ = ["LEAST_IMAGES", "explain", "failures", "verdicts"]
 
-STAGE = "Testing the maps"
+STAGE = sentence("Testing the maps")
 MOST_IMAGES = 120
 """Enough for intervals of about .02 on the areas; more would cost minutes."""
 LEAST_IMAGES = 20

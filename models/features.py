@@ -5,7 +5,9 @@ starts.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import openvino
@@ -14,11 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.compiled import compiled
 from models.export import openvino_model
 from models.network import FEATURES, Network, imagenet_network
 from models.preprocess import Float
 
 _BATCH = 32
+_SHARE = 8
+"""Pictures in one pass of a stream: with more a stream is no faster, with fewer it is slower."""
+_AHEAD = 4
+"""Batches that are prepared before they are asked for."""
 
 
 class FrozenFeatures:
@@ -37,21 +44,48 @@ class FrozenFeatures:
 
         pooled = Pooled(copy.deepcopy(network or imagenet_network(1))).eval()
         model = openvino_model(pooled, side=side)
-        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+        # Independent streams of one thread each: streams of several wait for each other in every layer.
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": str(threads),
+            "PERFORMANCE_HINT": "THROUGHPUT",
+        }
+        self._compiled = compiled(openvino.Core().compile_model(model, "CPU", settings))
+        self._threads = threads
 
     def of(
         self, batches: Callable[[int, int], Float], count: int, *, on_images: Callable[[int], None]
     ) -> Float:
         """Features, float32 (count, 1280); ``batches(first, last)`` prepares images as float32 (last - first,
-        1, side, side).
+        1, side, side), in another thread, while the network is at work on those before.
         """
         out = np.empty((count, FEATURES), np.float32)
-        for first in range(0, count, _BATCH):
-            last = min(first + _BATCH, count)
-            self._request.infer([batches(first, last)])
-            out[first:last] = self._request.get_output_tensor(0).data
-            on_images(last - first)
+        requests = openvino.AsyncInferQueue(self._compiled, self._threads)
+
+        def keep(request: openvino.InferRequest, first: int) -> None:
+            data = request.get_output_tensor(0).data
+            out[first : first + len(data)] = data
+
+        requests.set_callback(keep)
+        coming: deque[tuple[int, Future[Float]]] = deque()
+        starts = iter(range(0, count, _BATCH))
+        with ThreadPoolExecutor(self._threads) as drawing:
+
+            def prepare_next() -> None:
+                first = next(starts, None)
+                if first is not None:
+                    coming.append((first, drawing.submit(batches, first, min(first + _BATCH, count))))
+
+            for _ in range(_AHEAD):
+                prepare_next()
+            while coming:
+                first, prepared = coming.popleft()
+                pictures = prepared.result()
+                prepare_next()
+                for at in range(0, len(pictures), _SHARE):
+                    requests.start_async([pictures[at : at + _SHARE]], first + at)
+                on_images(len(pictures))
+            requests.wait_all()
         return out
 
     def of_prepared(self, prepared: Float, *, on_images: Callable[[int], None]) -> Float:

@@ -5,6 +5,7 @@ and figures.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from models.figures import Array
 from models.manifest import Calibration, Thresholds
 from models.network import Network
 from models.runtime import LARGEST_BATCH, Runtime
+from models.sentence import sentence
 from models.stress import MIXED, network_input, shifted
 
 Report = Callable[[str, int, int], None]
@@ -31,20 +33,20 @@ PREVALENCE = 0.5
 def network_logits(
     network: Network, images: NDArray[np.uint8], *, on_images: Callable[[int], None] = lambda *_: None
 ) -> Array:
-    """Logits, float64 (n, findings), of squashed images (n, side, side), in bf16 on the processor as in
-    serving.
+    """Logits, float64 (n, findings), of squashed images (n, side, side), in bf16 as in serving, where
+    the network is.
     """
     was_training = network.training
     network.eval()
-    out = []
+    out, device = [], network.head.weight.device
     for first in range(0, len(images), 32):
         batch = torch.from_numpy(network_input(images[first : first + 32])).to(
-            memory_format=torch.channels_last
+            device=device, memory_format=torch.channels_last
         )
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             features = network.features(batch)
         pooled = features.float().mean(dim=(2, 3))
-        out.append((pooled @ network.head.weight.T + network.head.bias).double().numpy())
+        out.append((pooled @ network.head.weight.T + network.head.bias).double().cpu().numpy())
         on_images(len(batch))
     network.train(was_training)
     return np.concatenate(out)
@@ -58,11 +60,13 @@ def runtime_logits(
     on_images: Callable[[int], None] = lambda *_: None,
 ) -> Array:
     """The same as `network_logits` from what serves: the exported network in its runtime."""
+    parts = [images[first : first + LARGEST_BATCH] for first in range(0, len(images), LARGEST_BATCH)]
     out = []
-    for first in range(0, len(images), LARGEST_BATCH):
-        batch = network_input(images[first : first + LARGEST_BATCH])
-        out.append(runtime.look(batch).maps.sum(axis=(2, 3), dtype=np.float64) + np.asarray(biases))
-        on_images(len(batch))
+    # The next pictures are prepared while the network is at work on these.
+    with ThreadPoolExecutor(1) as ahead:
+        for batch in ahead.map(network_input, parts):
+            out.append(runtime.look(batch).maps.sum(axis=(2, 3), dtype=np.float64) + np.asarray(biases))
+            on_images(len(batch))
     return np.concatenate(out)
 
 
@@ -94,16 +98,18 @@ def calibrated_parts(
     def on_images(count: int) -> None:
         nonlocal done
         done += count
-        report("Calibrating", done, total)
+        report(sentence("Calibrating"), done, total)
 
-    plain = runtime_logits(runtime, biases, held_out.images, on_images=on_images)
-    copies = [
-        shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number)
-        for number, strength in enumerate(CALIBRATION_SHIFTS)
-    ]
-    stressed = np.concatenate(
-        [runtime_logits(runtime, biases, images, on_images=on_images) for images in copies]
-    )
+    def changed(number: int) -> NDArray[np.uint8]:
+        strength = CALIBRATION_SHIFTS[number]
+        return shifted(held_out.images, change=MIXED, strength=strength, seed=seed + number)
+
+    with ThreadPoolExecutor(1) as ahead:
+        copies = ahead.map(changed, range(len(CALIBRATION_SHIFTS)))
+        plain = runtime_logits(runtime, biases, held_out.images, on_images=on_images)
+        stressed = np.concatenate(
+            [runtime_logits(runtime, biases, images, on_images=on_images) for images in copies]
+        )
     stressed_labels = np.tile(held_out.labels, (len(CALIBRATION_SHIFTS), 1))
     calibration, cuts, figures = {}, {}, {}
     for index, name in enumerate(held_out.findings):

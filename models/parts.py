@@ -14,6 +14,10 @@ TRAIN, SELECT, CALIBRATE, UNTOUCHED = 0, 1, 2, 3
 SHARES = (0.8, 0.08, 0.12)
 
 
+HALF = 0.5
+"""Of those the bundle has not learnt from at least so many teach it: they are what is new."""
+
+
 def parts_of(
     data: Labelled, *, seed: int, taught: NDArray[np.bool_] | None = None, choosing: bool = True
 ) -> NDArray[np.int_]:
@@ -57,7 +61,7 @@ def _shares(
 ) -> tuple[float, float, float]:
     """What shares of the strangers give the two sets their shares of all patients, as far as they go."""
     scale = len(np.unique(of)) / max(len(np.unique(strangers)), 1)
-    calibrate = min(1.0, SHARES[CALIBRATE] * scale)
+    calibrate = min(HALF, SHARES[CALIBRATE] * scale)
     select = min(1.0 - calibrate, SHARES[SELECT] * scale) if choosing else 0.0
     return 1.0 - calibrate - select, select, calibrate
 

@@ -19,12 +19,12 @@ PREPROCESSING_VERSION = "squash-smooth-equalise-1"
 """Changes whenever the same image would give other numbers; a bundle states the version it was trained with.
 """
 
-_LEVELS = 2048
-_SMOOTHING = 1 / 224
+LEVELS = 2048
+SMOOTHING = 1 / 224
 # Standard deviation as a share of the side. Below it lies what compression and resampling leave behind, and a
 # network that sees that reads it as disease: without smoothing, frozen features gave the same radiograph,
 # full size and as a small JPEG, probabilities that differed by .09; with it, .03.
-_FIELD = 0.08  # share of each side left out when grey levels are measured: markers, collimation, air
+FIELD = 0.08  # share of each side left out when grey levels are measured: markers, collimation, air
 _LEAST_SHARE = 2
 
 
@@ -65,13 +65,13 @@ def standardise(square: Float) -> Float:
     gives zeros.
     """
     side = square.shape[0]
-    edge = round(_FIELD * side)
-    square = np.asarray(cv2.GaussianBlur(square, (0, 0), _SMOOTHING * side), dtype=np.float32)
+    edge = round(FIELD * side)
+    square = np.asarray(cv2.GaussianBlur(square, (0, 0), SMOOTHING * side), dtype=np.float32)
     low, high = float(square.min()), float(square.max())
     if not high > low:
         return np.zeros_like(square, dtype=np.float32)
-    level = ((square - low) * np.float32((_LEVELS - 1) / (high - low)) + 0.5).astype(np.int32)
-    counts = np.bincount(level[edge : side - edge, edge : side - edge].ravel(), minlength=_LEVELS)
+    level = ((square - low) * np.float32((LEVELS - 1) / (high - low)) + 0.5).astype(np.int32)
+    counts = np.bincount(level[edge : side - edge, edge : side - edge].ravel(), minlength=LEVELS)
     reached = np.cumsum(counts)
     # The middle of a level's own share: a large flat area (air) then has the same rank however its edge was
     # rounded.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,13 @@ from models.feature_store import FeatureStore
 from models.features import FrozenFeatures, fit_head
 from models.network import Network
 from models.preprocess import PREPROCESSING_VERSION, Float
+from models.sentence import sentence
 from models.stress import network_input
 
 COPIES = 2
 """Hard drawings of every picture beside the picture as it is."""
-_CHUNK = 512
+_KEPT_TOGETHER = 1536
+"""Features that are written to the disk at once: so many are lost when a training is killed."""
 
 Report = Callable[[str, int, int], None]
 
@@ -39,6 +40,40 @@ class Drawn:
     """Names picture, copy and lenders by their pixels: what is drawn depends on nothing else."""
 
 
+class KeptFeatures:
+    """Features of pictures by one network, frozen; those that are in the folder ``cache`` are not computed
+    again.
+    """
+
+    def __init__(self, network: Network, *, side: int, threads: int, cache: Path | None = None) -> None:
+        self._network, self._side, self._threads = network, side, threads
+        self._store = FeatureStore(cache, network=features_name(network, side=side))
+        self._frozen: FrozenFeatures | None = None
+
+    def of(self, data: Labelled, drawings: Sequence[Drawn], *, report: Report = lambda *_: None) -> Float:
+        """Features, float32 (n, 1280), of the drawings of the data's pictures; kept as they come."""
+        missing = [drawn for drawn in drawings if drawn.key not in self._store]
+        done = len(drawings) - len(missing)
+        report(sentence("Features"), done, len(drawings))
+
+        def on_images(count: int) -> None:
+            nonlocal done
+            done += count
+            report(sentence("Features"), done, len(drawings))
+
+        if missing and self._frozen is None:
+            self._frozen = FrozenFeatures(self._network, side=self._side, threads=self._threads)
+        for first in range(0, len(missing), _KEPT_TOGETHER):
+            some = missing[first : first + _KEPT_TOGETHER]
+            assert self._frozen is not None
+            self._store.add([drawn.key for drawn in some], _features(self._frozen, data, some, on_images))
+        return self._store.of([drawn.key for drawn in drawings])
+
+    def as_they_are(self, data: Labelled, *, report: Report = lambda *_: None) -> Float:
+        """Features, float32 (n, 1280), of every picture as it is."""
+        return self.of(data, plain_drawings(data), report=report)
+
+
 def fit_quick(
     network: Network,
     data: Labelled,
@@ -47,37 +82,33 @@ def fit_quick(
     threads: int,
     cache: Path | None = None,
     report: Report = lambda *_: None,
-) -> None:
+) -> KeptFeatures:
     """Give the network's head the best weights for its own features, frozen, of every picture as it is and in
-    some hard copies.
+    some hard copies; returns those features, from which more can be asked.
 
     What a copy borrows from follows from the pixels, so that further images leave nearly all others as they
     were; features in the ``cache`` are not computed again.
     """
+    kept = KeptFeatures(network, side=data.images.shape[1], threads=threads, cache=cache)
     drawings = drawings_of(data, seed=seed)
-    store = FeatureStore(cache, network=_name(network, side=data.images.shape[1]))
-    missing = [drawn for drawn in drawings if drawn.key not in store]
-    done = len(drawings) - len(missing)
-    report("Features", done, len(drawings))
-
-    def on_images(count: int) -> None:
-        nonlocal done
-        done += count
-        report("Features", done, len(drawings))
-
-    if missing:
-        frozen = FrozenFeatures(network, side=data.images.shape[1], threads=threads)
-        store.add([drawn.key for drawn in missing], _features(frozen, data, missing, on_images=on_images))
-    features = store.of([drawn.key for drawn in drawings])
+    features = kept.of(data, drawings, report=report)
     _give_head(network, features, data.labels[[drawn.image for drawn in drawings]])
+    return kept
+
+
+def plain_drawings(data: Labelled) -> list[Drawn]:
+    """Every picture as it is."""
+    return [
+        Drawn(at, 0, (), hashlib.sha256(image.tobytes()).digest()) for at, image in enumerate(data.images)
+    ]
 
 
 def drawings_of(data: Labelled, *, seed: int) -> list[Drawn]:
     """Every picture as it is and in its hard copies, which borrow from one with the finding and one without:
     those whose hash comes next to one drawn for the copy.
     """
-    hashes = [hashlib.sha256(image.tobytes()).digest() for image in data.images]
-    drawings = [Drawn(at, 0, (), hashes[at]) for at in range(len(data))]
+    drawings = plain_drawings(data)
+    hashes = [drawn.key for drawn in drawings]
     circles = [
         sorted((hashes[at], int(at)) for at in np.flatnonzero((data.labels[:, 0] > 0.5) == present))
         for present in (True, False)
@@ -101,7 +132,7 @@ def _next(circle: Sequence[tuple[bytes, int]], drawn: bytes) -> int:
 
 
 def _features(
-    frozen: FrozenFeatures, data: Labelled, wanted: Sequence[Drawn], *, on_images: Callable[[int], None]
+    frozen: FrozenFeatures, data: Labelled, wanted: Sequence[Drawn], on_images: Callable[[int], None]
 ) -> Float:
     """Features of the drawings, float32 (n, 1280); drawing goes on beside the network."""
 
@@ -114,15 +145,14 @@ def _features(
         drawing: Float = training_picture(image, data.images[list(drawn.lenders)], draw)
         return drawing
 
-    out = []
-    with ThreadPoolExecutor(2) as pool:
-        for first in range(0, len(wanted), _CHUNK):
-            drawn = np.stack(list(pool.map(picture, wanted[first : first + _CHUNK])))[:, None]
-            out.append(frozen.of_prepared(drawn, on_images=on_images))
-    return np.concatenate(out)
+    return frozen.of(
+        lambda first, last: np.stack([picture(drawn) for drawn in wanted[first:last]])[:, None],
+        len(wanted),
+        on_images=on_images,
+    )
 
 
-def _name(network: Network, *, side: int) -> str:
+def features_name(network: Network, *, side: int) -> str:
     """What decides the features of a picture beside the picture itself."""
     weights = hashlib.sha256(f"{PREPROCESSING_VERSION} {DRAWING_VERSION} {side}".encode())
     for name, tensor in network.state_dict().items():
@@ -149,7 +179,7 @@ def fit_frozen(
     def on_images(count: int) -> None:
         nonlocal done
         done += count
-        report("Frozen features", done, total)
+        report(sentence("Frozen features"), done, total)
 
     def prepared(copy: int) -> Callable[[int, int], Float]:
         def batch(first: int, last: int) -> Float:

@@ -15,6 +15,7 @@ import numpy as np
 import openvino
 
 from models.bundle_file import IR_BIN, IR_XML
+from models.compiled import compiled
 from models.manifest import BundleRefused, Manifest
 from models.phantom import phantom
 from models.preprocess import Float, prepare
@@ -55,6 +56,8 @@ class Runtime(Protocol):
     """Takes a batch of prepared images, float32 (n, 1, side, side)."""
 
     name: str
+    conditions: dict[str, str | int]
+    """Beside the name, what the last bit of an answer depends on: library, device, threads."""
 
     def look(self, batch: Float) -> Look: ...
 
@@ -78,9 +81,15 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
         }
-        self._compiled = core.compile_model(model, "CPU", settings)
+        self._compiled = compiled(core.compile_model(model, "CPU", settings))
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self.name = f"openvino/CPU {precision}"
+        self.conditions: dict[str, str | int] = {
+            "library": f"openvino {openvino.__version__}",
+            "device": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+            "threads": threads,
+            "streams": streams,
+        }
 
     def look(self, batch: Float) -> Look:
         streams = len(self._requests)

@@ -25,6 +25,25 @@ def gpu_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def served_of(members: Mapping[str, bytes], *, findings: int) -> tuple[Served, int]:
+    """The module of a bundle's weights, in fp32, and how many of its outputs the bundle carries: older
+    formats lack the last, which are left empty and mean nothing.
+    """
+    weights = load(members[WEIGHTS])
+    if not any(name.startswith("network.") for name in weights):  # format 1 held the network alone
+        weights = {f"network.{name}": tensor for name, tensor in weights.items()}
+    carried = [part for part in _PARTS if any(name.startswith(part) for name in weights)]
+    heads = weights.get("appearance.weight")
+    appearance = nn.Identity() if heads is None else Appearance(heads.shape[1])
+    served = Served(Network(findings), Familiarity(), Embedding(), appearance)
+    outputs = len(carried)
+    absent = {
+        name: tensor for name, tensor in served.state_dict().items() if name.startswith(_PARTS[outputs:])
+    }
+    served.load_state_dict(absent | weights, strict=True)
+    return served.eval(), outputs
+
+
 class TorchRuntime:
     """The network through torch, from the same weights: on a GPU in bf16, channels last; on a processor in
     fp32.
@@ -32,24 +51,15 @@ class TorchRuntime:
 
     def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
         self._device = torch.device(device)
-        weights = load(members[WEIGHTS])
-        if not any(name.startswith("network.") for name in weights):  # format 1 held the network alone
-            weights = {f"network.{name}": tensor for name, tensor in weights.items()}
-        carried = [part for part in _PARTS if any(name.startswith(part) for name in weights)]
-        heads = weights.get("appearance.weight")
-        appearance = nn.Identity() if heads is None else Appearance(heads.shape[1])
-        served = Served(Network(findings), Familiarity(), Embedding(), appearance)
-        # Older formats lack the last parts: those are left empty, and what they say is not handed on.
-        self._outputs = len(carried)
-        absent = {
-            name: tensor
-            for name, tensor in served.state_dict().items()
-            if name.startswith(_PARTS[self._outputs :])
-        }
-        served.load_state_dict(absent | weights, strict=True)
-        self._network = served.eval().to(self._device).to(memory_format=torch.channels_last)
+        served, self._outputs = served_of(members, findings=findings)
+        self._network = served.to(self._device).to(memory_format=torch.channels_last)
         self._half = self._device.type == "cuda"
         self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
+        self.conditions: dict[str, str | int] = {
+            "library": f"torch {torch.__version__}",
+            "device": torch.cuda.get_device_name(self._device) if self._half else "processor",
+            "threads": torch.get_num_threads(),
+        }
 
     def look(self, batch: Float) -> Look:
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models import dataset, examples
 from models.beside import fit_beside
@@ -25,19 +27,24 @@ from models.export import AGREEMENT_SEED, agreement_logits, network_members
 from models.finding_codes import finding_code
 from models.finetune import FinetuneSettings, Paused, finetune
 from models.judge import calibrated_parts
+from models.learning_curve import learning_curve
 from models.manifest import Manifest, to_json
-from models.network import imagenet_network
+from models.network import Network, imagenet_network
 from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.preprocess import PREPROCESSING_VERSION
-from models.quick import fit_frozen, fit_quick
+from models.quick import KeptFeatures, fit_frozen, fit_quick
 from models.runtime import OpenVinoRuntime
+from models.sentence import sentence
 from models.start import Start, patients_member
 from models.style import misleading
+from models.time_budget import TimeBudget
 
 __all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
 
 Report = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is."""
+Tell = Callable[..., None]
+"""Called with `event` and what belongs to it, as in the log."""
 
 PAEDIATRIC_USE = {
     # The children of the Kermany set were one to five years old: a sixth birthday is outside.
@@ -75,6 +82,8 @@ class TrainingOrder:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     start: Path | None = None
     """A bundle from which training goes on: thorough from its weights, quick with its features frozen."""
+    warm_head: bool = True
+    """Thorough training from a bundle begins with the head that quick training gives it, not with its own."""
     features: Path | None = None
     """Folder in which quick training keeps the features of pictures it has seen, for the next time."""
 
@@ -85,16 +94,18 @@ def train(
     read_image: dataset.ImageReader | None = None,
     patient_of: examples.PatientReader | None = None,
     report: Report = lambda *_: None,
+    tell: Tell = lambda **_: None,
 ) -> Manifest:
     """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training``
-    beside it.
+    beside it; ``tell`` hears what is logged.
 
-    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the time budget of thorough
-    training is spent: the same order then goes on where it stopped.
+    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the minutes of thorough training
+    are spent: the same order then goes on where it stopped.
     """
     torch.set_num_threads(order.threads)
     torch.manual_seed(order.seed)
-    log = RunLog(order.out.with_name(order.out.name + ".training"), order)
+    clock = TimeBudget(order.finetune.budget)
+    log = RunLog(order.out.with_name(order.out.name + ".training"), order, tell)
 
     start = None if order.start is None else Start.read(order.start)
     if start is not None:
@@ -105,6 +116,7 @@ def train(
         part = parts_of(data, seed=order.seed)
     else:
         part = start.parts(data, seed=order.seed, choosing=thorough)
+    log.goes_on_only_with(data, part)
     log.write(
         event="data",
         images=len(data),
@@ -117,14 +129,13 @@ def train(
     unseen = data.take((part == SELECT) | (part == CALIBRATE))
     network = imagenet_network(len(data.findings), dropout=order.finetune.dropout)
     if start is not None:
-        start.give(network, findings=data.findings, whole=thorough)
-    if not thorough:
-        fit_quick(
-            network, learning, seed=order.seed, threads=order.threads, cache=order.features, report=report
-        )
-    else:
-        if start is None and not log.checkpoint.exists():
-            fit_frozen(network, learning, seed=order.seed, threads=order.threads, report=report)
+        start.give(network, findings=data.findings, whole=thorough and not order.warm_head)
+    if not log.checkpoint.exists():
+        kept = _begin(network, learning, order, from_a_bundle=start is not None, report=report)
+        if kept is not None:
+            log.write(event="learning curve", **_curve(kept, learning, held_out, seed=order.seed))
+    if thorough:
+        network.margin.zero_()
         network = finetune(
             network,
             learning,
@@ -134,6 +145,7 @@ def train(
             checkpoint=log.checkpoint,
             log=log.write,
             twice=misleading(learning, seed=order.seed, threads=order.threads),
+            clock=clock,
             report=report,
         )
         network.margin.fill_(MARGIN)
@@ -188,12 +200,43 @@ def train(
     return manifest
 
 
-class RunLog:
-    """One JSON line an event, in a folder that belongs to one order: another order's folder is emptied of its
-    checkpoint.
+def _begin(
+    network: Network, learning: dataset.Labelled, order: TrainingOrder, *, from_a_bundle: bool, report: Report
+) -> KeptFeatures | None:
+    """The head with which the network begins, and in quick training ends; the features it was fitted to,
+    where they are kept.
     """
+    if order.mode == "thorough" and not from_a_bundle:
+        fit_frozen(network, learning, seed=order.seed, threads=order.threads, report=report)
+        return None
+    if order.mode == "thorough" and not order.warm_head:
+        return None
+    return fit_quick(
+        network, learning, seed=order.seed, threads=order.threads, cache=order.features, report=report
+    )
 
-    def __init__(self, folder: Path, order: TrainingOrder) -> None:
+
+def _curve(
+    kept: KeptFeatures, learning: dataset.Labelled, held_out: dataset.Labelled, *, seed: int
+) -> dict[str, Any]:
+    """Whether more data would help, by the first finding."""
+    curve = learning_curve(
+        kept.as_they_are(learning),
+        learning.labels[:, 0],
+        learning.patients,
+        held_out=kept.as_they_are(held_out),
+        held_out_truth=held_out.labels[:, 0],
+        held_out_patients=held_out.patients,
+        seed=seed,
+    )
+    return {"finding": learning.findings[0], **curve}
+
+
+class RunLog:
+    """One JSON line an event, in a folder of one order: another order finds no checkpoint there."""
+
+    def __init__(self, folder: Path, order: TrainingOrder, tell: Tell) -> None:
+        self._tell = tell
         self.checkpoint = folder / "checkpoint.pt"
         self._log = folder / "log.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,7 +249,7 @@ class RunLog:
             version="",
             intended_use={},
             data_statement="",
-            finetune=replace(order.finetune, minutes=None),
+            finetune=replace(order.finetune, minutes=None, budget=None),
             features=None,
         )
         document = json.dumps(asdict(settled), default=str, sort_keys=True)
@@ -217,10 +260,20 @@ class RunLog:
             self._log.unlink(missing_ok=True)
             marker.write_text(mark)
 
+    def goes_on_only_with(self, data: dataset.Labelled, part: NDArray[np.int_]) -> None:
+        """A checkpoint of other images, labels or parts is gone: files change under their names."""
+        whole = b"".join(array.tobytes() for array in (data.images, data.labels, part))
+        mark = hashlib.sha256(whole).hexdigest()
+        marker = self.checkpoint.with_name("data.sha256")
+        if not marker.exists() or marker.read_text() != mark:
+            self.checkpoint.unlink(missing_ok=True)
+            marker.write_text(mark)
+
     def write(self, **event: Any) -> None:
         """Append one event."""
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event, default=list) + "\n")
+        self._tell(**event)
 
 
 def read_data(
@@ -239,7 +292,7 @@ def read_data(
     def on_image() -> None:
         nonlocal done
         done += 1
-        report("Reading images", done, wanted)
+        report(sentence("Reading images"), done, wanted)
 
     return dataset.load(
         listed, side=order.side, read_image=read_image, exclude=exclude, notices=notices, on_image=on_image

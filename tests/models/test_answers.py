@@ -47,6 +47,7 @@ def test_calibration_figures_do_not_depend_on_how_many_are_ill() -> None:
         )
         assert right["slope"] == pytest.approx(1, abs=0.06)
         assert right["intercept"] == pytest.approx(0, abs=0.08)
+        assert right["error"] < 0.01
 
 
 def test_too_sure_answers_have_a_slope_below_one() -> None:
@@ -55,6 +56,15 @@ def test_too_sure_answers_have_a_slope_below_one() -> None:
     odds = draw.normal(np.where(ill, 2.0, -2.0), 2.0)
     sure = Answers(ill.astype(np.float32), 1 / (1 + np.exp(-3 * odds)), np.arange(5_000).astype(str), 0)
     assert calibration_figures(sure)["slope"] == pytest.approx(1 / 3, abs=0.05)
+    assert calibration_figures(sure)["error"] > 0.1
+
+
+def test_answers_that_are_sure_and_right_are_hardly_off_whatever_their_line() -> None:
+    ill = np.arange(200) % 2
+    odds = np.where(ill == 1, 4.0, -4.0) + np.linspace(-1.5, 1.5, 200)
+    told = calibration_figures(Answers(ill.astype(np.float32), 1 / (1 + np.exp(-odds)), ill.astype(str), 0))
+    assert told["slope"] > 1.5
+    assert told["error"] < 0.05
 
 
 def test_changes_under_which_a_bound_was_passed_are_named(shipped: Bundle) -> None:

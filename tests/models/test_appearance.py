@@ -94,6 +94,7 @@ class TurnsRound:
     """A runtime to which a picture is inverted whichever way its grey levels stand."""
 
     name = "turns round"
+    conditions: dict[str, str | int] = {}  # noqa: RUF012
 
     def look(self, batch: Float) -> Look:
         count = len(batch)

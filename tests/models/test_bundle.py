@@ -107,6 +107,7 @@ class Broken:
     """A runtime gone wrong: its second answer holds a NaN, its third an infinity."""
 
     name = "broken"
+    conditions: dict[str, str | int] = {}  # noqa: RUF012
 
     def look(self, batch: Float) -> Look:
         maps = np.ones((len(batch), 1, 3, 3), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,14 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.errors import Unprocessable
 from models.bundle import Bundle
-from models.compare import LANES, Pair, compare, delong, mcnemar
+from models.compare import compare, delong, mcnemar
 from models.dataset import Labelled, load
+from models.detail import LEAST_PATIENTS
 from models.examples import DatasetRefused, list_examples
 from models.figures import Array
-from models.promotion_gate import LEAST_PATIENTS, MOST_LOST, may_be_promoted, promotion_gate
+from models.pair import LANES, Pair
+from models.promotion_gate import MARGINS, may_be_promoted, promotion_gate
+from models.promotion_table import table
 from tests.models.conftest import Trained, draw_set, resealed
 
 
@@ -139,16 +143,59 @@ def _comparison(**changes: Any) -> dict[str, Any]:
         "patients_without": LEAST_PATIENTS,
         "withheld": {"active": 2, "candidate": 2},
         "difference": {"auc": same, "accuracy": same, "sensitivity": same, "specificity": same},
-        "candidate": {"even_odds": {"slope": 1.1, "intercept": 0.1}},
+        "candidate": {"even_odds": {"slope": 1.1, "intercept": 0.1, "error": 0.01}},
         "lost_of_right": 0.01,
-        "stress": [{"grade": 1.0, "active": 0.9, "candidate": 0.9, "difference": same}],
+        "stress": [
+            {
+                "grade": 1.0,
+                "active": 0.9,
+                "candidate": 0.9,
+                "difference": same,
+                "asked": 300,
+                "withheld": {"active": 3, "candidate": 3},
+            }
+        ],
         "explanations": {"active": False, "candidate": False},
+        "cuts": {"active": ["rule-in"], "candidate": ["rule-in", "rule-out"]},
+        "pixel_gate": {"active": True, "candidate": True},
     } | changes
+
+
+def _stressed(**changes: Any) -> dict[str, Any]:
+    return dict(_comparison()["stress"][0]) | changes
+
+
+def _group(**changes: Any) -> dict[str, Any]:
+    """A comparison with one group of girls, large enough and as good, but for the changes."""
+    same = {"value": 0.0, "low": -0.001, "high": 0.001}
+    girls = {
+        "of": "sex",
+        "value": "F",
+        "patients_with": LEAST_PATIENTS,
+        "patients_without": LEAST_PATIENTS,
+        "sufficient": True,
+        "difference": {name: changes.get(name, same) for name in ("auc", "sensitivity", "specificity")},
+    }
+    return {"detail": {"subgroups": [girls], "untold": []}}
+
+
+def _low(least: float) -> dict[str, float]:
+    return {"value": 0.0, "low": -least - 0.001, "high": 0.1}
 
 
 @pytest.mark.parametrize(
     ("line", "changes"),
     [
+        ("labels", {"labels": {"may_judge": 119, "others": 1}}),
+        ("locked test", {"locked_test": {"use": 11, "limit": 10}}),
+        ("sex F auc", _group(auc=_low(MARGINS["subgroup auc"]))),
+        ("sex F sensitivity", _group(sensitivity=_low(MARGINS["subgroup sensitivity"]))),
+        ("sex F specificity", _group(specificity=_low(MARGINS["subgroup specificity"]))),
+        ("sex F specificity", _group(specificity={"value": 0.0, "low": None, "high": None})),
+        (
+            "specificity",
+            {"difference": _comparison()["difference"] | {"specificity": _low(MARGINS["specificity"])}},
+        ),
         ("patients", {"patients_with": LEAST_PATIENTS - 1}),
         (
             "auc",
@@ -161,10 +208,16 @@ def _comparison(**changes: Any) -> dict[str, Any]:
                 | {"sensitivity": {"value": 0, "low": -0.021, "high": 0}}
             },
         ),
-        ("stress 1.0", {"stress": [{"grade": 1.0, "difference": {"value": 0.1, "low": -0.02, "high": 0.3}}]}),
-        ("calibration", {"candidate": {"even_odds": {"slope": 2.1, "intercept": 0.0}}}),
-        ("calibration", {"candidate": {"even_odds": {"slope": math.nan, "intercept": math.nan}}}),
-        ("retention", {"lost_of_right": MOST_LOST + 0.001}),
+        ("stress 1.0", {"stress": [_stressed(difference={"value": 0.1, "low": -0.02, "high": 0.3})]}),
+        ("stress 1.0 withheld", {"stress": [_stressed(withheld={"active": 0, "candidate": 7})]}),
+        ("lanes", {"cuts": {"active": ["rule-in", "rule-out"], "candidate": ["rule-out"]}}),
+        ("pixel gate", {"pixel_gate": {"active": True, "candidate": False}}),
+        ("calibration", {"candidate": {"even_odds": {"slope": 0.4, "intercept": 0.0, "error": 0.06}}}),
+        (
+            "calibration",
+            {"candidate": {"even_odds": {"slope": math.nan, "intercept": math.nan, "error": math.nan}}},
+        ),
+        ("retention", {"lost_of_right": MARGINS["retention"] + 0.001}),
         ("withheld", {"withheld": {"active": 2, "candidate": 7}}),
         ("explanations", {"explanations": {"active": True, "candidate": False}}),
     ],
@@ -173,7 +226,26 @@ def test_every_line_can_keep_a_candidate_out(line: str, changes: Mapping[str, An
     assert may_be_promoted(promotion_gate(_comparison()))
     lines = promotion_gate(_comparison(**changes))
     assert not may_be_promoted(lines)
-    assert {one.name: one.passes for one in lines}[line] is not True
+    found = {one.name: one for one in lines}[line]
+    assert found.passes is not True
+    assert found.blocks
+    figureless = ("explanations", "lanes", "pixel gate")
+    assert found.passes is None or line in figureless or (found.short_by or 0) > 0
+
+
+def test_a_group_too_small_is_insufficient_and_named_and_keeps_nobody_out() -> None:
+    small = _group()
+    small["detail"]["subgroups"][0] |= {"sufficient": False, "patients_with": LEAST_PATIENTS - 1}
+    small["detail"]["untold"] = ["station"]
+    lines = promotion_gate(_comparison(**small))
+    assert may_be_promoted(lines)
+    assert [line.name for line in lines if line.passes is None] == ["sex F", "station"]
+    assert all("Insufficient" in line.sentence for line in lines if line.passes is None)
+
+
+def test_the_table_of_the_gate_in_the_documentation_is_the_one_in_the_code() -> None:
+    page = Path(__file__).parents[2] / "docs" / "promotion.md"
+    assert table() in page.read_text(encoding="utf-8"), "put `models.promotion_table.table()` there"
 
 
 def test_the_command_leaves_out_whom_a_bundle_knows_and_refuses_a_worse_candidate(
@@ -197,6 +269,11 @@ def test_the_command_leaves_out_whom_a_bundle_knows_and_refuses_a_worse_candidat
     assert not told["may_be_promoted"]
     assert "may not be promoted" in answer.output
     assert (out / "comparison.png").stat().st_size > 10_000
+    page = (out / "comparison.html").read_text()
+    assert "It does not pass the gate." in page
+    assert "<figcaption><strong>Missed</strong>" in page
+    assert page.count("data:image/jpeg;base64,") == len(told["detail"]["mistakes"]) > 0
+    assert not re.search(r"""(?:src|href)=["'](?!data:)|url\(|@import""", page), "nothing is fetched"
 
 
 def test_a_file_that_is_no_bundle_is_one_sentence(trained: Trained, unseen: Path, tmp_path: Path) -> None:

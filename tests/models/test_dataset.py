@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.dataset import finding_names, load, split_by_patient
-from models.examples import DatasetRefused, excluded_patients, list_examples, patient_from_name
+from models.examples import DatasetRefused, excluded_patients, list_examples, patient_from_name, patient_named
 from models.phantom import phantom
 from tests.models.conftest import draw_set, write_manifest
 
@@ -85,6 +85,31 @@ def test_data_without_a_comparison_are_refused_in_words(
         put(tmp_path / label / f"{number}.png", number)
     with pytest.raises(DatasetRefused, match=sentence):
         finding_names(list_examples(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('a.png,x,"open\n' + "b.png,y,who\n" * 40, "Line 2 .* patient_key of more than 200"),
+        ('a.png,"open\n' + "b.png,y,who\n" * 20, "Line 2 .* label or subtype of more than 60"),
+        ("a.png,x\0,who\n", "Line 2 .* NUL"),
+        ("a.png,x,who,\0\n", "Line 2 .* NUL"),
+        ("a.png,x,who,view,beside\0\n", "Line 2 .* NUL"),
+    ],
+    ids=["open key", "open label", "NUL in the label", "NUL in a fact", "NUL beside the columns"],
+)
+def test_a_manifest_whose_cells_no_database_takes_is_refused(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    (tmp_path / "m.csv").write_text(f"path,label,patient_key,view\n{line}")
+    with pytest.raises(DatasetRefused, match=sentence):
+        list_examples(tmp_path / "m.csv")
+
+
+def test_a_name_of_more_digits_than_a_patient_has_names_nobody() -> None:
+    assert patient_named(Path("NORMAL/patient" + "7" * 300 + ".png")) is None
+    assert patient_named(Path("NORMAL/person" + "7" * 300 + "_virus_1.png")) is None
+    assert patient_named(Path("NORMAL/patient77.png")) == "patient77"
 
 
 def test_a_manifest_with_faults_is_refused_by_line(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ class PointsElsewhere:
     """The same logits, with every map turned upside down."""
 
     name = "upside down"
+    conditions: dict[str, str | int] = {}  # noqa: RUF012
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from models.dataset import Labelled, load
 from models.epoch import Drawing, epoch_order, lending, training_batch
 from models.evaluate import evaluate, write_report
 from models.examples import DatasetRefused, list_examples
-from models.finetune import FinetuneSettings, Paused, harder
+from models.finetune import FinetuneSettings, Paused
 from models.framing import FRAMES, framed, worst_of_frames
 from models.network import imagenet_network
 from models.parts import CALIBRATE, SELECT, TRAIN, parts_of
 from models.phantom import phantom
 from models.plots import draw_training
+from models.step import harder
 from models.stress import MIXED, conditions, shifted
 from models.style import conflicting, surroundings_score
 from models.train import TrainingOrder, read_data, train
@@ -78,7 +80,8 @@ def test_thorough_training_goes_on_where_it_stopped_and_ends_the_same(drawn: Pat
     assert unseal(paused.out)[0][WEIGHTS] == unseal(order.out)[0][WEIGHTS]
     folder = tmp_path / "paused.bundle.training"
     events = [json.loads(line)["event"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert events == ["data", "start", "epoch", "data", "epoch", "held out", "explanations", "bundle"]
+    expected = ["data", "start", "step", "epoch", "data", "step", "epoch"]
+    assert events == [*expected, "held out", "explanations", "bundle"]
     draw_training(folder / "log.jsonl", folder / "curves.png")
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -96,6 +99,25 @@ def test_another_order_does_not_go_on_from_a_foreign_checkpoint(drawn: Path, tmp
         train(first)
     with pytest.raises(Paused, match="after epoch 1 of 2"):
         train(replace(first, seed=8))
+
+
+def test_changed_labels_do_not_go_on_from_a_checkpoint_of_the_old_ones(drawn: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(drawn, tmp_path / "data"))
+    order = TrainingOrder(
+        data=data,
+        out=tmp_path / "a.bundle",
+        mode="thorough",
+        side=64,
+        threads=1,
+        finetune=replace(TINY, minutes=0.0),
+    )
+    with pytest.raises(Paused, match="after epoch 1 of 2"):
+        train(order)
+    manifest = data / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("p000_0.png,NORMAL", "p000_0.png,PNEUMONIA"))
+    assert "p000_0.png,PNEUMONIA" in manifest.read_text()
+    with pytest.raises(Paused, match="after epoch 1 of 2"):
+        train(order)
 
 
 def test_every_part_has_both_classes_and_no_patient_is_in_two(labelled: Labelled) -> None:
