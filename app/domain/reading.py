@@ -44,6 +44,8 @@ class ImageRead:
     notices: tuple[str, ...] = ()
     preview_sha256: str | None = None
     urgency: float | None = None
+    place: tuple[int, int] | None = None
+    """Which image of the network's pass it was, from 0, and of how many."""
     embedding: tuple[float, ...] | None = None
     """The network's features, to find similar cases by; of length 1, or None where the bundle gives none."""
 

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     MANAGE_DESTINATIONS = "destination.manage"
     READ_MODELS = "model.read"
     LOOK_INSIDE = "model.look-inside"
+    TRAIN = "model.train"
+    PROMOTE = "model.promote"
     READ_AUDIT = "audit.read"
     READ_OPERATIONS = "operations.read"
 
@@ -40,6 +42,7 @@ class Scope(StrEnum):
     READ = "read"
     REVIEW = "review"
     OPERATIONS = "operations"
+    TRAINING = "training"
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
@@ -59,6 +62,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.MANAGE_DESTINATIONS,
             Permission.READ_MODELS,
             Permission.LOOK_INSIDE,
+            Permission.TRAIN,
+            Permission.PROMOTE,
             Permission.READ_OPERATIONS,
         },
     ),
@@ -71,6 +76,7 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.READ: frozenset({Permission.READ}),
     Scope.REVIEW: frozenset({Permission.READ, Permission.REVIEW}),
     Scope.OPERATIONS: frozenset({Permission.READ_OPERATIONS}),
+    Scope.TRAINING: frozenset({Permission.READ_MODELS, Permission.TRAIN}),
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -35,5 +36,13 @@ class Promotion(HasId, Base):
     promoted_at: Mapped[datetime] = mapped_column(default=now)
     promoted_by_name: Mapped[str]
     reason: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="promotion", server_default="promotion")
+    """promotion, rollback, or first: the program's or the site's own bundle, before any decision."""
+    proposal_id: Mapped[UUID | None] = mapped_column(ForeignKey("proposals.id"))
+    """What it was decided on; None for rollbacks, which need no gate, and for first."""
 
-    __table_args__ = (Index("ix_promotions_sequence", "sequence"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('promotion', 'rollback', 'first')", name="kind"),
+        CheckConstraint("(kind = 'rollback') <= (proposal_id IS NULL)", name="rollback_needs_no_proposal"),
+        Index("ix_promotions_sequence", "sequence"),
+    )

@@ -38,6 +38,10 @@ class Reading(HasId, Base):
     read_at: Mapped[datetime] = mapped_column(default=now)
     seconds: Mapped[float | None]
     """From claim to record."""
+    made_with: Mapped[dict[str, Any] | None]
+    """What, beside bundle and runtime, the same bits take: library, device, threads, program, and `places`,
+    of each image `[which, of how many]` of the network's pass. None of readings from before it was kept.
+    """
 
     __table_args__ = (
         CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),
