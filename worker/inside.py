@@ -64,7 +64,12 @@ class Glass:
     def _answer(self, question: Question, stop: threading.Event) -> None:
         started = time.monotonic()
         try:
-            said = self._map(question, stop) if question.map_of else self._look(question, stop)
+            if question.map_of:
+                said = self._map(question, stop)
+            elif question.candidate:
+                said = self._try(question, candidate=question.candidate, stop=stop)
+            else:
+                said = self._look(question, stop)
         except Problem as problem:
             said = {"refused": problem.detail}
         except OSError as error:
@@ -108,6 +113,14 @@ class Glass:
         order = self._order(question, bundle=bundle.sha256, what="layers")
         said = _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
         return said if "refused" in said else said | _added_up(said, bundle.manifest.get("explanations"))
+
+    def _try(self, question: Question, *, candidate: str, stop: threading.Event) -> dict[str, Any]:
+        """What the candidate says of the image, and what the bundle that reads now says."""
+        with transaction() as session:
+            active = next((known for known in bundles(session) if known.active), None)
+        order = self._order(question, bundle=active.sha256 if active else candidate, what="try")
+        order["candidate"] = str(self._blobs.path(candidate))
+        return _in_child(order, seconds=self._decoding + _SECONDS_BESIDES, stop=stop)
 
     def _order(self, question: Question, *, bundle: str, what: str) -> dict[str, Any]:
         image = self._blobs.lent(question.lent) if question.lent else self._blobs.path(question.sha256 or "")

@@ -1,5 +1,5 @@
-"""The child of one look: an order on its standard input; on its standard output what the layers see, or the
-occlusion map. JSON.
+"""The child of one look: an order on its standard input; on its standard output what the layers see, the
+occlusion map, or what a candidate says. JSON.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from app.dicom.decoder_pool import DecoderPool
 from app.domain.sentence import sentence
 from app.errors import DecodeFailed
+from models.bundle import Bundle
 from models.layers import BundleRefused, ImageRefused, Inside, look_inside
 from models.occlusion import Occlusion, occlude
 
 _LOWEST_PRIORITY = 19
+_PICTURE_SIDE = 360
 _WAITED_FOR = 5
 """For a map: a reader sits before it."""
 
@@ -34,11 +36,12 @@ def main() -> None:
     os.nice(_WAITED_FOR if order["what"] == "map" else _LOWEST_PRIORITY)
     try:
         bundle, image = Path(order["bundle"]), _decoded(order)
-        said = (
-            map_as_json(occlude(bundle, image))
-            if order["what"] == "map"
-            else as_json(look_inside(bundle, image))
-        )
+        if order["what"] == "map":
+            said = map_as_json(occlude(bundle, image))
+        elif order["what"] == "try":
+            said = tried(image, active=bundle, candidate=Path(order["candidate"]))
+        else:
+            said = as_json(look_inside(bundle, image))
     except (BundleRefused, ImageRefused) as refusal:
         said = {"refused": str(refusal)}
     except DecodeFailed as failure:
@@ -86,6 +89,37 @@ def map_as_json(found: Occlusion) -> dict[str, Any]:
         "logit": round(found.logit, 4),
         "runtime": found.runtime,
     }
+
+
+def tried(image: NDArray[np.uint8], *, active: Path, candidate: Path) -> dict[str, Any]:
+    """What either bundle says of the picture alone, and the picture, small."""
+    return {
+        "picture": _small(image),
+        "active": _said(Bundle.load(active, threads=1), image),
+        "candidate": _said(Bundle.load(candidate, threads=1), image),
+    }
+
+
+def _said(bundle: Bundle, image: NDArray[np.uint8]) -> dict[str, Any]:
+    [answer] = bundle.screen([image])
+    return {
+        "network": f"{bundle.manifest.name} {bundle.manifest.version}",
+        "outcome": answer.outcome,
+        "reason": answer.reason,
+        "notices": [*answer.notices, *([answer.unlike] if answer.unlike else [])],
+        "findings": {
+            name: {"probability": round(said.probability, 4), "present": said.present, "lane": said.lane}
+            for name, said in answer.findings.items()
+        },
+    }
+
+
+def _small(grey: NDArray[np.uint8]) -> str:
+    scale = min(_PICTURE_SIDE / max(grey.shape), 1.0)
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    done, encoded = cv2.imencode(".jpg", cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+    assert done
+    return base64.b64encode(encoded.tobytes()).decode()
 
 
 def _png(grey: NDArray[np.uint8]) -> str:

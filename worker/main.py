@@ -2,9 +2,10 @@
 
     celery -A worker.main worker -Q screening -P threads -c 1     screens; one thread holds the network
     celery -A worker.main worker -Q duty -P threads -c 4          sweeps and delivers
+    celery -A worker.main worker -Q training -P threads -c 1      inspects datasets, trains, evaluates
 
-`firstread worker` and `firstread duty` start the same. SIGTERM ends a process within seconds: the batch at
-hand is finished or given back.
+`firstread worker`, `firstread duty` and `firstread trainer` start the same. SIGTERM ends a process within
+seconds: the batch at hand is finished or given back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from celery import beat, signals
 
 from app.queue import (
     DUTY_QUEUE,
+    LEARN,
     SCREEN,
     SCREENING_QUEUE,
+    TRAINING_QUEUE,
     configure_from_settings,
     queue,
     report,
@@ -48,6 +51,8 @@ def _ready(sender: Any, **_: object) -> None:
     if SCREENING_QUEUE in heard:
         ring(SCREEN, "start")
         threading.Thread(target=_report, args=(str(sender.hostname),), daemon=True).start()
+    if TRAINING_QUEUE in heard:
+        ring(LEARN, "start")
     if DUTY_QUEUE in heard:
         beat.EmbeddedService(queue, thread=True, scheduler_cls=queue.conf.beat_scheduler).start()
 

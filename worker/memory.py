@@ -5,6 +5,7 @@ leaves tens of megabytes that nobody uses again.
 from __future__ import annotations
 
 import ctypes
+import sys
 
 _M_ARENA_MAX = -8  # malloc.h
 
@@ -14,6 +15,13 @@ def one_heap() -> None:
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+
+
+def without_converter() -> None:
+    """OpenVINO, imported later, comes without what converts networks of other makers: six megabytes that a
+    process which only reads never uses. Its package does without it where it is not installed.
+    """
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
 
 
 def give_back_freed() -> None:

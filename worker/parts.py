@@ -6,6 +6,8 @@ megabytes for the other.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from app.dicom.decoder_pool import DecoderPool
     from worker.deliver import Courier
     from worker.inside import Glass
+    from worker.learning.learner import Learner
     from worker.network import Network
     from worker.screener import Screener
     from worker.sweep import Sweeper
@@ -124,6 +127,16 @@ def glass() -> Glass:
     from worker.inside import Glass
 
     return Glass(settings(), blobs=blobs())
+
+
+@_Part
+def learner() -> Learner:
+    """Who does the jobs of training."""
+    from worker.learning.learner import Learner
+
+    return Learner(
+        blobs=blobs(), folder=settings().home / "jobs", name=f"{socket.gethostname()}-{os.getpid()}"
+    )
 
 
 def close() -> None:

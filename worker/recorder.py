@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from uuid import UUID
 
 import structlog
@@ -23,6 +25,9 @@ from worker.screen import ImageScreened
 
 _PATIENCE_SECONDS = 5.0
 """How long finished work waits for a database that restarts, before the lease's expiry takes over."""
+
+PROGRAM = version("firstread")
+"""The program's version, which readings are made with."""
 
 _log = structlog.get_logger(__name__)
 
@@ -116,6 +121,7 @@ class Recorder:
                     read=read,
                     bundle_sha256=loaded.sha256,
                     runtime=loaded.bundle.runtime,
+                    made_with=loaded.bundle.conditions | {"program": PROGRAM},
                     credits=self._settings.credits,
                 )
 
@@ -140,8 +146,13 @@ class Recorder:
 
 def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str | None) -> ImageRead:
     """What the records keep of one image's result."""
+    return replace(read_of(image.image_id, result), preview_sha256=preview_sha256)
+
+
+def read_of(image_id: UUID, result: ImageScreened) -> ImageRead:
+    """What came of one image, without a preview."""
     return ImageRead(
-        image_id=image.image_id,
+        image_id=image_id,
         outcome=result.outcome,
         reason=result.reason,
         findings={
@@ -156,9 +167,9 @@ def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str 
             for name, finding in result.findings.items()
         },
         notices=result.notices,
-        preview_sha256=preview_sha256,
         urgency=result.urgency,
         embedding=result.embedding,
+        place=result.place,
     )
 
 

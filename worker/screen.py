@@ -66,6 +66,8 @@ class ImageScreened:
     notices: tuple[str, ...] = ()
     embedding: tuple[float, ...] | None = None
     """Features to find similar cases by; None unless it was screened by a bundle that gives them."""
+    place: tuple[int, int] | None = None
+    """As in `ImageScreening`."""
     retry_helps: bool = False
     """True where the failure lies with this machine and not with the image."""
 
@@ -224,5 +226,6 @@ def _result(
         findings=answer.findings,
         urgency=answer.urgency if screened else None,
         embedding=answer.embedding if screened else None,
+        place=answer.place,
         notices=(*notices, *answer.notices, *([] if answer.unlike is None else [UNLIKE_TRAINING])),
     )

@@ -9,9 +9,12 @@ import structlog
 
 from app import queue
 from app.blobs import Blobs
-from app.commands import cases, delivery, leases, review
+from app.commands import cases, delivery, jobs, leases, retraining, review, shadow
+from app.domain.roles import SYSTEM
+from app.errors import Conflict, Problem, Unavailable
 from app.records.engine import transaction
 from app.settings import Settings
+from worker.learning.kinds import beside
 
 _MOST_BELLS = 16
 """Bells one sweep rings at most for a kind of work: a worker that hears one goes on until nothing is due."""
@@ -19,6 +22,8 @@ _CASES_AT_ONCE = 20
 _MOST_CASES = 200
 """Signed studies that one sweep takes into the index of similar cases at most."""
 _BLOB_SWEEP_SECONDS = 3600.0
+_RETRAINING_SECONDS = 60.0
+"""Between two looks at whether a training is to begin by itself."""
 
 _log = structlog.get_logger(__name__)
 
@@ -31,6 +36,7 @@ class Swept:
     claims_expired: int
     studies_rung: int
     deliveries_rung: int
+    jobs_rung: int
     cases_settled: int
 
 
@@ -41,6 +47,7 @@ class Sweeper:
         self._settings = configuration
         self._blobs = blobs
         self._blobs_swept = time.monotonic()
+        self._retraining_looked: float | None = None
 
     def sweep(self) -> Swept:
         """Ends what expired, then rings once per batch of due studies and for due deliveries, and takes cases
@@ -53,9 +60,13 @@ class Sweeper:
         with transaction() as session:
             expired = leases.expire_leases(session)
             claims = review.expire_claims(session)
+            for kind, subject_id, state, said in jobs.expire(session):
+                beside(kind).give_up(session, subject_id=subject_id, state=state, said=said)
         with transaction() as session:
             studies = leases.due(session, limit=_MOST_BELLS * size)
             letters = delivery.due(session, limit=_MOST_BELLS)
+            shadow.ask_due(session)
+            waiting = jobs.due(session, limit=1)
         swept = Swept(
             leases_expired=len(expired),
             claims_expired=claims,
@@ -63,8 +74,15 @@ class Sweeper:
                 queue.SCREEN, queue.SCREENING_QUEUE, [str(study) for study in studies[::size]]
             ),
             deliveries_rung=self._ring(queue.DELIVER, queue.DUTY_QUEUE, [str(letter) for letter in letters]),
+            jobs_rung=self._ring(queue.LEARN, queue.TRAINING_QUEUE, [str(job) for job in waiting]),
             cases_settled=_settle_cases(),
         )
+        if (
+            self._retraining_looked is None
+            or time.monotonic() - self._retraining_looked > _RETRAINING_SECONDS
+        ):
+            self._retraining_looked = time.monotonic()
+            _retrain(self._blobs)
         if time.monotonic() - self._blobs_swept > _BLOB_SWEEP_SECONDS:
             self._blobs_swept = time.monotonic()
             _log.info("staged_files_swept", files=self._blobs.sweep())
@@ -89,3 +107,23 @@ def _settle_cases() -> int:
         if found < _CASES_AT_ONCE:
             break
     return settled
+
+
+def _retrain(blobs: Blobs) -> None:
+    """Begins a training that is due by itself; where it cannot be, the page says why."""
+    with transaction() as session:
+        occasion = retraining.occasion(session)
+    if occasion is None:
+        return
+    try:
+        with transaction() as session:
+            _, job_id = retraining.retrain(session, blobs=blobs, occasion=occasion, by=SYSTEM)
+    except (Unavailable, Conflict):
+        return  # another sweep is at it, or the database is away: the occasion is still there
+    except Problem as problem:
+        with transaction() as session:
+            retraining.came_to_nothing(session, problem=problem, by=SYSTEM)
+        _log.warning("retraining_came_to_nothing", reason=problem.detail)
+        return
+    queue.ring(queue.LEARN, str(job_id))
+    _log.info("retraining", occasion=occasion)

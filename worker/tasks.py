@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from app.errors import Unavailable
-from app.queue import DELIVER, LOOK_INSIDE, SCREEN, SWEEP, queue
+from app.queue import DELIVER, LEARN, LOOK_INSIDE, SCREEN, SWEEP, queue
 from worker import parts
 
 _log = structlog.get_logger(__name__)
@@ -43,8 +43,22 @@ def look_inside(look_id: str) -> None:  # noqa: ARG001
     parts.glass().drain(stop=parts.stop)
 
 
+def learn(job_id: str) -> None:  # noqa: ARG001
+    """Whatever waits for the training worker has been tried."""
+    try:
+        parts.learner().drain(stop=parts.stop)
+    except Unavailable:
+        _log.warning("database_silent")
+
+
 # A bell is spent when it is heard: the row, not the message, is what is owed. Acknowledged late, a long round
 # of screening would be rung again by the broker every few minutes.
-_TASKS = ((SCREEN, screen), (DELIVER, deliver), (SWEEP, sweep), (LOOK_INSIDE, look_inside))
+_TASKS = (
+    (SCREEN, screen),
+    (DELIVER, deliver),
+    (SWEEP, sweep),
+    (LOOK_INSIDE, look_inside),
+    (LEARN, learn),
+)
 for _name, _task in _TASKS:
     queue.task(name=_name, acks_late=False)(_task)

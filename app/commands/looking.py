@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, blinding, viewing
+from app.commands import audit, blinding, registry, viewing
 from app.domain.roles import Actor
 from app.errors import NotFound
 from app.records import Image
@@ -42,5 +43,26 @@ def of_image(session: Session, *, image_id: UUID, by: Actor) -> Stored:
 
 
 def of_file(session: Session, *, sha256: str, by: Actor) -> None:
-    """A file that belongs to no study is on record by the sha256 of its bytes."""
+    """A file that was sent is on record by the sha256 of its bytes.
+
+    Raises Conflict as `_check_not_hidden`.
+    """
+    _check_not_hidden(session, sha256=sha256, by=by)
     audit.record(session, action=LOOKED_INSIDE, by=by, subject_id=sha256, via="upload")
+
+
+def tried(session: Session, *, sha256: str, candidate: str, by: Actor) -> None:
+    """A file that was sent is shown to a candidate. Raises NotFound without such a bundle, Conflict as
+    `_check_not_hidden`.
+    """
+    if not registry.is_known(session, sha256=candidate):
+        raise NotFound("There is no such bundle.")
+    _check_not_hidden(session, sha256=sha256, by=by)
+    audit.record(session, action="network.tried", by=by, subject_id=candidate, image=sha256)
+
+
+def _check_not_hidden(session: Session, *, sha256: str, by: Actor) -> None:
+    """Raises Conflict where the bytes are an image of a study whose opinion is hidden from them."""
+    study_id = session.scalar(select(Image.study_id).where(Image.sha256 == sha256))
+    if study_id is not None:
+        blinding.check_may_see(session, study_id=study_id, who=by)

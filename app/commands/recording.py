@@ -6,7 +6,8 @@ take longer than the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
@@ -27,11 +28,18 @@ StudyRead = tuple[StudyToScreen, list[ImageRead]]
 
 
 def record(
-    session: Session, *, read: Sequence[StudyRead], bundle_sha256: str, runtime: str, credits: Credits
+    session: Session,
+    *,
+    read: Sequence[StudyRead],
+    bundle_sha256: str,
+    runtime: str,
+    credits: Credits,
+    made_with: Mapping[str, Any] | None = None,
 ) -> list[UUID]:
     """Each study has its reading and the place that follows from it; one whose lease was lost stays as it is.
 
-    Returns the deliveries to ring for after the commit.
+    `made_with` is kept with each reading, and the places of its images in the network's pass. Returns the
+    deliveries to ring for after the commit.
     """
     rows = leases.locked(session, {study.study_id: study.lease for study, _ in read})
     standing = [(rows[study.study_id], study, images) for study, images in read if study.study_id in rows]
@@ -40,7 +48,7 @@ def record(
     waiting = _still_waiting(session, standing)
     readings = []
     for row, study, images in standing:
-        reading = _reading(study, images, bundle_sha256=bundle_sha256, runtime=runtime)
+        reading = _reading(study, images, bundle_sha256=bundle_sha256, runtime=runtime, made_with=made_with)
         lane = Lane(reading.lane) if reading.lane else None
         settle(row, study=study, outcome=Outcome(reading.outcome), reason=reading.reason)
         row.lane, row.urgency = reading.lane, reading.urgency
@@ -63,7 +71,14 @@ def record(
     return delivery.prepare(session, [(row, reading) for reading, row, _ in readings])
 
 
-def _reading(study: StudyToScreen, images: list[ImageRead], *, bundle_sha256: str, runtime: str) -> Reading:
+def _reading(
+    study: StudyToScreen,
+    images: list[ImageRead],
+    *,
+    bundle_sha256: str,
+    runtime: str,
+    made_with: Mapping[str, Any] | None,
+) -> Reading:
     """The study's reading: the maximum over its images."""
     outcome, reason = outcome_of(images)
     findings = maximum(images) if outcome is Outcome.SCREENED else {}
@@ -81,7 +96,12 @@ def _reading(study: StudyToScreen, images: list[ImageRead], *, bundle_sha256: st
         findings={name: finding.as_json() for name, finding in findings.items()},
         notices=sorted({notice for image in images for notice in image.notices}),
         seconds=(now() - study.claimed_at).total_seconds(),
+        made_with=None if made_with is None else {**made_with, "places": _places(images)},
     )
+
+
+def _places(images: list[ImageRead]) -> dict[str, list[int]]:
+    return {str(image.image_id): list(image.place) for image in images if image.place is not None}
 
 
 def _still_waiting(

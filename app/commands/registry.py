@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import collate, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -49,15 +50,40 @@ def is_known(session: Session, *, sha256: str) -> bool:
     return session.get(Bundle, sha256) is not None
 
 
-def promote(session: Session, *, sha256: str, by: Actor, reason: str) -> None:
-    """From the next batch on this bundle reads, and what failed for want of a network is due again."""
+def promote(
+    session: Session,
+    *,
+    sha256: str,
+    by: Actor,
+    reason: str,
+    kind: str = "first",
+    proposal_id: UUID | None = None,
+) -> None:
+    """From the next batch on this bundle reads, and what failed for want of a network is due again.
+
+    Asks nobody: who may, and what must have been shown first, is `app.commands.promotion`'s to say.
+    """
     if session.get(Bundle, sha256) is None:
         raise NotFound("There is no such bundle.")
     _take_turns(session)
-    session.add(Promotion(bundle_sha256=sha256, promoted_by_name=by.name, reason=reason))
+    session.add(
+        Promotion(
+            bundle_sha256=sha256,
+            promoted_by_name=by.name,
+            reason=reason,
+            kind=kind,
+            proposal_id=proposal_id,
+        )
+    )
     due = _screen_again(session)
     audit.record(
-        session, action="bundle.promoted", by=by, subject_id=sha256, reason=reason, screened_again=due
+        session,
+        action="bundle.promoted",
+        by=by,
+        subject_id=sha256,
+        reason=reason,
+        kind=kind,
+        screened_again=due,
     )
 
 
@@ -114,6 +140,23 @@ def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> boo
 def active_bundle(session: Session) -> str | None:
     """sha256 of the bundle promoted last; None before the first promotion."""
     return last_promotion(session)[1]
+
+
+def former(session: Session) -> tuple[str, ...]:
+    """Bundles that can be gone back to, the one before this first.
+
+    Each promotion lies on those before it, and going back takes off what lay above: a bundle that was left
+    so is no way back until it is promoted again, through the gate.
+    """
+    stack: list[str] = []
+    for sha256, kind in session.execute(
+        select(Promotion.bundle_sha256, Promotion.kind).order_by(Promotion.sequence)
+    ):
+        if sha256 in stack:
+            at = stack.index(sha256)
+            stack = stack[:at] if kind == "rollback" else stack[:at] + stack[at + 1 :]
+        stack.append(sha256)
+    return tuple(reversed(stack[:-1]))
 
 
 def last_promotion(session: Session) -> tuple[int | None, str | None]:

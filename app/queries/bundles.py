@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.commands.registry import active_bundle
+from app.errors import NotFound
 from app.records import Bundle
 
 
@@ -30,17 +31,26 @@ def bundles(session: Session) -> tuple[BundleShown, ...]:
     """All of them, the newest first."""
     active = active_bundle(session)
     rows = session.scalars(select(Bundle).order_by(Bundle.registered_at.desc(), Bundle.sha256))
-    return tuple(
-        BundleShown(
-            sha256=row.sha256,
-            name=row.name,
-            version=row.version,
-            active=row.sha256 == active,
-            registered_at=row.registered_at,
-            registered_by=row.registered_by_name,
-            manifest=row.manifest,
-        )
-        for row in rows
+    return tuple(_shown(row, active=active) for row in rows)
+
+
+def bundle(session: Session, *, sha256: str) -> BundleShown:
+    """Raises NotFound."""
+    row = session.get(Bundle, sha256)
+    if row is None:
+        raise NotFound("There is no such bundle.")
+    return _shown(row, active=active_bundle(session))
+
+
+def _shown(row: Bundle, *, active: str | None) -> BundleShown:
+    return BundleShown(
+        sha256=row.sha256,
+        name=row.name,
+        version=row.version,
+        active=row.sha256 == active,
+        registered_at=row.registered_at,
+        registered_by=row.registered_by_name,
+        manifest=row.manifest,
     )
 
 

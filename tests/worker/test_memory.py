@@ -52,6 +52,9 @@ _CARRIED = """
 import sys
 import app.cli.worker, worker.main
 from worker import parts
+from worker.memory import without_converter
+if sys.argv[1] == "screener":
+    without_converter()
 part = getattr(parts, sys.argv[1])()
 print([name for name in sys.argv[2:] if name in sys.modules])
 parts.close()
@@ -61,7 +64,7 @@ parts.close()
 @pytest.mark.parametrize(
     ("part", "foreign"),
     [
-        ("screener", ("torch", "pydicom", "httpx", "prompt_toolkit")),
+        ("screener", ("torch", "pydicom", "httpx", "prompt_toolkit", "openvino.tools.ovc.convert")),
         ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
         ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from app.blobs import Blobs
 from app.commands import registry
 from app.domain.roles import SYSTEM
 from app.records import Bundle as BundleRecord
-from app.records import Promotion
+from app.records import Promotion, Reading
 from app.records.engine import transaction
 from models.bundle import Bundle, default_bundle_path
+from tests.builders import an_admitted_study
+from tests.worker.conftest import until
 from tests.worker.test_screener import another_bundle
 from worker.network import Network, NetworkUnavailable
+from worker.screener import Screener
 
 
 def promotions() -> list[tuple[str, str]]:
@@ -103,3 +107,43 @@ def test_a_damaged_bundle_never_lets_an_older_one_read_in_its_stead(
         with pytest.raises(NetworkUnavailable, match="could not be loaded"):
             network.current()
     assert "could not be loaded" in network.describe()["refused"]
+
+
+def test_a_promotion_in_a_stream_of_studies_leaves_none_unread_and_each_reading_names_its_bundle(
+    blobs: Blobs, bundle: Bundle, make_screener: Callable[[], Screener], tmp_path: Path
+) -> None:
+    path, newer, manifest = another_bundle(tmp_path, version="2")
+    assert blobs.put(path.read_bytes()) == newer
+    screener, studies, ended = make_screener(), [an_admitted_study(blobs).study_id], threading.Event()
+    assert screener.drain() == 1
+
+    def stream() -> None:
+        while not ended.is_set() and len(studies) < 40:
+            studies.append(an_admitted_study(blobs).study_id)
+
+    sender = threading.Thread(target=stream)
+    sender.start()
+    try:
+        until(lambda: len(studies) > 5)
+        screener.drain()
+        with transaction() as session:
+            registry.register(session, sha256=newer, manifest=manifest, by=SYSTEM)
+            registry.promote(session, sha256=newer, by=SYSTEM, reason="a better one", kind="promotion")
+        so_far = len(studies)
+        until(lambda: len(studies) > so_far + 5)
+    finally:
+        ended.set()
+        sender.join()
+    screener.drain()
+    with transaction() as session:
+        read = session.execute(
+            select(Reading.study_id, Reading.bundle_sha256, Reading.read_at).order_by(Reading.sequence)
+        ).all()
+        promoted_at = session.scalars(
+            select(Promotion.promoted_at).where(Promotion.bundle_sha256 == newer)
+        ).one()
+    assert sorted(row.study_id for row in read) == sorted(studies), "each study was read, and once"
+    by = [row.bundle_sha256 for row in read]
+    first = by.index(newer)
+    assert set(by[:first]) == {bundle.manifest.sha256} and set(by[first:]) == {newer}
+    assert all(row.read_at > promoted_at for row in read[first:])

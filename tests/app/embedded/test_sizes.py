@@ -17,8 +17,8 @@ GIGABYTE = 1024 * MEGABYTE
 
 @pytest.mark.parametrize("web_processes", [1, 2, 4, 16])
 def test_however_busy_all_processes_are_none_is_refused_a_connection(web_processes: int) -> None:
-    listeners, worker_and_duty, reserved = web_processes, 2, 3
-    opened = (web_processes + worker_and_duty) * (POOL + OVERFLOW) + listeners
+    listeners, workers, reserved = web_processes, 3, 3
+    opened = (web_processes + workers) * (POOL + OVERFLOW) + listeners
     by_hand = 4 * (POOL + OVERFLOW)
     assert connections_for(web_processes=web_processes) - reserved == opened + by_hand
 

@@ -1,0 +1,150 @@
+"""Retraining from corrections: by a button, the calendar, or after so many reviews. Nothing is promoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.blobs import Blobs
+from app.commands import audit, snapshots, training
+from app.domain.roles import Actor
+from app.errors import Conflict, Problem, Unprocessable
+from app.records import Dataset, Job, Review, SiteChoice, TrainingRun
+from app.records.base import now
+from app.records.review import stands
+
+PLAN = "retraining"
+"""The choice's name; its value is `{every_days, after_reviews}`, each a number or null."""
+LAST = "retraining.last"
+"""What the last try led to: `{reviews_up_to, at, said}`; `said` is the sentence why nothing was begun."""
+MOST_DAYS, MOST_REVIEWS = 366, 1_000_000
+_AT_WORK = ("waiting", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """When a training begins by itself; None for not at all."""
+
+    every_days: int | None = None
+    after_reviews: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Since:
+    """What has happened since the last training from corrections: new reviews that stand and are final, at
+    most `MOST_REVIEWS`; when it was tried; why nothing was begun then, or None.
+    """
+
+    reviews: int
+    at: datetime | None
+    said: str | None
+
+
+def plan(session: Session) -> Plan:
+    """What the site has chosen."""
+    chosen = session.get(SiteChoice, PLAN)
+    return Plan() if chosen is None else Plan(**chosen.value)
+
+
+def choose(session: Session, *, every_days: int | None, after_reviews: int | None, by: Actor) -> None:
+    """From now on a training begins by itself so often. Raises Unprocessable for what is no such number."""
+    for number, most in ((every_days, MOST_DAYS), (after_reviews, MOST_REVIEWS)):
+        if number is not None and not 1 <= number <= most:
+            raise Unprocessable(f"Give a whole number from 1 to {most}, or nothing for never.")
+    chosen: dict[str, Any] = {"every_days": every_days, "after_reviews": after_reviews}
+    _set(session, PLAN, chosen, by=by)
+    audit.record(session, action="site.retraining-planned", by=by, **chosen)
+
+
+def since_last(session: Session) -> Since:
+    """What is new for a network to learn."""
+    last = session.get(SiteChoice, LAST)
+    told: dict[str, Any] = {} if last is None else last.value
+    newer = (
+        select(Review.id)
+        .where(Review.sequence > told.get("reviews_up_to", 0), stands(), _is_final())
+        .limit(MOST_REVIEWS)
+        .subquery()
+    )
+    return Since(
+        reviews=session.scalar(select(func.count()).select_from(newer)) or 0,
+        at=None if last is None else last.chosen_at,
+        said=told.get("said"),
+    )
+
+
+def occasion(session: Session) -> str | None:
+    """Why a training is due by itself now: schedule or reviews; None where none is."""
+    chosen = plan(session)
+    if chosen == Plan() or _runs(session):
+        return None
+    since = since_last(session)
+    if since.reviews == 0:
+        return None
+    if chosen.after_reviews is not None and since.reviews >= chosen.after_reviews:
+        return "reviews"
+    planned = session.get(SiteChoice, PLAN)
+    began = since.at or (planned.chosen_at if planned is not None else None)
+    if (
+        chosen.every_days is not None
+        and began is not None
+        and now() - began >= timedelta(days=chosen.every_days)
+    ):
+        return "schedule"
+    return None
+
+
+def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tuple[UUID, UUID]:
+    """A snapshot of every dataset that is ready and of every review that may teach is taken, and a quick
+    training from the network that reads now is asked for. Gives the run and its job, to ring for after the
+    commit.
+
+    Raises Conflict where one is at work already, and as `snapshots.take` and `training.ask` do.
+    """
+    turn = text("SELECT pg_try_advisory_xact_lock(hashtextextended('retraining', 0))")
+    if not session.scalar(turn) or _runs(session):
+        raise Conflict("A training is at work already; wait for it, or cancel it.")
+    up_to = session.scalar(select(func.max(Review.sequence)).where(_is_final())) or 0
+    ready = session.scalars(select(Dataset.id).where(Dataset.state == "ready").order_by(Dataset.created_at))
+    taken = snapshots.take(
+        session,
+        blobs=blobs,
+        name=f"{now():%Y-%m-%d %H:%M}",
+        datasets=list(ready),
+        reviews=True,
+        by=by,
+    )
+    run_id, job_id = training.ask(session, snapshot_id=taken.id, mode="quick", occasion=occasion, by=by)
+    _set(session, LAST, {"reviews_up_to": up_to, "said": None}, by=by)
+    return run_id, job_id
+
+
+def came_to_nothing(session: Session, *, problem: Problem, by: Actor) -> None:
+    """What began by itself could not: the sentence is kept for the page, and it is not tried again before the
+    next occasion.
+    """
+    up_to = session.scalar(select(func.max(Review.sequence)).where(_is_final())) or 0
+    _set(session, LAST, {"reviews_up_to": up_to, "said": problem.detail}, by=by)
+    audit.record(session, action="retraining.came-to-nothing", by=by, said=problem.detail)
+
+
+def _runs(session: Session) -> bool:
+    at_work = select(Job.id).join(TrainingRun, TrainingRun.id == Job.subject_id)
+    return session.scalar(at_work.where(Job.kind == "train", Job.state.in_(_AT_WORK)).limit(1)) is not None
+
+
+def _is_final() -> Any:
+    return func.coalesce(Review.final_at, Review.signed_at) <= func.now()
+
+
+def _set(session: Session, name: str, value: dict[str, Any], *, by: Actor) -> None:
+    chosen = session.get(SiteChoice, name, with_for_update=True)
+    if chosen is None:
+        session.add(SiteChoice(name=name, value=value, chosen_by_name=by.name))
+    else:
+        chosen.value, chosen.chosen_at, chosen.chosen_by_name = value, now(), by.name

@@ -1,0 +1,121 @@
+"""When a training from corrections begins by itself, and what is kept where it cannot."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.blobs import Blobs
+from app.commands import retraining
+from app.commands.retraining import Plan
+from app.domain.roles import SYSTEM
+from app.errors import Conflict, Unprocessable
+from app.queries.jobs import jobs_at_work
+from app.records import Job, SiteChoice, Snapshot, TrainingRun
+from app.records.engine import transaction
+from app.settings import settings
+from tests.builders import a_signed_study
+from worker.sweep import Sweeper
+
+
+def occasion() -> str | None:
+    with transaction() as session:
+        return retraining.occasion(session)
+
+
+def choose(*, every_days: int | None = None, after_reviews: int | None = None) -> None:
+    with transaction() as session:
+        retraining.choose(session, every_days=every_days, after_reviews=after_reviews, by=SYSTEM)
+
+
+def pass_days(days: float) -> None:
+    """What was chosen or tried was so long ago."""
+    with transaction() as session:
+        ago = SiteChoice.chosen_at - timedelta(days=days)
+        session.execute(update(SiteChoice).values(chosen_at=ago))
+
+
+def test_nothing_begins_by_itself_unless_the_site_chose_so(blobs: Blobs, database: str) -> None:
+    a_signed_study(blobs)
+    assert occasion() is None
+    with transaction() as session:
+        assert retraining.plan(session) == Plan()
+
+
+def test_so_many_new_reviews_are_an_occasion(blobs: Blobs, database: str) -> None:
+    choose(after_reviews=2)
+    a_signed_study(blobs)
+    assert occasion() is None
+    a_signed_study(blobs)
+    assert occasion() == "reviews"
+
+
+def test_so_many_days_are_an_occasion_where_anything_was_signed(blobs: Blobs, database: str) -> None:
+    choose(every_days=7)
+    pass_days(8)
+    assert occasion() is None, "there is nothing new to learn"
+    a_signed_study(blobs)
+    assert occasion() == "schedule"
+
+
+def test_days_are_counted_from_the_last_try(blobs: Blobs, database: str) -> None:
+    choose(every_days=7)
+    a_signed_study(blobs)
+    pass_days(8)
+    with transaction() as session:
+        retraining.came_to_nothing(session, problem=Conflict("Too little."), by=SYSTEM)
+    a_signed_study(blobs)
+    assert occasion() is None
+    pass_days(8)
+    assert occasion() == "schedule"
+
+
+def test_reviews_that_were_learnt_from_are_not_new(blobs: Blobs, database: str) -> None:
+    choose(after_reviews=1)
+    a_signed_study(blobs)
+    with transaction() as session:
+        retraining.came_to_nothing(session, problem=Conflict("Too little."), by=SYSTEM)
+    assert occasion() is None
+    with transaction() as session:
+        since = retraining.since_last(session)
+    assert (since.reviews, since.said) == (0, "Too little.")
+    a_signed_study(blobs)
+    assert occasion() == "reviews"
+
+
+def test_the_sweeper_tries_once_and_keeps_why_it_could_not(blobs: Blobs, database: str, broker: str) -> None:
+    choose(after_reviews=1)
+    a_signed_study(blobs)
+    for _ in range(2):
+        Sweeper(settings(), blobs=blobs).sweep()
+    with transaction() as session:
+        said = retraining.since_last(session).said
+        assert said is not None and "to learn from" in said
+        assert jobs_at_work(session) == ()
+        assert session.scalar(select(func.count()).select_from(Snapshot)) == 0, "nothing is left half done"
+
+
+def test_no_second_training_begins_while_one_is_at_work(blobs: Blobs, database: str) -> None:
+    choose(after_reviews=1)
+    a_signed_study(blobs)
+    with transaction() as session:
+        snapshot = Snapshot(name="s", sha256="5" * 64, images=1, counts={}, findings=[], created_by_name="a")
+        session.add(snapshot)
+        session.flush()
+        run = TrainingRun(
+            snapshot_id=snapshot.id, mode="quick", seed=7, occasion="asked", asked_by_name="ann"
+        )
+        session.add(run)
+        session.flush()
+        session.add(Job(kind="train", subject_id=run.id, asked_by_name="ann"))
+    assert occasion() is None
+    with transaction() as session, pytest.raises(Conflict, match="at work already"):
+        retraining.retrain(session, blobs=blobs, occasion="asked", by=SYSTEM)
+
+
+@pytest.mark.parametrize(("days", "reviews"), [(0, None), (None, 0), (367, None), (None, 1_000_001)])
+def test_what_is_no_such_number_is_refused(database: str, days: int | None, reviews: int | None) -> None:
+    with pytest.raises(Unprocessable, match="whole number"):
+        choose(every_days=days, after_reviews=reviews)
