@@ -48,6 +48,8 @@ class Question:
     """The image's reading whose occlusion map is wanted; None where the layers are."""
     bundle: str | None = None
     """sha256 of the bundle that gave that reading; None where the one that reads now is meant."""
+    candidate: str | None = None
+    """sha256 of a bundle that is tried on the image beside the one that reads now; None for the layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def ask(
     lent: str | None = None,
     study_id: UUID | None = None,
     image_id: UUID | None = None,
+    candidate: str | None = None,
 ) -> UUID:
     """The question waits for a worker. Raises TooManyRequests where many do, Unavailable without a broker."""
     look_id = uuid4()
@@ -82,6 +85,7 @@ def ask(
         lent=lent,
         study_id=str(study_id) if study_id else None,
         image_id=str(image_id) if image_id else None,
+        candidate=candidate,
     )
     _enqueue(question)
     return look_id

@@ -25,9 +25,11 @@ SCREEN = "firstread.screen"
 DELIVER = "firstread.deliver"
 SWEEP = "firstread.sweep"
 LOOK_INSIDE = "firstread.look-inside"
+LEARN = "firstread.learn"
 
 SCREENING_QUEUE = "screening"
 DUTY_QUEUE = "duty"
+TRAINING_QUEUE = "training"
 
 _REPORT = "firstread:worker:"
 _UNHEARD_BELLS = 4
@@ -80,6 +82,7 @@ def configure(configuration: Settings) -> None:
             DELIVER: {"queue": DUTY_QUEUE},
             SWEEP: {"queue": DUTY_QUEUE},
             LOOK_INSIDE: {"queue": DUTY_QUEUE},
+            LEARN: {"queue": TRAINING_QUEUE},
         },
         beat_schedule={
             "sweep": {

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     )
     credit_stat_hours: float = Field(default=24.0, ge=0, description="Credit of a STAT order.")
 
+    locked_test_uses: int = Field(
+        default=10, ge=1, description="Evaluations that one locked test serves; then it needs new patients."
+    )
     max_upload_bytes: int = Field(default=512 * 1024**2, description="Largest request body.")
     max_file_bytes: int = Field(default=256 * 1024**2, description="Largest single file in a request.")
     max_pixels: int = Field(default=100_000_000, description="Largest rows x columns of an image.")

@@ -13,8 +13,11 @@ import typer
 
 from app.cli.compare import compare
 from app.cli.evaluate import evaluate
+from app.cli.export import export
 from app.cli.keys import keys
 from app.cli.predict import predict
+from app.cli.promotion import promote, rollback
+from app.cli.replay import replay
 from app.cli.train import train
 from app.cli.users import users
 
@@ -69,6 +72,14 @@ def duty() -> None:
 
 
 @cli.command()
+def trainer() -> None:
+    """Start the training worker: it inspects datasets, trains and evaluates networks. One per site."""
+    from app.cli.worker import training
+
+    training()
+
+
+@cli.command()
 def migrate() -> None:
     """Bring the database to this version's schema."""
     from app.cli.prepare import migrate as run
@@ -95,7 +106,7 @@ def doctor() -> None:
 
 
 @cli.command()
-def alive(part: Annotated[Literal["web", "screening", "duty"], typer.Argument()]) -> None:
+def alive(part: Annotated[Literal["web", "screening", "duty", "training"], typer.Argument()]) -> None:
     """Tell by the exit code whether a part answers on this host; for health checks."""
     from app.cli.alive import alive as run
 
@@ -129,6 +140,10 @@ cli.command()(predict)
 cli.command()(train)
 cli.command()(evaluate)
 cli.command()(compare)
+cli.command()(promote)
+cli.command()(rollback)
+cli.command()(export)
+cli.command()(replay)
 
 
 def main() -> None:

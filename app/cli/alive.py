@@ -14,7 +14,7 @@ _SECONDS = 5.0
 
 
 def alive(part: str) -> int:
-    """0 when the part (web, screening or duty) answers on this host, 1 with a sentence when it does not."""
+    """0 when the part (web, screening, duty, training) answers on this host, 1 with a sentence otherwise."""
     configured = settings()
     answers = _web_answers(configured) if part == "web" else _worker_answers(configured, part)
     if not answers:

@@ -20,7 +20,7 @@ def compare(
     data: Annotated[
         Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for comparison.json and comparison.png.")],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .png and .html.")],
     active: Annotated[
         Path | None, typer.Option(help="The bundle to compare with; the default one if left out.")
     ] = None,
@@ -33,14 +33,17 @@ def compare(
     """Compare a candidate with the active bundle on images of patients from whom neither has learnt, and tell
     whether it may be promoted: exit code 0 if every line of the gate passes, else 1.
     """
+    from app.cli.html_report import write_comparison
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.compare import compare as run
     from models.dataset import load
+    from models.detail import facts_of, manifest_rows
     from models.examples import DatasetRefused, excluded_patients, list_examples
     from models.plots import draw_comparison
     from models.promotion_gate import may_be_promoted, promotion_gate
     from models.start import Start, strangers_to
+    from worker.learning.evaluate import with_pictures, without_nan
 
     paths = (active or default_bundle_path(), candidate)
     try:
@@ -65,11 +68,19 @@ def compare(
             )
             strangers = strangers_to(paths, labelled)
             calibrated = [Start.read(path).calibrated_on(labelled)[strangers] for path in paths]
-            outcome = run(bundles[0], bundles[1], labelled.take(strangers), report=report)
+            judged = labelled.take(strangers)
+            outcome = run(
+                bundles[0],
+                bundles[1],
+                judged,
+                facts=facts_of(manifest_rows(data, judged.paths)),
+                report=report,
+            )
+            out.mkdir(parents=True, exist_ok=True)
+            with_pictures(outcome, judged, bundles[1], read=read_image, folder=out)
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
     lines = promotion_gate(outcome)
-    out.mkdir(parents=True, exist_ok=True)
     document, picture = out / "comparison.json", out / "comparison.png"
     told = outcome | {
         "learnt_from_left_out": int((~strangers).sum()),
@@ -79,10 +90,12 @@ def compare(
         "gate": [asdict(line) for line in lines],
         "may_be_promoted": may_be_promoted(lines),
     }
+    told = without_nan(told)
+    page = write_comparison(told, out / "comparison.html")
     document.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     draw_comparison(outcome, picture)
     _tell(told)
-    print(f"Wrote {document}, {picture}.")
+    print(f"Wrote {document}, {picture}, {page}.")
     if not told["may_be_promoted"]:
         raise typer.Exit(MAY_NOT)
 

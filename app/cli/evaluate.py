@@ -14,7 +14,7 @@ def evaluate(
     data: Annotated[
         Path, typer.Argument(help="A folder per class (maybe below train, val, test), or a manifest CSV.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and evaluation.png.")],
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.json, .png and .html.")],
     bundle: Annotated[Path | None, typer.Option(help="The bundle; the default one if left out.")] = None,
     split: Annotated[str | None, typer.Option(help="Only this split: train, val or test.")] = None,
     held_out: Annotated[
@@ -46,6 +46,7 @@ def evaluate(
     --explanations: whether its map may be shown; --styles: what a head learns that never saw a style.
     """
     from app.cli.further_tests import FurtherTests
+    from app.cli.html_report import write_evaluation
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.dataset import load
@@ -107,7 +108,8 @@ def evaluate(
         raise Unprocessable(str(error)) from error
     document, picture = write_report(outcome, out)
     _tell(outcome)
-    written = [document, picture, *further.write(out)]
+    page = write_evaluation(outcome, picture, out / "evaluation.html")
+    written = [document, picture, page, *further.write(out)]
     print(f"Wrote {', '.join(str(path) for path in written)}.")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +14,9 @@ from app.errors import Unprocessable
 from app.settings import settings
 
 MODES = ("quick", "thorough")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)|(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 GO_ON_LATER = 75
-"""Exit code when the time budget is spent and the same command goes on (EX_TEMPFAIL of sysexits.h)."""
+"""Exit code when the minutes are spent and the same command goes on (EX_TEMPFAIL of sysexits.h)."""
 
 
 def train(
@@ -27,6 +30,13 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same data and seed give the same network.")] = 7,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of thorough training.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time that thorough training may take, such as 30m or 1h30m: the best network by then is "
+            "finished and written. A quarter is kept for calibrating and testing."
+        ),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Pause after this long; the same command goes on.")
     ] = None,
@@ -37,6 +47,12 @@ def train(
             "thorough from its weights. Without one, ImageNet's."
         ),
     ] = None,
+    keep_head: Annotated[
+        bool,
+        typer.Option(
+            "--keep-head", help="Thorough training begins with the head of --start, not with a quick one."
+        ),
+    ] = False,
     features: Annotated[
         Path | None,
         typer.Option(
@@ -73,7 +89,7 @@ def train(
     from models.train import train as run
 
     finetune = FinetuneSettings() if start is None else GOING_ON
-    finetune = replace(finetune, minutes=minutes, epochs=epochs or finetune.epochs)
+    finetune = replace(finetune, minutes=minutes, budget=_minutes(budget), epochs=epochs or finetune.epochs)
     before = None
     if start is not None:
         try:
@@ -94,11 +110,15 @@ def train(
         intended_use=_intended_use(intended_use) if intended_use else use,
         finetune=finetune,
         start=start,
+        warm_head=not keep_head,
         features=features or settings().home / "features",
     )
+    told: dict[str, dict[str, Any]] = {}
     try:
         with progress() as report, image_reader() as read_image:
-            manifest = run(order, read_image=read_image, patient_of=patient_of_dicom, report=report)
+            manifest = run(
+                order, read_image=read_image, patient_of=patient_of_dicom, report=report, tell=_keep_in(told)
+            )
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
     except Paused as pause:
@@ -111,9 +131,36 @@ def train(
     first = manifest.findings[0].name
     for kind, figures in manifest.provenance["held_out"][first].items():
         print(f"{first}, {kind}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    if "learning curve" in told:
+        print(told["learning curve"]["says"])
     for sentence in verdicts(manifest.explanations):
         print(sentence)
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); the log is in {log.parent}.")
+
+
+def _keep_in(told: dict[str, dict[str, Any]]) -> Callable[..., None]:
+    """Keeps the last event of each kind that training tells."""
+
+    def tell(**event: Any) -> None:
+        told[str(event["event"])] = event
+
+    return tell
+
+
+def _minutes(said: str | None) -> float | None:
+    """`30m`, `1h30m`, `90s` or a number of minutes; raises Unprocessable for anything else, and for nothing
+    at all.
+    """
+    if said is None:
+        return None
+    found = _DURATION.fullmatch(said.strip().lower())
+    if found is None or not any(found.groups()):
+        raise Unprocessable(f"The time budget {said!r} is none; write it as 30m, 1h30m or 90s.")
+    plain, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    budget = plain + 60 * hours + minutes + seconds / 60
+    if budget <= 0:
+        raise Unprocessable(f"The time budget {said!r} is none; write it as 30m, 1h30m or 90s.")
+    return budget
 
 
 def _intended_use(path: Path) -> dict[str, Any]:

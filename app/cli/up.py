@@ -58,7 +58,7 @@ def up(*, until_parent_ends: bool) -> None:
         if signals.requested():
             raise StartCancelled
         _start_programs(configured, home, supervisor, signals, listener)
-        _step(started, "web server, screening worker and duty worker run")
+        _step(started, "web server, screening, duty and training worker run")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
         supervisor.watch(every_second=_trim_logs(home))
     except StartCancelled:  # Ctrl-C while it started: what was started is stopped below, as after a run
@@ -177,6 +177,7 @@ def _start_programs(
         supervisor.start(further)
     # last, so that on two cores it takes no time from the two that users wait for
     supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
+    supervisor.start(Program("training worker", _command("trainer"), log=home.log("trainer")))
 
 
 def _await_answer(web: Program, home: Home, signals: Signals, listener: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""`firstread worker` and `firstread duty`: the Celery workers, each one process with threads."""
+"""`firstread worker`, `duty` and `trainer`: the Celery workers, each one process with threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from celery.utils.nodenames import host_format
 from app import queue
 from app.cli.logs import configure_logs
 from app.settings import settings
-from worker.memory import one_heap
+from worker.memory import one_heap, without_converter
 
 
 def screening() -> None:
@@ -20,6 +20,7 @@ def screening() -> None:
 
     One thread, in this very process: CUDA cannot start again after a fork, and the network is loaded once.
     """
+    without_converter()
     _run("screening", listens_to=queue.SCREENING_QUEUE, threads=1)
 
 
@@ -29,6 +30,14 @@ def duty() -> None:
     One per site is enough, two do no harm: every task may run twice.
     """
     _run("duty", listens_to=queue.DUTY_QUEUE, threads=4)
+
+
+def training() -> None:
+    """Inspects datasets, trains and evaluates until SIGTERM, each in a child of the lowest priority.
+
+    What is at work is given back and goes on with the next trainer.
+    """
+    _run("training", listens_to=queue.TRAINING_QUEUE, threads=1)
 
 
 def _run(name: str, *, listens_to: str, threads: int) -> None:
