@@ -10,26 +10,26 @@ run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
 
 test: python
-	@$(PYTHON) install.py --extra test && exec .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 $(ARGS)
+	@$(PYTHON) install.py --extra test --extra export && exec .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 $(ARGS)
 
 check: python
-	@$(PYTHON) install.py --extra test
+	@$(PYTHON) install.py --extra test --extra export
 	@.venv/bin/ruff check $(CODE)
 	@.venv/bin/ruff format --check $(CODE)
 	@.venv/bin/mypy
 
 fix: python
-	@$(PYTHON) install.py --extra test
+	@$(PYTHON) install.py --extra test --extra export
 	@.venv/bin/ruff check --fix $(CODE)
 	@.venv/bin/ruff format $(CODE)
 
 # The catalogues of app/locales have what the code says, and nothing else; what is still to be translated is told.
 catalogue: python
-	@$(PYTHON) install.py --extra test
+	@$(PYTHON) install.py --extra test --extra export
 	@.venv/bin/python -m tests.catalogue
 
 bench: python
-	@$(PYTHON) install.py --extra test
+	@$(PYTHON) install.py --extra test --extra export
 	@exec .venv/bin/python -m bench $(ARGS)
 
 python:

@@ -17,7 +17,7 @@ from app.web.problems import known_problems
 ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("app", "worker", "models")
 ENGLISH_ALWAYS = ("app/cli/", "app/embedded/", "app/web/dicomweb/", "app/dicom/qido.py", "app/dicom/wado.py")
-_STORED = frozenset({"BundleRefused", "NetworkUnavailable", "NetworkBroke", "ChildLost"})
+_STORED = frozenset({"BundleRefused", "DatasetRefused", "NetworkUnavailable", "NetworkBroke", "ChildLost"})
 """Errors of workers and models whose words are recorded with a study."""
 _ONLY_A_VALUE = re.compile(r"(?:^(?=%\(\w+\)s [A-Z])|(?<=[.!?]) )%\(\w+\)s(?: (?=[A-Z])|$)")
 """A sentence of its own that is given: it is in the catalogue where it is made."""

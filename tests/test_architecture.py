@@ -143,7 +143,8 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_no_file_is_too_long_to_hold_in_the_head() -> None:
-    excepted = {"migrations.versions.v0001_spine"}  # a migration is written once and never read as a whole
+    # A migration is written once and never read as a whole.
+    excepted = {"migrations.versions.v0001_spine", "migrations.versions.v0019_learning"}
     long = {
         _module(path): lines
         for path in _files()

@@ -39,18 +39,23 @@ class Rule:
     def __init__(
         self,
         *permissions: Permission,
+        also: Permission | None = None,
         anyone: bool = False,
         with_one_time_password: bool = False,
         counts_as_activity: bool = True,
     ) -> None:
         self.permissions = permissions
         """Any one of these; none of them means whoever is signed in."""
+        self.also = also
+        """And this one, whichever of them it is."""
         self.anyone = anyone
         self.with_one_time_password = with_one_time_password
         self.counts_as_activity = counts_as_activity
 
     def allows(self, permissions: frozenset[Permission]) -> bool:
         """True where a caller with these permissions may use the route."""
+        if self.also is not None and self.also not in permissions:
+            return False
         return self.anyone or not self.permissions or any(p in permissions for p in self.permissions)
 
     async def enforce(self, request: Request) -> None:

@@ -62,3 +62,24 @@ def ask_of_file(staged: StagedFile, *, blobs: Blobs, by: Actor) -> UUID:
     except BaseException:
         blobs.give_back(name)
         raise
+
+
+def try_on_file(staged: StagedFile, *, candidate: str, blobs: Blobs, by: Actor) -> UUID:
+    """A worker asks the candidate and the bundle that reads now about bytes that are never kept; as
+    `ask_of_file`, and NotFound without such a bundle.
+    """
+    media_type = read_header(staged.path).media_type
+    with transaction() as session:
+        looking.tried(session, sha256=staged.sha256, candidate=candidate, by=by)
+    name = blobs.lend(staged)
+    try:
+        return looks.ask(
+            by=by.id,
+            media_type=media_type,
+            about=sentence("a file that was sent"),
+            lent=name,
+            candidate=candidate,
+        )
+    except BaseException:
+        blobs.give_back(name)
+        raise

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "live", "description": "What happens, as it happens."},
     {"name": "results", "description": "Where finished readings are sent, and what became of each message."},
     {"name": "network", "description": "The bundles that read."},
+    {"name": "training", "description": "Datasets, snapshots, training runs, and how far their work is."},
     {"name": "STOW-RS", "description": "DICOMweb: store (PS3.18 10.5)."},
     {"name": "QIDO-RS", "description": "DICOMweb: search (PS3.18 10.6)."},
     {"name": "WADO-RS", "description": "DICOMweb: retrieve (PS3.18 10.4)."},

@@ -226,6 +226,8 @@ async def _audit(request: Request, problem: Problem) -> None:
 
 def is_upload(path: str) -> bool:
     """True for the addresses that take radiographs."""
+    if path.startswith("/api/v1/datasets/"):
+        return path.endswith("/files")
     return path in ("/api/v1/studies", "/api/v1/layers") or path.startswith("/dicomweb/studies")
 
 

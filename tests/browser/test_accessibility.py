@@ -15,18 +15,22 @@ import pytest
 from sqlalchemy import select, update
 
 from app.blobs import Blobs
-from app.commands import delivery, people
+from app.commands import delivery, people, promotion, training
 from app.commands.review import Statement
 from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Actor, Permission, Role, Scope, permissions_of
-from app.records import Delivery, Image, Study, User
+from app.records import Delivery, Image, Job, Study, User
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.layers import ask_of_image
+from tests.app.commands.candidates import a_stored_bundle, an_evaluation
+from tests.app.commands.labelled import a_dataset, patients, taken
 from tests.app.web.test_layers import promoted
+from tests.app.web.test_training import TOLD
 from tests.browser.conftest import SignIn, Watch
 from tests.browser.pages import open_painted
 from tests.builders import (
+    BUNDLE,
     PASSWORD,
     a_key,
     a_screened_study,
@@ -95,6 +99,14 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /docs": (),  # see `test_axe_objects_to_nothing_of_ours_around_swagger_ui`
     "GET /help": (Shown("/help"), Shown("/help?again=true")),
     "GET /models": (Shown("/models", unfolded),),
+    "GET /models/{sha256}": (
+        Shown("/models/{passing}"),
+        Shown("/models/{failing}"),
+        Shown("/models/{unjudged}"),
+        Shown("/models/{active}"),
+    ),
+    "GET /models/{sha256}/export": (Shown("/models/{active}/export"),),
+    "GET /models/{sha256}/shadow": (Shown("/models/{passing}/shadow"), Shown("/models/{active}/shadow")),
     "GET /models/layers": (Shown("/models/layers"), Shown("/models/layers?study={screened}")),
     "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),
     "GET /password": (Shown("/password"),),
@@ -116,12 +128,28 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/studies/{conflicting}"),
     ),
     "GET /studies/{study_id}/similar": (Shown("/studies/{screened}/similar"),),
+    "GET /training": (Shown("/training", unfolded), Shown("/training?snapshot={snapshot}")),
+    "GET /training/runs": (Shown("/training/runs"),),
+    "GET /training/runs/{run_id}": (Shown("/training/runs/{run}", unfolded),),
+    "GET /training/datasets": (Shown("/training/datasets"),),
+    "GET /training/datasets/{dataset_id}": (Shown("/training/datasets/{dataset}"),),
+    "GET /training/datasets/{dataset_id}/files": (Shown("/training/datasets/{dataset}/files"),),
+    "GET /training/datasets/{dataset_id}/files/{file_id}/picture": (),
+    "GET /training/snapshots": (
+        Shown("/training/snapshots"),
+        Shown("/training/snapshots?look=true"),
+        Shown("/training/snapshots?look=true&reviews=true&dataset={dataset}"),
+    ),
+    "GET /training/snapshots/{snapshot_id}": (Shown("/training/snapshots/{snapshot}"),),
     "GET /upload": (Shown("/upload"),),
 }
 """Each page in the states in which it looks different."""
 NO_PAGES = {
     "GET /healthz",
     "GET /metrics",
+    "GET /models/{sha256}/card.json",
+    "GET /models/{sha256}/card.md",
+    "GET /models/{sha256}/export/{export_id}",
     "GET /openapi.json",
     "GET /problems/{slug}",
     "GET /readyz",
@@ -195,9 +223,21 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
     blind = a_screened_study(blobs)
     disputed = sign(a_signed_study(blobs), by="dr.kim", say=Statement.ABSENT)
     with transaction() as session:
+        passing, failing, unjudged = (a_stored_bundle(session, blobs, version) for version in "234")
+        an_evaluation(session, blobs, passing)
+        an_evaluation(session, blobs, failing, lost_of_right=0.4, patients_with=3)
+        ada = a_user(session, "ada", Role.ADMINISTRATOR)
+        promotion.propose(session, blobs, sha256=passing, reason="fewer missed", by=ada)
         session.get_one(Study, blind.study_id).blind = True
         session.execute(update(Delivery).values(state="dead", attempts=8, last_error="It answered 500."))
+        dataset = a_dataset(session, [*patients(90), *patients(90, label="NORMAL", prefix="n")])
+        snapshot = taken(session, blobs, dataset, reviews=True).id
+        run, job = training.ask(session, snapshot_id=snapshot, mode="thorough", budget_minutes=30, by=SYSTEM)
+        session.get_one(Job, job).told = TOLD
     return {
+        "dataset": str(dataset),
+        "snapshot": str(snapshot),
+        "run": str(run),
         "signed": str(signed),
         "screened": str(screened.study_id),
         "lateral": str(lateral.study_id),
@@ -205,6 +245,10 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
         "waiting": str(waiting.study_id),
         "blind": str(blind.study_id),
         "disputed": str(disputed),
+        "passing": passing,
+        "failing": failing,
+        "unjudged": unjudged,
+        "active": BUNDLE,
     }
 
 

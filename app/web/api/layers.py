@@ -23,7 +23,7 @@ from app.web.upload import boundary_in, content_type_of, receiving_parts
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["network"])
 
 _Administrator = Annotated[Caller, require(Permission.LOOK_INSIDE)]
-_FILE: dict[str, Any] = {
+FILE: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -98,7 +98,7 @@ def post_image(image_id: UUID, caller: _Administrator) -> Asked:
     "/layers",
     status_code=202,
     summary="Have the layers shown for a file",
-    openapi_extra=_FILE,
+    openapi_extra=FILE,
     responses=problems_of(401, 403, 413, 415, 429),
 )
 async def post_file(request: Request, caller: _Administrator) -> Asked:

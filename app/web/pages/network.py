@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
 from app.queries.bundles import BundleShown, bundles
+from app.queries.candidate import way_back
 from app.queries.site_figures import ADJUDICATED_NEEDED, NEWEST, adjudicated, site_figures
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
@@ -26,6 +27,7 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         ranking = [finding["name"] for finding in _findings(active) if not finding["research"]]
         settled = adjudicated(session, findings=ranking)
         at_site = site_figures(session, bundle_sha256=active.sha256, findings=ranking) if active else ()
+        back = way_back(session)
     return page(
         request,
         "models.html",
@@ -40,6 +42,7 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         adjudicated=settled,
         newest=NEWEST,
         others=[bundle for bundle in known if not bundle.active],
+        way_back=back,
     )
 
 

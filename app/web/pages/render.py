@@ -90,6 +90,7 @@ DOORS = (
     Door("/conflicts", N_("Conflicts"), Permission.RESOLVE_CONFLICTS),
     Door("/destinations", N_("Destinations"), Permission.MANAGE_DESTINATIONS),
     Door("/models", N_("Network"), Permission.READ_MODELS),
+    Door("/training", N_("Training"), Permission.TRAIN),
     Door("/people", N_("People"), Permission.MANAGE_PEOPLE),
     Door("/site", N_("Site"), Permission.MANAGE_SITE),
     Door("/audit", N_("Audit"), Permission.READ_AUDIT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -60,7 +61,7 @@ def somebody(sign_in: SignIn, blobs: Blobs) -> TestClient:
     """Who may do everything, at a site where studies are in every state."""
     an_admitted_study(blobs, patient_id="P1")
     a_screened_study(blobs, patient_id="P2", lane=Lane.ABSTAIN)
-    a_signed_study(blobs, patient_id="P2")
+    a_signed_study(blobs, patient_id="P2", ago=timedelta(seconds=20))  # today, also after midnight
     withheld = an_admitted_study(blobs, patient_id="P3")
     with transaction() as session:
         for study in claimed(session):
