@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.blobs import Blobs
 from app.domain.order import Lane
 from app.domain.roles import Role
@@ -65,6 +67,23 @@ def test_the_first_study_appears_on_an_empty_worklist(signed_in: SignIn, blobs: 
     page.wait_for_selector("#live[data-live=on]")
     admission = an_admitted_study(blobs)
     page.wait_for_selector(f"#s-{admission.study_id}")
+
+
+def test_a_page_that_loads_itself_anew_does_not_call_off_the_way_to_another(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    held: list[Any] = []
+    page.route("**/account", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
+    page.evaluate("location.assign('/account')")
+    with page.expect_response(
+        "**/worklist/page*"
+    ):  # the empty list gets a table
+        an_admitted_study(blobs)
+    page.wait_for_timeout(500)
+    held[0].continue_()
+    page.wait_for_url("**/account")
 
 
 def test_a_study_signed_elsewhere_is_marked_and_not_pulled_away(signed_in: SignIn, blobs: Blobs) -> None:

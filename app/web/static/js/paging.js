@@ -1,6 +1,8 @@
 // Further pages of the worklist stand below the first without another page being opened. The link to the next
 // page stays where it is: it is what somebody without scripts follows, and where the following page comes from.
 
+import { loadAnew } from "./anew.js";
+
 const NEXT = ".pager a[rel=next]";
 const STUDY = "tr[data-study]";
 /** Beyond so many pages the link is a link again: a list of thousands is searched or filtered, not scrolled. */
@@ -9,7 +11,7 @@ const MOST_PAGES = 40;
 /** The live page at an address; null where it cannot be had now. A session that has ended leads to the sign-in. */
 async function pageAt(query) {
   const answer = await fetch(`/worklist/page${query}`, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (answer?.redirected || answer?.status === 401) location.reload();
+  if (answer?.redirected || answer?.status === 401) loadAnew();
   if (!answer?.ok || answer.redirected) return null;
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }

@@ -1,5 +1,6 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
+import { loadAnew } from "./anew.js";
 import { draftOf, keepDraft } from "./drafts.js";
 import { csrf, isTyping, listen } from "./shared.js";
 import { isShown, shown } from "./shown.js";
@@ -169,7 +170,7 @@ async function compare() {
   // Open is not touched: the form stands open from the start where there is no reading to confirm.
   const untouched = !correct?.querySelector(":checked") && !correct?.querySelector("textarea").value;
   // A study that was waiting for the network renews itself while nobody has written anything.
-  if (untouched && ["admitted", "screening"].includes(room.dataset.state)) location.reload();
+  if (untouched && ["admitted", "screening"].includes(room.dataset.state)) loadAnew();
   else document.getElementById("changed").hidden = false;
 }
 

@@ -1,5 +1,6 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
+import { loadAnew } from "./anew.js";
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { _, ngettext } from "./texts.js";
@@ -51,7 +52,7 @@ async function fetchRows() {
   const answer = await fetch(`/worklist/rows?${asked}`, {
     headers: { Accept: "application/json" },
   }).catch(() => null);
-  if (answer?.status === 401) return location.reload();
+  if (answer?.status === 401) return loadAnew();
   if (!answer?.ok) {
     ids.forEach((id) => waiting.add(id));
     timer = setTimeout(fetchRows, 3000);
@@ -125,16 +126,16 @@ function takeInWhenQuiet() {
   else setTimeout(takeInWhenQuiet, Math.max(QUIET - idle, 1000));
 }
 
-// A page that leads elsewhere, or still sends what must not be lost, stays until that has happened.
-function loadAnew() {
-  if (!document.querySelector("form[data-sent]")) location.reload();
+// A page that still sends what must not be lost stays until that has happened.
+function loadAnewUnlessSending() {
+  if (!document.querySelector("form[data-sent]")) loadAnew();
 }
 
 async function takeIn() {
   const renewed = await pages?.anew();
   if (pages && !renewed) return void setTimeout(takeInWhenQuiet, 3000); // not to be had now: what stands here stays
   const page = renewed?.[0];
-  if (page?.getElementById("rows")?.tagName !== "TBODY") return loadAnew();
+  if (page?.getElementById("rows")?.tagName !== "TBODY") return loadAnewUnlessSending();
   const here = rows.querySelector("tr.here")?.dataset.study;
   const focused = document.activeElement?.closest?.("tr")?.dataset.study;
   const known = new Set([...rows.querySelectorAll(STUDY)].map((row) => row.dataset.study));
