@@ -1,7 +1,7 @@
 """Database rows. Every table is here; nothing outside app.records, app.commands and app.queries sees one."""
 
 from app.records.adjudication import Adjudication
-from app.records.audit import AuditEvent
+from app.records.audit import AuditEvent, AuditSeal, AuditSending
 from app.records.base import Base
 from app.records.bundle_export import BundleExport
 from app.records.case import ConfirmedCase
@@ -11,7 +11,7 @@ from app.records.image import Image
 from app.records.job import Job
 from app.records.network import Bundle, Promotion
 from app.records.occlusion import OcclusionMap
-from app.records.person import ApiKey, Session, User
+from app.records.person import ApiKey, OidcSignIn, RecoveryCode, Session, User
 from app.records.reading import ImageReading, Reading
 from app.records.review import Review, Withdrawal
 from app.records.second_opinion import SecondOpinion
@@ -33,6 +33,8 @@ __all__ = [
     "Adjudication",
     "ApiKey",
     "AuditEvent",
+    "AuditSeal",
+    "AuditSending",
     "Base",
     "Bundle",
     "BundleExport",
@@ -51,10 +53,12 @@ __all__ = [
     "LearnedPatient",
     "LockedPatient",
     "OcclusionMap",
+    "OidcSignIn",
     "PlacedImage",
     "Promotion",
     "Proposal",
     "Reading",
+    "RecoveryCode",
     "Review",
     "SecondOpinion",
     "Session",
