@@ -210,3 +210,24 @@ def test_sealing_the_same_members_gives_the_same_bytes(trained: Trained, tmp_pat
 def test_a_manifest_survives_its_json(trained: Trained) -> None:
     manifest: Manifest = from_json(to_json(trained.manifest), sha256="")
     assert to_json(manifest) == to_json(trained.manifest)
+
+
+def test_neither_screening_nor_export_speaks_to_anybody() -> None:
+    # A child would do the speaking: OpenVINO's did.
+    program = """
+import sys, threading
+asked, speaking = [], ("socket.connect", "socket.getaddrinfo", "os.fork")
+sys.addaudithook(lambda name, given: asked.append((name, given)) if name in speaking else None)
+from models.bundle import Bundle, default_bundle_path
+from models.export import openvino_model
+from models.network import Network
+from models.phantom import phantom
+Bundle.load(default_bundle_path(), device="cpu").screen([phantom(1)])
+openvino_model(Network(1).eval(), side=64)
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join(10)
+assert not asked, asked
+"""
+    repository = Path(bundle_file.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=repository, timeout=120)
