@@ -22,7 +22,9 @@ from models.sentence import sentence
 from models.stress import network_input
 
 COPIES = 2
-"""Hard drawings of every picture beside the picture as it is."""
+"""Hard drawings of every picture beside the picture as it is, at most."""
+HARD = 2500
+"""So many hard drawings in all are enough, or half as many as there are pictures."""
 _KEPT_TOGETHER = 1536
 """Features that are written to the disk at once: so many are lost when a training is killed."""
 
@@ -105,7 +107,7 @@ def plain_drawings(data: Labelled) -> list[Drawn]:
 
 def drawings_of(data: Labelled, *, seed: int) -> list[Drawn]:
     """Every picture as it is and in its hard copies, which borrow from one with the finding and one without:
-    those whose hash comes next to one drawn for the copy.
+    those whose hash comes next to one drawn for the copy. Which have copies follows from the pixels, too.
     """
     drawings = plain_drawings(data)
     hashes = [drawn.key for drawn in drawings]
@@ -113,12 +115,15 @@ def drawings_of(data: Labelled, *, seed: int) -> list[Drawn]:
         sorted((hashes[at], int(at)) for at in np.flatnonzero((data.labels[:, 0] > 0.5) == present))
         for present in (True, False)
     ]
-    for copy in range(1, 1 + COPIES):
-        for at, own in enumerate(hashes):
-            drawn = hashlib.sha256(f"{seed} {copy} ".encode() + own).digest()
-            lenders = tuple(_next(circle, drawn) for circle in circles if circle)
-            whole = hashlib.sha256(drawn + b"".join(hashes[lender] for lender in lenders)).digest()
-            drawings.append(Drawn(at, copy, lenders, whole))
+    copies = [
+        (hashlib.sha256(f"{seed} {copy} ".encode() + own).digest(), at, copy)
+        for copy in range(1, 1 + COPIES)
+        for at, own in enumerate(hashes)
+    ]
+    for drawn, at, copy in sorted(copies)[: max(HARD, len(hashes) // 2)]:
+        lenders = tuple(_next(circle, drawn) for circle in circles if circle)
+        whole = hashlib.sha256(drawn + b"".join(hashes[lender] for lender in lenders)).digest()
+        drawings.append(Drawn(at, copy, lenders, whole))
     return drawings
 
 

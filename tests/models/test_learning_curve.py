@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from models.features import FrozenFeatures
 from models.finetune import FinetuneSettings
 from models.learning_curve import HARDLY, learning_curve
 from models.network import FEATURES, imagenet_network
-from models.quick import drawings_of, fit_quick
+from models.quick import COPIES, HARD, drawings_of, fit_quick
 from models.time_budget import LEARNING_SHARE, TimeBudget
 from models.train import train
 from tests.models.conftest import Trained, quick_order
@@ -88,6 +89,20 @@ def test_quick_training_tells_its_curve_and_whoever_listens_hears_the_log(
     assert heard[1]["finding"] == "pneumonia"
     log = (tmp_path / "x.bundle.training" / "log.jsonl").read_text().splitlines()
     assert json.loads(log[1])["says"] == heard[1]["says"]
+
+
+def test_many_pictures_have_half_as_many_hard_drawings_and_few_have_two_each(drawn: Path) -> None:
+    data = load(list_examples(drawn)[0], side=64)
+    few = drawings_of(data, seed=7)
+    assert Counter(drawing.image for drawing in few) == dict.fromkeys(range(len(data)), 1 + COPIES)
+    copies = -(-2 * HARD // len(data)) + 1
+    many = data.take(np.tile(np.arange(len(data)), copies))
+    images = many.images.copy()
+    images[:, 0, 0] = np.arange(len(images)) % 251  # other pixels, other pictures
+    images[:, 0, 1] = np.arange(len(images)) // 251
+    drawings = drawings_of(replace(many, images=images), seed=7)
+    assert len(drawings) == len(many) + max(HARD, len(many) // 2)
+    assert sum(drawing.copy == 0 for drawing in drawings) == len(many)
 
 
 def test_a_killed_quick_training_leaves_the_features_it_had(
