@@ -4,7 +4,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 CODE := app worker models migrations tests bench install.py
 
-.PHONY: run test check fix bench catalogue python
+.PHONY: run test check fix bench catalogue faults python
 
 run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
@@ -31,6 +31,11 @@ catalogue: python
 bench: python
 	@$(PYTHON) install.py --extra test --extra export
 	@exec .venv/bin/python -m bench $(ARGS)
+
+# Images are posted while everything breaks; the table says what was lost (docs/reliability.md).
+faults: python
+	@$(PYTHON) install.py --extra test --extra export
+	@exec .venv/bin/python -m tests.faults $(ARGS)
 
 python:
 	@test -n "$(PYTHON)" || { echo "FirstRead needs Python 3.11 or newer, and none was found as python3.11 or python3." >&2; exit 1; }

@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 WHOLE = ("tests/app/cli", "tests/browser")
 """Folders whose tests share a running service or a browser, which one process starts once."""
 LONGEST_FIRST = (
+    "tests/faults",
     *WHOLE,
     "tests/worker",
     "tests/models",

@@ -1,0 +1,137 @@
+"""What became of it all: the database and the stored bytes, held against what the outside was told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.faults.ledger import Ledger
+from tests.faults.service import Service
+
+_SETTLED = ("screened", "withheld", "failed", "claimed", "signed", "amended")
+
+
+@dataclass
+class Verdict:
+    """`broken` holds a sentence for each promise that was not kept; `found` the figures of the table."""
+
+    broken: list[str] = field(default_factory=list)
+    found: dict[str, int] = field(default_factory=dict)
+
+    def must_be_none(self, what: str, wrong: list[str]) -> None:
+        self.found[what] = len(wrong)
+        if wrong:
+            self.broken.append(f"{what}: {len(wrong)}, such as {sorted(wrong)[:3]}")
+
+
+def unsettled(service: Service) -> int:
+    """Studies without their reading, and deliveries still to be made."""
+    states = ", ".join(f"'{state}'" for state in _SETTLED)
+    [(studies,)] = service.rows(
+        f"SELECT count(*) FROM studies WHERE screening_due OR state NOT IN ({states})"
+    )
+    [(letters,)] = service.rows("SELECT count(*) FROM deliveries WHERE state = 'pending'")
+    return int(studies) + int(letters)
+
+
+def judge(service: Service, ledger: Ledger) -> Verdict:
+    """Everything settled is looked at once, with no fault any more."""
+    verdict = Verdict()
+    _pictures(service, ledger, verdict)
+    _readings(service, verdict)
+    _reviews(service, ledger, verdict)
+    _deliveries(service, ledger, verdict)
+    return verdict
+
+
+def _pictures(service: Service, ledger: Ledger, verdict: Verdict) -> None:
+    rows = service.rows("SELECT sha256, study_id::text, id::text FROM images")
+    times = Counter(sha256 for sha256, _, _ in rows)
+    kept = {path.name for path in (service.up.home / "blobs" / "sha256").glob("??/*")}
+    sent = ledger.sent
+    acknowledged = [sha256 for sha256, story in sent.items() if story.acknowledged]
+    forbidden = {sha256 for sha256, story in sent.items() if not story.good or story.door == "nobody"}
+    unknown = [sha256 for sha256 in sent if not sent[sha256].acknowledged and sha256 not in forbidden]
+
+    verdict.must_be_none("lost: no record", [sha256 for sha256 in acknowledged if sha256 not in times])
+    verdict.must_be_none("lost: no bytes, or others", [s for s in times if not _intact(service, s)])
+    verdict.must_be_none("twice: images", [sha256 for sha256, count in times.items() if count > 1])
+    studies = Counter(study for _, study, _ in rows)
+    verdict.must_be_none("twice: studies", [study for study, count in studies.items() if count > 1])
+    bare = service.rows(
+        "SELECT id::text FROM studies s WHERE NOT EXISTS (SELECT FROM images WHERE study_id = s.id)"
+    )
+    verdict.must_be_none("half stored: studies without an image", [study for (study,) in bare])
+    verdict.must_be_none("refused and yet recorded", [s for s in forbidden if s in times])
+    verdict.must_be_none("refused and yet bytes kept", [s for s in forbidden if s in kept])
+    verdict.must_be_none("good and yet refused", [s for s in sent if sent[s].refused and s not in forbidden])
+    verdict.must_be_none("recorded and never sent", [s for s in times if s not in sent])
+    verdict.found["never answered with success, there once"] = sum(s in times for s in unknown)
+    verdict.found["never answered with success, not there"] = sum(s not in times for s in unknown)
+    verdict.found["bytes without a record"] = sum(s in kept for s in unknown if s not in times)
+    incoming = list((service.up.home / "blobs" / "incoming").iterdir())
+    verdict.found["staged files left by kills, for the daily sweep"] = len(incoming)
+    told = Counter(
+        subject
+        for (subject,) in service.rows("SELECT subject_id FROM audit_events WHERE action = 'image.admitted'")
+    )
+    images = {image for _, _, image in rows}
+    verdict.must_be_none("admitted without its one audit row", [i for i in images if told[i] != 1])
+    verdict.must_be_none("audited and not there", [i for i in told if i not in images])
+    actions = service.rows(
+        "SELECT action, details->>'sha256' FROM audit_events WHERE details->>'sha256' IS NOT NULL"
+    )
+    verdict.must_be_none(
+        "refused and audited as more", [s for a, s in actions if s in forbidden and a != "refused"]
+    )
+
+
+def _intact(service: Service, sha256: str) -> bool:
+    path = service.up.home / "blobs" / "sha256" / sha256[:2] / sha256
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def _readings(service: Service, verdict: Verdict) -> None:
+    rows = service.rows("SELECT s.id::text, s.state, count(r.id) FROM studies s LEFT JOIN readings r"
+                        " ON r.study_id = s.id GROUP BY s.id")  # fmt: skip
+    verdict.must_be_none("never read", [study for study, _, count in rows if count == 0])
+    verdict.must_be_none("twice: readings", [study for study, _, count in rows if count > 1])
+    for outcome, count in service.rows("SELECT outcome, count(*) FROM readings GROUP BY outcome"):
+        verdict.found[f"readings: {outcome}"] = int(count)
+
+
+def _reviews(service: Service, ledger: Ledger, verdict: Verdict) -> None:
+    there = dict(service.rows("SELECT id::text, study_id::text FROM reviews"))
+    lost = [review for review, study in ledger.signed.items() if there.get(review) != study]
+    verdict.must_be_none("signatures lost", lost)
+    per_study = Counter(there.values())
+    verdict.must_be_none("signatures twice", [study for study, count in per_study.items() if count > 1])
+    asked = set(ledger.signed.values()) | set(ledger.signing)
+    verdict.must_be_none("signatures nobody gave", [study for study in per_study if study not in asked])
+    signed = {
+        study
+        for (study,) in service.rows("SELECT id::text FROM studies WHERE state IN ('signed', 'amended')")
+    }
+    verdict.must_be_none(
+        "signed and not in that state", [study for study in per_study if study not in signed]
+    )
+    verdict.found["signatures acknowledged"] = len(ledger.signed)
+    verdict.found["signatures never answered, there"] = len(set(there) - set(ledger.signed))
+
+
+def _deliveries(service: Service, ledger: Ledger, verdict: Verdict) -> None:
+    rows = service.rows("SELECT id::text, state, review_id::text, study_id::text FROM deliveries")
+    done = {name for name, state, _, _ in rows if state == "delivered"}
+    verdict.must_be_none(
+        "delivered and never received", [name for name in done if name not in ledger.delivered]
+    )
+    verdict.must_be_none("never delivered", [name for name, *_ in rows if name not in done])
+    reviews = {review for _, _, review, _ in rows}
+    verdict.must_be_none("signatures without a delivery", [r for r in ledger.signed if r not in reviews])
+    readings = Counter(study for _, _, review, study in rows if review is None)
+    studies = [study for (study,) in service.rows("SELECT id::text FROM studies")]
+    verdict.must_be_none("readings without their one delivery", [s for s in studies if readings[s] != 1])
+    verdict.found["deliveries made"] = len(done)
+    again = sum(times - 1 for times in ledger.delivered.values())
+    verdict.found["deliveries that came again, told by their id"] = again

@@ -1,0 +1,57 @@
+"""What the outside knows: of each picture and each signature, what was sent and what was answered."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.faults.pictures import Picture
+
+
+@dataclass
+class Sent:
+    """One picture's story as its senders know it."""
+
+    kind: str
+    good: bool
+    door: str
+    acknowledged: bool = False
+    refused: bool = False
+    unknown: int = 0
+    """Requests of which nobody knows what became: cut, unanswered, or answered with 5xx."""
+
+
+@dataclass
+class Ledger:
+    """Written by all clients; read when they have ended."""
+
+    sent: dict[str, Sent] = field(default_factory=dict)
+    signed: dict[str, str] = field(default_factory=dict)
+    """Acknowledged signatures: the study of each review."""
+    signing: Counter[str] = field(default_factory=Counter)
+    """Signatures asked for, by study, of which nobody knows what became."""
+    counts: Counter[str] = field(default_factory=Counter)
+    delivered: dict[str, int] = field(default_factory=dict)
+    """How often the receiver took each delivery with success."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def sending(self, picture: Picture, door: str) -> None:
+        with self.lock:
+            self.sent.setdefault(picture.sha256, Sent(picture.kind, picture.good, door))
+
+    def stored(self, picture: Picture) -> None:
+        with self.lock:
+            self.sent[picture.sha256].acknowledged = True
+
+    def refused(self, picture: Picture) -> None:
+        with self.lock:
+            self.sent[picture.sha256].refused = True
+
+    def unknown(self, picture: Picture) -> None:
+        with self.lock:
+            self.sent[picture.sha256].unknown += 1
+
+    def count(self, what: str) -> None:
+        with self.lock:
+            self.counts[what] += 1

@@ -1,0 +1,22 @@
+"""The short form of `make faults`: half a minute of everything breaking, and what is there afterwards."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.faults.run import run
+
+SEED = 20261122
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="a minute and a half: for CI, and for `make faults`")
+@pytest.mark.timeout(420)
+def test_what_was_acknowledged_is_there_once_whatever_died_meanwhile() -> None:
+    found = run(images=300, seconds=30, senders=4, readers=1, seed=SEED)
+    assert not found.verdict.broken, f"{found.verdict.broken}\n{found.table()}"
+    # the run has tried what it claims to have tried
+    assert found.acknowledged > 150, found.table()
+    assert len(found.faults) >= 12, found.table()
+    assert found.counts["cut"] and found.verdict.found["signatures acknowledged"], found.table()
