@@ -14,6 +14,7 @@ from torch import Tensor
 from models.augment import training_picture
 from models.dataset import Labelled
 from models.preprocess import Float
+from models.ranks import Ranks
 
 BORROWED = 64
 """Pictures a batch may borrow surroundings and tone from: half with the finding and half without, so that
@@ -44,7 +45,7 @@ MILD = 0.3
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures, float32 (n, 1, side, side), with soft targets, float32 (n, findings)."""
+    """One process's pictures, float32 (n, 1, side, side), with soft targets, float32 (n, findings)."""
 
     pictures: Tensor
     targets: Tensor
@@ -53,6 +54,7 @@ class Batch:
     mix_share: float
     """Weight of a picture in its mixture with its partner; 1 leaves it alone."""
     partner: NDArray[np.intp]
+    """Of every picture of the batch, whichever process has it."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch where the network is."""
@@ -63,14 +65,15 @@ class Batch:
             rivals=self.rivals.to(device),
         )
 
-    def mixed(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def mixed(self, pictures: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
         """The pictures and their targets, mixed in pairs where this batch is."""
-        share = self.mix_share
+        share, of = self.mix_share, len(self.partner)
         if share == 1:
             return pictures, self.targets
+        partner = self.partner[ranks.own(of)]
         return (
-            share * pictures + (1 - share) * pictures[self.partner],
-            share * self.targets + (1 - share) * self.targets[self.partner],
+            share * pictures + (1 - share) * ranks.whole(pictures, of)[partner],
+            share * self.targets + (1 - share) * ranks.whole(self.targets, of)[partner],
         )
 
 
@@ -101,9 +104,9 @@ def epoch_order(
 
 
 def training_batch(
-    data: Labelled, chosen: NDArray[np.intp], drawing: Drawing, key: tuple[int, int, int]
+    data: Labelled, chosen: NDArray[np.intp], drawing: Drawing, key: tuple[int, int, int], ranks: Ranks
 ) -> Batch:
-    """The chosen pictures drawn hard; what comes out depends on the key alone."""
+    """The chosen pictures drawn hard, of them this process's; what comes out depends on the key alone."""
     draw = np.random.default_rng(key)
     lenders = data.images[lending(data.labels[:, 0], draw)]
 
@@ -122,12 +125,12 @@ def training_batch(
         )
 
     def drawn(count: int, turn: int) -> Tensor:
-        pictures = [picture(position, turn) for position in range(count)]
+        pictures = [picture(position, turn) for position in ranks.own(count)]
         side = data.images.shape[1]
-        return torch.from_numpy(np.array(pictures, dtype=np.float32).reshape(count, 1, side, side))
+        return torch.from_numpy(np.array(pictures, dtype=np.float32).reshape(-1, 1, side, side))
 
     smoothing = drawing.label_smoothing
-    targets = data.labels[chosen] * (1 - smoothing) + 0.5 * smoothing
+    targets = data.labels[chosen[ranks.own(len(chosen))]] * (1 - smoothing) + 0.5 * smoothing
     share = float(draw.beta(0.4, 0.4)) if draw.random() < drawing.mixup else 1.0
     return Batch(
         pictures=drawn(len(chosen), 0),

@@ -22,16 +22,9 @@ from models.epoch import Drawing, epoch_order, training_batch
 from models.framing import worst_of_frames
 from models.judge import Report, network_logits
 from models.network import Network
+from models.ranks import Ranks
 from models.sentence import sentence
-from models.step import (
-    groups,
-    harder,
-    keep_norms_still,
-    learn,
-    schedule,
-    training_device,
-    update_average,
-)
+from models.step import Learner, groups, harder, keep_norms_still, learn, schedule, update_average
 from models.stress import MIXED, shifted
 from models.time_budget import TimeBudget
 
@@ -94,6 +87,7 @@ def finetune(
     twice: NDArray[np.bool_] | None = None,
     clock: TimeBudget | None = None,
     report: Report = lambda *_: None,
+    ranks: Ranks | None = None,
 ) -> Network:
     """The averaged network of the epoch that did best on the select patients under stress.
 
@@ -101,19 +95,23 @@ def finetune(
     what it is told to take goes by `FinetuneSettings.budget`.
     The checkpoint is written after every epoch; where there is one, training goes on from it and, without a
     budget, ends with the same weights. Raises `Paused` after an epoch when `FinetuneSettings.minutes` are
-    spent. Runs on a GPU where torch sees one.
+    spent. Runs on a GPU where torch sees one. As one of several ``ranks`` (`models.together` begins them) it
+    draws and learns from its own pictures of every batch, all come to the same weights, and the first alone
+    writes and tells.
     """
     clock = clock or TimeBudget(settings.budget)
-    run = _Run(network, select, settings=settings, seed=seed, clock=clock)
+    ranks = ranks or Ranks()
+    run = _Run(network, select, settings=settings, seed=seed, clock=clock, ranks=ranks)
     if checkpoint.exists():
         run.load(checkpoint)
     else:
         log(event="start", select_auc=_rounded(run.judge()))
     started = time.monotonic()
-    while run.epoch < settings.epochs and not clock.is_spent:
+    while run.epoch < settings.epochs and not ranks.first(clock.is_spent):
         loss = run.one_epoch(data, twice=twice, log=log, report=report)
         aucs = run.judge()
-        run.save(checkpoint)  # whoever is told of an epoch can rely on its checkpoint
+        if ranks.rank == 0:
+            run.save(checkpoint)  # whoever is told of an epoch can rely on its checkpoint
         log(
             event="epoch",
             epoch=run.epoch,
@@ -122,7 +120,7 @@ def finetune(
             select_auc=_rounded(aucs),
             minutes=round(clock.spent, 2),
         )
-        spent = (time.monotonic() - started) / 60
+        spent = ranks.first((time.monotonic() - started) / 60)
         if settings.minutes is not None and spent >= settings.minutes and run.epoch < settings.epochs:
             raise Paused(
                 f"The minutes are spent after epoch {run.epoch} of {settings.epochs}; "
@@ -149,10 +147,13 @@ class _Run:
         settings: FinetuneSettings,
         seed: int,
         clock: TimeBudget,
+        ranks: Ranks,
     ) -> None:
         self.settings, self.seed, self.select, self.clock = settings, seed, select, clock
-        self.network = network.to(training_device()).to(memory_format=torch.channels_last)
+        self.ranks = ranks
+        self.network = network.to(ranks.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
+        self.learner = ranks.together(Learner(self.network, ranks))
         self.optimiser = torch.optim.AdamW(
             groups(self.network, weight_decay=settings.weight_decay), lr=settings.learning_rate
         )
@@ -175,7 +176,7 @@ class _Run:
         """Show one epoch's pictures, or fewer where the budget ends it; the mean loss. Without a budget, what
         happens depends on seed and epoch alone.
         """
-        settings, epoch = self.settings, self.epoch
+        settings, epoch, ranks, drawing = self.settings, self.epoch, self.ranks, self.settings.drawing()
         steps = settings.per_epoch // settings.batch
         order = epoch_order(data.labels[:, 0], settings.per_epoch, seed=self.seed, epoch=epoch, twice=twice)
         batches = [order[at * settings.batch : (at + 1) * settings.batch] for at in range(steps)]
@@ -185,25 +186,25 @@ class _Run:
         losses = []
         # The next batch is drawn while the network learns from this one.
         with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(training_batch, data, batches[0], settings.drawing(), (self.seed, epoch, 0))
+            coming = ahead.submit(training_batch, data, batches[0], drawing, (self.seed, epoch, 0), ranks)
             for step in range(steps):
                 batch = coming.result()
                 if step + 1 < steps:
                     key = (self.seed, epoch, step + 1)
-                    coming = ahead.submit(training_batch, data, batches[step + 1], settings.drawing(), key)
+                    coming = ahead.submit(training_batch, data, batches[step + 1], drawing, key, ranks)
                 done, of = epoch * steps + step, settings.epochs * steps
-                learnt = self.clock.learnt
+                learnt = ranks.first(self.clock.learnt)
                 rate = settings.learning_rate * schedule(max(done / of, learnt))
-                batch = batch.to(self.device)
-                pictures, targets = batch.mixed(harder(self.network, batch))
+                batch = batch.to(ranks.device)
                 losses.append(
                     learn(
-                        self.network,
+                        self.learner,
                         self.optimiser,
-                        pictures,
-                        targets,
+                        batch,
+                        harder(self.network, batch),
                         rate=rate,
                         research_weight=settings.research_weight,
+                        ranks=ranks,
                     )
                 )
                 update_average(self.average, self.network, decay=settings.average, step=done)
@@ -227,7 +228,9 @@ class _Run:
         truth = self.select.labels[:, 0]
 
         def logits(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-            return network_logits(self.average, images)[:, 0]
+            own = images[self.ranks.own(len(images))]
+            said = network_logits(self.average, own)[:, 0] if len(own) else np.empty(0)
+            return self.ranks.whole(torch.from_numpy(said), len(images)).cpu().numpy()
 
         sets = {"plain": self.select.images} | self._hard
         aucs = {name: merit.auc(truth, logits(images)) for name, images in sets.items()}
@@ -252,18 +255,13 @@ class _Run:
         unfinished.replace(path)
 
     def load(self, path: Path) -> None:
-        saved = torch.load(path, weights_only=True, map_location=self.device)
+        saved = torch.load(path, weights_only=True, map_location=self.ranks.device)
         self.network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.epoch, self.best, self.best_state = saved["epoch"], saved["best"], saved["best_state"]
         if "clock" in saved:
             self.clock.go_on(saved["clock"])
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return torch.device(self.network.head.weight.device)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

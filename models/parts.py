@@ -1,7 +1,8 @@
-"""Which part of the data each image is in: trained on, chosen by, calibrated on, or left alone.."""
+"""Which part of the data each image is in: trained on, chosen by, calibrated on, or left alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.dataset import Labelled, split_by_patient
 from models.examples import DatasetRefused
+from models.sentence import sentence
 
 TRAIN, SELECT, CALIBRATE, UNTOUCHED = 0, 1, 2, 3
 SHARES = (0.8, 0.08, 0.12)
@@ -28,7 +30,7 @@ def parts_of(
     patient, since choosing and calibrating need two sets that no patient shares. Images whose patients have
     ``taught`` the bundle that training goes on from are trained on; the others make up the two sets, the one
     to calibrate on first, up to their shares of all patients. Without ``choosing`` nobody is set aside to
-    choose by. Raises `DatasetRefused` where a part that is needed would lack a class.
+    choose by. Raises `DatasetRefused` where of every finding a part that is needed would lack a class.
     """
     usable = data.splits != "test"
     part = np.full(len(data), UNTOUCHED, dtype=np.int_)
@@ -44,16 +46,56 @@ def parts_of(
         seed=seed,
         strata=_one_stratum_each(data.patients[drawn], strata[drawn]),
     )
-    needed = [(TRAIN, "training"), (CALIBRATE, "calibration")] + [(SELECT, "choosing")] * choosing
-    for number, purpose in needed:
-        truth = data.labels[part == number, 0]
-        if not ((truth > 0.5).any() and (truth < 0.5).any()):
-            known = "" if taught is None else " that the bundle has not learnt from"
-            raise DatasetRefused(
-                f"There are too few patients{known}: the part for {purpose} would lack {data.findings[0]} "
-                "or its absence. Give at least about 15 patients of each class."
-            )
+    needed = {TRAIN: "training", CALIBRATE: "calibration"} | ({SELECT: "choosing"} if choosing else {})
+    lacking = [
+        next((purpose for number, purpose in needed.items() if not _has_both(data, at, part == number)), None)
+        for at in range(len(data.findings))
+    ]
+    if all(lacking):
+        known = "" if taught is None else " that the bundle has not learnt from"
+        raise DatasetRefused(
+            f"There are too few patients{known}: the part for {lacking[0]} would lack {data.findings[0]} "
+            "or its absence. Give at least about 15 patients of each class."
+        )
     return part
+
+
+def learnable(data: Labelled, part: NDArray[np.int_]) -> Labelled:
+    """The data without those findings of which a part lacks the one class or the other, and without the
+    subtypes of these; the notices tell of them. Their images stay, as images without the other findings.
+    """
+    parts = [part == number for number in (TRAIN, SELECT, CALIBRATE) if (part == number).any()]
+    rare = [
+        name for at, name in enumerate(data.findings) if not all(_has_both(data, at, mine) for mine in parts)
+    ]
+    kept = [
+        at
+        for at, name in enumerate(data.findings)
+        if name not in rare and not any(name.endswith(f" {of}") for of in rare)
+    ]
+    if len(kept) == len(data.findings):
+        return data
+    left_out = [name for at, name in enumerate(data.findings) if at not in kept]
+    if not kept:
+        raise DatasetRefused(
+            f"There are too few patients with or without {', '.join(left_out)}. Give at least about 15 "
+            "patients of each class."
+        )
+    told = sentence(
+        f"Not learnt, as too few patients have it or are without it: {', '.join(left_out)}. It takes at "
+        "least about 15 patients of each class."
+    )
+    return replace(
+        data,
+        labels=np.ascontiguousarray(data.labels[:, kept]),
+        findings=tuple(data.findings[at] for at in kept),
+        notices=(*data.notices, told),
+    )
+
+
+def _has_both(data: Labelled, finding: int, chosen: NDArray[np.bool_]) -> bool:
+    truth = data.labels[chosen, finding] > 0.5
+    return bool(truth.any() and not truth.all())
 
 
 def _shares(

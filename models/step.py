@@ -11,11 +11,7 @@ from torch.nn import functional
 
 from models.epoch import Batch
 from models.network import Network
-
-
-def training_device() -> torch.device:
-    """A GPU where torch sees one; several are not used."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+from models.ranks import Ranks
 
 
 def keep_norms_still(network: Network) -> None:
@@ -58,27 +54,48 @@ def harder(network: Network, batch: Batch) -> Tensor:
     return torch.cat([kept, batch.pictures[count:]])
 
 
+class Learner(nn.Module):
+    """The network as it learns: from this process's pictures of a batch to their logits, in bf16 but for the
+    head.
+    """
+
+    def __init__(self, network: Network, ranks: Ranks) -> None:
+        super().__init__()
+        self.network, self._ranks = network, ranks
+
+    def forward(self, pictures: Tensor, of: int) -> Tensor:
+        """Logits, (n, findings), of the n pictures that are this process's of ``of`` in all."""
+        network = self.network
+        with torch.autocast(network.head.weight.device.type, dtype=torch.bfloat16):
+            features = network.features(pictures.to(memory_format=torch.channels_last))
+        pooled = features.float().mean(dim=(2, 3))
+        logits: Tensor = network.head(self._ranks.dropped(network.dropout, pooled, of))
+        return logits
+
+
 def learn(
-    network: Network,
+    learner: nn.Module,
     optimiser: torch.optim.AdamW,
+    batch: Batch,
     pictures: Tensor,
-    targets: Tensor,
     *,
     rate: float,
     research_weight: float,
+    ranks: Ranks,
 ) -> float:
+    """One step on the pictures drawn for the batch; the mean loss of the first finding over all of it."""
     for group in optimiser.param_groups:
         group["lr"] = rate
-    with torch.autocast(network.head.weight.device.type, dtype=torch.bfloat16):
-        features = network.features(pictures.to(memory_format=torch.channels_last))
-    logits = network.head(network.dropout(features.float().mean(dim=(2, 3))))
-    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=0)
+    pictures, targets = batch.mixed(pictures, ranks)
+    logits = learner(pictures, len(batch.partner))
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    losses = ranks.mean(each, len(batch.partner))
     loss = losses[0] + research_weight * losses[1:].sum()
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+    torch.nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
     optimiser.step()
-    return float(losses[0].detach())
+    return ranks.average(float(losses[0].detach()))
 
 
 @torch.no_grad()

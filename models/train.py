@@ -7,10 +7,9 @@ the same network, whether or not it was interrupted on the way.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,21 +29,21 @@ from models.judge import calibrated_parts
 from models.learning_curve import learning_curve
 from models.manifest import Manifest, to_json
 from models.network import Network, imagenet_network
-from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
+from models.parts import CALIBRATE, SELECT, TRAIN, describe, learnable, parts_of
 from models.preprocess import PREPROCESSING_VERSION
 from models.quick import KeptFeatures, fit_frozen, fit_quick
+from models.run_log import RunLog, Tell
 from models.runtime import OpenVinoRuntime
 from models.sentence import sentence
 from models.start import Start, patients_member
 from models.style import misleading
 from models.time_budget import TimeBudget
+from models.together import BrokeOff, finetune_together, processes_for
 
-__all__ = ["DatasetRefused", "Paused", "TrainingOrder", "train"]
+__all__ = ["BrokeOff", "DatasetRefused", "Paused", "TrainingOrder", "train"]
 
 Report = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is."""
-Tell = Callable[..., None]
-"""Called with `event` and what belongs to it, as in the log."""
 
 PAEDIATRIC_USE = {
     # The children of the Kermany set were one to five years old: a sixth birthday is outside.
@@ -95,34 +94,35 @@ def train(
     patient_of: examples.PatientReader | None = None,
     report: Report = lambda *_: None,
     tell: Tell = lambda **_: None,
+    processes: int | None = None,
 ) -> Manifest:
     """Train as ordered and write the bundle, with its log and checkpoint in the folder ``<out>.training``
-    beside it; ``tell`` hears what is logged.
+    beside it; ``tell`` hears what is logged. Fine-tuning is done by so many ``processes``, one for each GPU.
 
-    Raises `DatasetRefused` for data that cannot be used, and `Paused` when the minutes of thorough training
-    are spent: the same order then goes on where it stopped.
+    Raises `DatasetRefused` for data that cannot be used, `Paused` when the minutes of thorough training are
+    spent and `BrokeOff` when one of several processes ended: the same order then goes on where it stopped.
     """
     torch.set_num_threads(order.threads)
     torch.manual_seed(order.seed)
     clock = TimeBudget(order.finetune.budget)
-    log = RunLog(order.out.with_name(order.out.name + ".training"), order, tell)
+    log = RunLog(order.out.with_name(order.out.name + ".training"), _decides(order), tell)
+    processes = processes or processes_for(order.finetune)
 
     start = None if order.start is None else Start.read(order.start)
     if start is not None:
         order = replace(order, side=start.manifest.input_size)
     data = read_data(order, read_image=read_image, patient_of=patient_of, report=report)
     thorough = order.mode == "thorough"
-    if start is None:
-        part = parts_of(data, seed=order.seed)
-    else:
-        part = start.parts(data, seed=order.seed, choosing=thorough)
+    part = _parts(data, order, start)
+    described = describe(data, part)
+    data = learnable(data, part)
     log.goes_on_only_with(data, part)
     log.write(
         event="data",
         images=len(data),
         findings=data.findings,
         notices=data.notices,
-        parts=describe(data, part),
+        parts=described,
     )
 
     learning, held_out = data.take(part == TRAIN), data.take(part == CALIBRATE)
@@ -136,7 +136,8 @@ def train(
             log.write(event="learning curve", **_curve(kept, learning, held_out, seed=order.seed))
     if thorough:
         network.margin.zero_()
-        network = finetune(
+        together = partial(finetune_together, processes=processes, threads=order.threads)
+        network = (finetune if processes == 1 else together)(
             network,
             learning,
             data.take(part == SELECT),
@@ -181,10 +182,11 @@ def train(
         agreement={"seed": AGREEMENT_SEED, "logits": agreement_logits(network, side=order.side).tolist()},
         provenance={
             "data": order.data_statement,
-            "images": describe(data, part),
+            "images": described,
             "notices": list(data.notices),
             "mode": order.mode,
             "seed": order.seed,
+            **({"processes": processes} if thorough and processes > 1 else {}),
             "settings": asdict(order.finetune) if thorough else {},
             "start": _START if start is None else f"the bundle {start.name}; before that, {_START}",
             "torch": torch.__version__.split("+")[0],
@@ -198,6 +200,12 @@ def train(
     sha256 = seal(order.out, members | {MANIFEST: to_json(manifest)})
     log.write(event="bundle", path=order.out.name, sha256=sha256, bytes=order.out.stat().st_size)
     return manifest
+
+
+def _parts(data: dataset.Labelled, order: TrainingOrder, start: Start | None) -> NDArray[np.int_]:
+    if start is None:
+        return parts_of(data, seed=order.seed)
+    return start.parts(data, seed=order.seed, choosing=order.mode == "thorough")
 
 
 def _begin(
@@ -232,48 +240,20 @@ def _curve(
     return {"finding": learning.findings[0], **curve}
 
 
-class RunLog:
-    """One JSON line an event, in a folder of one order: another order finds no checkpoint there."""
-
-    def __init__(self, folder: Path, order: TrainingOrder, tell: Tell) -> None:
-        self._tell = tell
-        self.checkpoint = folder / "checkpoint.pt"
-        self._log = folder / "log.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        # What does not decide the weights may differ when an order goes on.
-        settled = replace(
-            order,
-            out=Path(),
-            threads=0,
-            name="",
-            version="",
-            intended_use={},
-            data_statement="",
-            finetune=replace(order.finetune, minutes=None, budget=None),
-            features=None,
-        )
-        document = json.dumps(asdict(settled), default=str, sort_keys=True)
-        mark = hashlib.sha256(document.encode()).hexdigest()
-        marker = folder / "order.sha256"
-        if not marker.exists() or marker.read_text() != mark:
-            self.checkpoint.unlink(missing_ok=True)
-            self._log.unlink(missing_ok=True)
-            marker.write_text(mark)
-
-    def goes_on_only_with(self, data: dataset.Labelled, part: NDArray[np.int_]) -> None:
-        """A checkpoint of other images, labels or parts is gone: files change under their names."""
-        whole = b"".join(array.tobytes() for array in (data.images, data.labels, part))
-        mark = hashlib.sha256(whole).hexdigest()
-        marker = self.checkpoint.with_name("data.sha256")
-        if not marker.exists() or marker.read_text() != mark:
-            self.checkpoint.unlink(missing_ok=True)
-            marker.write_text(mark)
-
-    def write(self, **event: Any) -> None:
-        """Append one event."""
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event, default=list) + "\n")
-        self._tell(**event)
+def _decides(order: TrainingOrder) -> dict[str, Any]:
+    """What of the order decides the weights; the rest may differ when an order goes on."""
+    settled = replace(
+        order,
+        out=Path(),
+        threads=0,
+        name="",
+        version="",
+        intended_use={},
+        data_statement="",
+        finetune=replace(order.finetune, minutes=None, budget=None),
+        features=None,
+    )
+    return asdict(settled)
 
 
 def read_data(

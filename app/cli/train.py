@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.errors import Unprocessable
+from app.errors import Unavailable, Unprocessable
 from app.settings import settings
 
 MODES = ("quick", "thorough")
@@ -85,7 +85,7 @@ def train(
     from models.finetune import GOING_ON, FinetuneSettings
     from models.plots import draw_training
     from models.start import Start
-    from models.train import PAEDIATRIC_USE, DatasetRefused, Paused, TrainingOrder
+    from models.train import PAEDIATRIC_USE, BrokeOff, DatasetRefused, Paused, TrainingOrder
     from models.train import train as run
 
     finetune = FinetuneSettings() if start is None else GOING_ON
@@ -124,6 +124,9 @@ def train(
     except Paused as pause:
         print(pause)
         raise typer.Exit(GO_ON_LATER) from pause
+    except BrokeOff as broken:
+        said = out.with_name(out.name + ".training") / "together.log"
+        raise Unavailable(f"{broken} Run the same command again; what they said is in {said}.") from broken
     log = out.with_name(out.name + ".training") / "log.jsonl"
     draw_training(log, log.with_name("curves.png"))
     for notice in manifest.provenance["notices"]:

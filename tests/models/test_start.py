@@ -22,6 +22,7 @@ from models.manifest import BundleRefused
 from models.network import imagenet_network
 from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.quick import fit_quick
+from models.ranks import Ranks
 from models.start import Start
 from models.stress import network_input
 from models.train import Paused, TrainingOrder, read_data, train
@@ -235,7 +236,9 @@ def test_mild_drawings_stay_nearer_to_the_picture_as_it_arrives(labelled: Labell
     def away(**shares: float) -> float:
         drawing = Drawing(batch=24, rivals=0, mixup=0, label_smoothing=0, **shares)
         return float(
-            np.abs(training_batch(labelled, chosen, drawing, (1, 2, 3)).pictures.numpy() - asis).mean()
+            np.abs(
+                training_batch(labelled, chosen, drawing, (1, 2, 3), Ranks()).pictures.numpy() - asis
+            ).mean()
         )
 
     assert away(mild=1.0) < 0.75 * away()
@@ -245,8 +248,8 @@ def test_mild_drawings_stay_nearer_to_the_picture_as_it_arrives(labelled: Labell
 def test_what_is_drawn_does_not_depend_on_a_share_of_none(labelled: Labelled) -> None:
     """Bundles trained before there were mild drawings can be trained again."""
     drawing = Drawing(batch=8, rivals=0.5, mixup=0, label_smoothing=0)
-    batch = training_batch(labelled, np.arange(8), drawing, (7, 0, 0))
-    swapped = training_batch(labelled, np.arange(8), replace(drawing, swapped=1.0), (7, 0, 0))
+    batch = training_batch(labelled, np.arange(8), drawing, (7, 0, 0), Ranks())
+    swapped = training_batch(labelled, np.arange(8), replace(drawing, swapped=1.0), (7, 0, 0), Ranks())
     assert np.array_equal(batch.partner, swapped.partner)
     assert not torch.equal(batch.pictures, swapped.pictures)
 

@@ -25,12 +25,14 @@ from models.network import imagenet_network
 from models.parts import CALIBRATE, SELECT, TRAIN, parts_of
 from models.phantom import phantom
 from models.plots import draw_training
+from models.ranks import Ranks
 from models.step import harder
 from models.stress import MIXED, conditions, shifted
 from models.style import conflicting, surroundings_score
 from models.train import TrainingOrder, read_data, train
 from tests.models.conftest import PATIENTS, Trained, draw_set, quick_order, write_manifest
 
+ALONE = Ranks()
 TINY = FinetuneSettings(epochs=2, batch=8, per_epoch=16)
 
 
@@ -166,21 +168,21 @@ def test_a_batch_depends_on_its_key_alone_and_its_targets_stay_between_the_class
 ) -> None:
     chosen = np.arange(8)
     drawing = Drawing(batch=8, rivals=0.5, mixup=1.0, label_smoothing=0.04)
-    one, other = (training_batch(labelled, chosen, drawing, (7, 0, step)) for step in (0, 1))
-    again = training_batch(labelled, chosen, drawing, (7, 0, 0))
+    one, other = (training_batch(labelled, chosen, drawing, (7, 0, step), ALONE) for step in (0, 1))
+    again = training_batch(labelled, chosen, drawing, (7, 0, 0), ALONE)
     assert np.array_equal(one.pictures.numpy(), again.pictures.numpy())
     assert np.array_equal(one.rivals.numpy(), again.rivals.numpy())
     assert not np.array_equal(one.pictures.numpy(), other.pictures.numpy())
     assert one.rivals.shape == (4, 1, 96, 96)
     assert not np.array_equal(one.rivals.numpy(), one.pictures[:4].numpy())
-    pictures, targets = one.mixed(one.pictures)
+    pictures, targets = one.mixed(one.pictures, ALONE)
     assert pictures.shape == one.pictures.shape
     assert 0 < float(targets.min()) < float(targets.max()) < 1
 
 
 def test_of_two_drawings_the_network_learns_from_the_one_it_does_worse_on(labelled: Labelled) -> None:
     drawing = Drawing(batch=8, rivals=0.5, mixup=0.0, label_smoothing=0.0)
-    batch = training_batch(labelled, np.arange(8), drawing, (7, 0, 0))
+    batch = training_batch(labelled, np.arange(8), drawing, (7, 0, 0), ALONE)
     network = imagenet_network(1).eval()
     with torch.no_grad():
         network.head.weight.normal_(generator=torch.Generator().manual_seed(0))

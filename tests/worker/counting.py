@@ -15,7 +15,7 @@ from app.blobs import Blobs
 from app.commands import audit
 from app.domain.roles import SYSTEM
 from app.errors import Conflict
-from worker.learning.child import Refused, Report, Tell
+from worker.learning.child import BrokeOff, Refused, Report, Tell
 
 ORDER: dict[str, Any] = {}
 """What the next child is told."""
@@ -46,6 +46,8 @@ def run(order: dict[str, Any], *, report: Report, tell: Tell) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     if order.get("silent at attempts", 0) >= order["attempt"]:
         time.sleep(600)
+    if order.get("broken off at attempts", 0) >= order["attempt"]:
+        raise BrokeOff("One who counted along went away.")
     for number in range(order["count"]):
         report("Counting", number + 1, order["count"])
         tell(number=number)

@@ -95,6 +95,19 @@ def test_a_child_that_was_killed_goes_on_from_what_it_left(learner: Learner) -> 
     assert shown(job_id).attempts == 3
 
 
+@pytest.mark.parametrize(
+    ("attempts", "state", "said"), [(1, "done", None), (99, "failed", "One who counted along went away.")]
+)
+def test_a_child_that_says_it_broke_off_is_tried_again_and_at_last_believed(
+    learner: Learner, attempts: int, state: str, said: str | None
+) -> None:
+    counting.ORDER["broken off at attempts"] = attempts
+    job_id = asked()
+    learner.drain(stop=threading.Event())
+    assert (shown(job_id).state, shown(job_id).said) == (state, said)
+    assert shown(job_id).attempts == min(attempts + 1, jobs.ATTEMPTS)
+
+
 def test_a_child_that_stands_still_is_ended_and_tried_again(
     learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,10 @@ class Refused(Exception):
     """The job cannot be done with what was given; the message is a sentence."""
 
 
+class BrokeOff(Exception):
+    """Another attempt may do better, as after a kill; the message is a sentence."""
+
+
 class Report(Protocol):
     """How the work says how far it is."""
 
@@ -81,7 +85,7 @@ class Said:
 
 
 def main() -> None:
-    """Ends with an answer or with `{"refused": sentence}`; a crash is told by the exit code."""
+    """Ends with an answer or with the sentence why there is none; a crash is told by the exit code."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library has to say is no answer
     order = json.load(sys.stdin)
@@ -93,6 +97,8 @@ def main() -> None:
         said.line(answer=run(order, report=said.report, tell=said.tell))
     except Refused as refusal:
         said.line(refused=str(refusal))
+    except BrokeOff as broken:
+        said.line(**{"broke off": str(broken)})
     except Unavailable as problem:
         said.line(failed=problem.detail)
     except Problem as problem:

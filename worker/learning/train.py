@@ -17,8 +17,9 @@ from models.examples import DatasetRefused, list_examples
 from models.explain_figures import verdicts
 from models.finetune import GOING_ON, FinetuneSettings
 from models.manifest import BundleRefused, Manifest, to_json
+from models.together import BrokeOff as OneOfSeveralEnded
 from models.train import PAEDIATRIC_USE, TrainingOrder, train
-from worker.learning.child import Refused, Report
+from worker.learning.child import BrokeOff, Refused, Report
 from worker.learning.labelled_images import image_reader
 
 _MOST_THREADS = 8
@@ -30,7 +31,8 @@ _SHOWN_AN_EPOCH = 4
 def run(order: dict[str, Any], *, report: Report, tell: Callable[..., None]) -> dict[str, Any]:
     """The answer names the candidate's file, and holds its manifest and the run's figures.
 
-    Raises Refused with a sentence for data that cannot be used.
+    Raises Refused with a sentence for data that cannot be used, and BrokeOff where one of several processes
+    ended: another attempt goes on from the checkpoint.
     """
     started = time.monotonic()
     told: dict[str, dict[str, Any]] = {}
@@ -49,6 +51,8 @@ def run(order: dict[str, Any], *, report: Report, tell: Callable[..., None]) -> 
             manifest = train(ordered, read_image=read_image, report=report, tell=remember)
     except (DatasetRefused, BundleRefused) as error:
         raise Refused(str(error)) from error
+    except OneOfSeveralEnded as error:
+        raise BrokeOff(str(error)) from error
     content = ordered.out.read_bytes()
     return {
         "bundle": str(ordered.out),
