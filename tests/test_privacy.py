@@ -1,0 +1,198 @@
+"""After a whole story with marked names, nothing but the database, the stored files and the pages knows them.
+
+Web server, workers and both servers run as they do in a hospital; the story goes right and wrong on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis import Redis
+from sqlalchemy import select
+
+from app.domain.roles import Role, Scope
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.valkey import EmbeddedValkey
+from app.records import AuditEvent, Study
+from app.records.engine import transaction
+from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
+from tests.served import Service, eventually, serving
+
+MARKED = {
+    "PatientName": "Namezqx^Marked",
+    "PatientID": "IDZQX-31415",
+    "PatientBirthDate": "20211103",
+    "AccessionNumber": "ACCZQX-92",
+    "ReferringPhysicianName": "Doczqx^Refers",
+    "StudyDescription": "DESCZQX chest",
+    "PatientComments": "COMZQX lives alone",
+}
+WORDS = "WORDZQX spoke with her mother"
+_MARK = re.compile(rb"(?i)zqx|20211103|2021-11-03|03 Nov 2021|3 Nov 2021")
+_ADDRESS = re.compile(r'(?:href|src|action|data-[a-z-]*url)="([^"]*)"')
+
+
+def test_marked_names_are_in_no_log_address_metric_error_event_or_trail(
+    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, database: str, broker: str, home: Path
+) -> None:
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST, Role.ADMINISTRATOR, Role.AUDITOR)
+        key = a_key(session, "ct 1", *Scope)
+    with serving(home, "worker", "duty") as service:
+        told = Told()
+        with service.client({"Authorization": f"Bearer {key}"}) as machine, service.client() as person:
+            for client in (machine, person):
+                client.event_hooks["response"].append(told.hear)
+            events = threading.Thread(target=_listen, args=(service, key, told), daemon=True)
+            events.start()
+            studies = _send(machine)
+            _ask(machine)
+            _read(person, studies)
+            eventually(lambda: b"event" in bytes(told.events))
+        metrics = httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {key}"}).content
+    assert len(told.addresses) > 100
+    assert len(told.problems) >= 6, told.problems
+    with transaction() as session:
+        trail = [
+            json.dumps([row.action, row.actor_name, row.subject_id, row.details], default=str)
+            for row in session.scalars(select(AuditEvent))
+        ]
+    assert len(trail) > 10
+    told_where = {
+        "the log of the service": service.log.read_bytes(),
+        "the log of the database": postgres.log.read_bytes(),
+        "the broker": _everything(valkey),
+        "the metrics": metrics,
+        "an address": "\n".join(told.addresses).encode(),
+        "an error": "\n".join(told.problems).encode(),
+        "an event": bytes(told.events),
+        "the audit trail": "\n".join(trail).encode(),
+    }
+    assert all(told_where.values()), "there was something to look at everywhere"
+    found = {
+        where: [what[max(0, hit.start() - 150) : hit.end() + 50] for hit in _MARK.finditer(what)][:3]
+        for where, what in told_where.items()
+        if _MARK.search(what)
+    }
+    assert not found
+
+
+class Told:
+    """What clients were told outside of pages and answers meant to hold patients: addresses and problems."""
+
+    def __init__(self) -> None:
+        self.addresses: set[str] = set()
+        self.problems: list[str] = []
+        self.events = bytearray()
+
+    def hear(self, answer: httpx.Response) -> None:
+        answer.read()
+        self.addresses |= {answer.headers.get("location", ""), answer.headers.get("content-location", "")}
+        kind = answer.headers.get("content-type", "")
+        if kind.startswith("text/html"):
+            self.addresses |= set(_ADDRESS.findall(answer.text))
+        if kind.startswith("application/problem+json"):
+            self.problems.append(answer.text)
+        assert answer.status_code < 500, answer.text
+
+
+def _send(machine: httpx.Client) -> list[str]:
+    """Radiographs of one marked patient by all ways in, and what is refused."""
+    marked = [a_dicom(tags=MARKED) for _ in range(3)]
+    cut = a_dicom(tags=MARKED)
+    cut = cut[: len(cut) * 2 // 3]
+    another = a_dicom(
+        tags=MARKED | {"PatientName": "Otherzqx", "PatientID": "OTHERZQX"}, study_instance_uid="1.2.3.99"
+    )
+    same_study = a_dicom(tags=MARKED, study_instance_uid="1.2.3.99")
+    studies = []
+    for data in (*marked, another, same_study, cut):
+        answer = machine.post("/api/v1/studies", files={"files": ("NAMEZQX.dcm", data, "application/dicom")})
+        if answer.status_code < 300:
+            studies += [study["id"] for study in answer.json()["studies"]]
+    said = {"patient_id": MARKED["PatientID"], "patient_name": MARKED["PatientName"], "age": "zqx"}
+    machine.post("/api/v1/studies", files={"files": ("NAMEZQX.png", a_png(), "image/png")}, data=said)
+    said["age"] = "4"
+    machine.post("/api/v1/studies", files={"files": ("NAMEZQX.png", a_png(), "image/png")}, data=said)
+    body = b"--x\r\nContent-Type: application/dicom\r\n\r\n%s\r\n--x--\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=x'
+    for data in (a_dicom(tags=MARKED), cut, b"NAMEZQX is no image"):
+        machine.post("/dicomweb/studies", content=body % data, headers={"Content-Type": kind})
+    return studies
+
+
+def _ask(machine: httpx.Client) -> None:
+    """A PACS searches by name, which the standard has in the address; ours are asked with nonsense."""
+    for query in ("PatientName=Namezqx*", "PatientID=IDZQX-31415&limit=zqx", "PatientBirthDate=20211103zqx"):
+        machine.get(f"/dicomweb/studies?{query}", headers={"Accept": "application/dicom+json"})
+    machine.get("/dicomweb/studies/Namezqx")
+    machine.get("/api/v1/studies/Namezqx")
+    machine.get("/api/v1/studies?cursor=Namezqx")
+    machine.post("/api/v1/studies/Namezqx/review", json={"comment": WORDS, "findings": {"zqx": "zqx"}})
+    machine.post("/api/v1/destinations", json={"name": "Namezqx", "url": "Namezqx"})
+
+
+def _read(person: httpx.Client, studies: list[str]) -> None:
+    """A radiologist signs in, searches, reads, mistypes, signs and amends."""
+    person.headers["Accept"] = "text/html"
+    person.post("/sign-in", data={"username": "Namezqx", "password": "zqx"})
+    person.post("/sign-in", data={"username": "alice", "password": PASSWORD})
+    page = person.get("/").text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert token is not None
+    fields = {"csrf_token": token.group(1)}
+
+    def post(address: str, **more: Any) -> httpx.Response:
+        return person.post(address, data=fields | more, follow_redirects=True)
+
+    for asked in ("Namezqx", "IDZQX-31415", "ACCZQX-92"):
+        found = post("/worklist/search", text=asked)
+        assert "Namezqx" in found.text
+    read = eventually(_screened, seconds=60)
+    assert isinstance(read, str)
+    for study in {*studies, read}:
+        assert "zqx" in person.get(f"/studies/{study}").text
+    page = person.get(f"/studies/{read}").text
+    seen = {name: _hidden(page, name) for name in ("revision", "shown_at")}
+    post(f"/studies/{read}/review", **seen, action="correct", comment=WORDS)  # says nothing of the finding
+    verdict = {"action": "correct", "finding:pneumonia": "absent", "comment": WORDS}
+    signed = post(f"/studies/{read}/review", **seen, **verdict)
+    assert signed.status_code == 200
+    page = person.get(f"/studies/{read}").text
+    seen = {name: _hidden(page, name) for name in ("revision", "shown_at")}
+    post(f"/studies/{read}/review", **seen, **verdict | {"finding:pneumonia": "present"})
+    for address in ("/audit", "/status", "/conflicts", "/done", "/site", "/adjudication", "/models"):
+        person.get(address)
+
+
+def _screened() -> str | None:
+    with transaction() as session:
+        return next(iter(map(str, session.scalars(select(Study.id).where(Study.state == "screened")))), None)
+
+
+def _hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, name
+    return found.group(1)
+
+
+def _listen(service: Service, key: str, told: Told) -> None:
+    try:
+        with httpx.stream(
+            "GET", f"{service.url}/api/v1/events", headers={"Authorization": f"Bearer {key}"}, timeout=60
+        ) as answer:
+            for piece in answer.iter_bytes():
+                told.events.extend(piece)
+    except httpx.TransportError:
+        return  # the service has ended
+
+
+def _everything(valkey: EmbeddedValkey) -> bytes:
+    client = Redis(unix_socket_path=str(valkey.socket))
+    kept = b"".join(client.dump(name) or b"" for name in client.scan_iter())
+    return kept + b"".join(path.read_bytes() for path in valkey.log.parent.rglob("*") if path.is_file())
