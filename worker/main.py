@@ -1,7 +1,7 @@
 """The Celery program.
 
     celery -A worker.main worker -Q screening -P threads -c 1     screens; one thread holds the network
-    celery -A worker.main worker -Q duty -P threads -c 4          sweeps and delivers
+    celery -A worker.main worker -Q duty -P threads -c 4          sweeps, delivers and seals
     celery -A worker.main worker -Q training -P threads -c 1      inspects datasets, trains, evaluates
 
 `firstread worker`, `firstread duty` and `firstread trainer` start the same. SIGTERM ends a process within
@@ -48,9 +48,10 @@ def _ready(sender: Any, **_: object) -> None:
     Beat runs as a thread, not with -B: as a process it would outlive a killed worker and ring for ever.
     """
     heard = queue.amqp.queues.consume_from
+    part = next((name for name in (SCREENING_QUEUE, DUTY_QUEUE, TRAINING_QUEUE) if name in heard), "")
+    threading.Thread(target=_report, args=(str(sender.hostname), part), daemon=True).start()
     if SCREENING_QUEUE in heard:
         ring(SCREEN, "start")
-        threading.Thread(target=_report, args=(str(sender.hostname),), daemon=True).start()
     if TRAINING_QUEUE in heard:
         ring(LEARN, "start")
     if DUTY_QUEUE in heard:
@@ -66,10 +67,11 @@ def _shutdown(**_: object) -> None:
     parts.close()
 
 
-def _report(name: str) -> None:
-    """Says every few seconds that this worker is there, and which network it reads with or why with none."""
+def _report(name: str, part: str) -> None:
+    """Says every few seconds that this worker is there; one that screens says with which network."""
     while not parts.stop.is_set():
-        report(name, parts.network().describe(), seconds=3 * _REPORT_SECONDS)
+        facts = parts.network().describe() if part == SCREENING_QUEUE else {}
+        report(name, {"part": part} | facts, seconds=3 * _REPORT_SECONDS)
         parts.stop.wait(_REPORT_SECONDS)
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import structlog
 
+from app import counted
 from app.commands import leases, recording, screening
 from app.commands.registry import Lacking
-from app.commands.screening import ImageToScreen, StudyToScreen
+from app.commands.screening import ImageToScreen, Recorded, StudyToScreen
 from app.domain.order import Lane
 from app.domain.reading import FindingRead, ImageRead
 from app.domain.sentence import sentence
@@ -91,7 +92,7 @@ class Recorder:
         `lacking` says that it failed for want of a network.
         """
 
-        def write() -> list[UUID]:
+        def write() -> Recorded:
             with transaction() as session:
                 return screening.postpone(
                     session,
@@ -103,17 +104,18 @@ class Recorder:
                     lacking=lacking,
                 )
 
-        deliveries = _patiently(write)
+        recorded = _patiently(write)
         self._held.pop(study.study_id, None)
         _log.warning("study_postponed", study=str(study.study_id), attempt=study.attempt, reason=sentence)
-        self._ring(deliveries)
+        self._ring(recorded.deliveries)
+        counted.add(recorded.readings)
 
     def record(self, read: list[tuple[StudyToScreen, list[ImageRead]]], *, loaded: Loaded) -> None:
         """The readings are stored in one transaction; where it is refused, in one for each study."""
         if not read:
             return
 
-        def write() -> list[UUID]:
+        def write() -> Recorded:
             # without autoflush, or each statement would first write a part of what the commit writes at once
             with transaction() as session, session.no_autoflush:
                 return recording.record(
@@ -126,7 +128,7 @@ class Recorder:
                 )
 
         try:
-            deliveries = _patiently(write)
+            recorded = _patiently(write)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001, logged below
@@ -141,7 +143,8 @@ class Recorder:
             return
         for study, _ in read:
             self._held.pop(study.study_id, None)
-        self._ring(deliveries)
+        self._ring(recorded.deliveries)
+        counted.add(recorded.readings)
 
 
 def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str | None) -> ImageRead:
@@ -173,7 +176,7 @@ def read_of(image_id: UUID, result: ImageScreened) -> ImageRead:
     )
 
 
-def _patiently(action: Callable[[], list[UUID]]) -> list[UUID]:
+def _patiently(action: Callable[[], Recorded]) -> Recorded:
     """The action's result, tried again for a while where the database does not answer; it may run twice."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:

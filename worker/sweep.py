@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from app import queue
+from app import counted, queue
 from app.blobs import Blobs
 from app.commands import cases, delivery, jobs, leases, retraining, review, shadow
 from app.domain.roles import SYSTEM
@@ -86,6 +86,7 @@ class Sweeper:
         if time.monotonic() - self._blobs_swept > _BLOB_SWEEP_SECONDS:
             self._blobs_swept = time.monotonic()
             _log.info("staged_files_swept", files=self._blobs.sweep())
+        counted.note_sweep()
         return swept
 
     def _ring(self, task: str, queue_name: str, ids: list[str]) -> int:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.commands import audit, delivery, leases
 from app.commands.ranking import announce, place
 from app.commands.readings import image_reading
-from app.commands.screening import StudyToScreen, settle
+from app.commands.screening import Recorded, StudyToScreen, count_of, settle
 from app.domain.order import Credits, Lane, gravest
 from app.domain.reading import ImageRead, maximum, outcome_of
 from app.domain.roles import SYSTEM
@@ -35,21 +35,21 @@ def record(
     runtime: str,
     credits: Credits,
     made_with: Mapping[str, Any] | None = None,
-) -> list[UUID]:
+) -> Recorded:
     """Each study has its reading and the place that follows from it; one whose lease was lost stays as it is.
 
-    `made_with` is kept with each reading, and the places of its images in the network's pass. Returns the
-    deliveries to ring for after the commit.
+    `made_with` is kept with each reading, and the places of its images in the network's pass.
     """
     rows = leases.locked(session, {study.study_id: study.lease for study, _ in read})
     standing = [(rows[study.study_id], study, images) for study, images in read if study.study_id in rows]
     if not standing:
-        return []
+        return Recorded()
     waiting = _still_waiting(session, standing)
-    readings = []
+    readings, counts = [], []
     for row, study, images in standing:
         reading = _reading(study, images, bundle_sha256=bundle_sha256, runtime=runtime, made_with=made_with)
         lane = Lane(reading.lane) if reading.lane else None
+        counts.append(count_of(row, reading))
         settle(row, study=study, outcome=Outcome(reading.outcome), reason=reading.reason)
         row.lane, row.urgency = reading.lane, reading.urgency
         row.given_credit = credits.after_reading(given=row.given_credit, lane=lane)
@@ -68,7 +68,8 @@ def record(
         readings.append((reading, row, images))
     _store(session, readings)
     announce(session, *rows.values())
-    return delivery.prepare(session, [(row, reading) for reading, row, _ in readings])
+    letters = delivery.prepare(session, [(row, reading) for reading, row, _ in readings])
+    return Recorded(deliveries=tuple(letters), readings=tuple(counts))
 
 
 def _reading(

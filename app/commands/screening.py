@@ -20,6 +20,7 @@ from app.commands.readings import image_reading
 from app.commands.registry import Lacking
 from app.commands.stored_header import header_from_json
 from app.dicom.image_header import ImageHeader
+from app.domain.counting import Counted, counted
 from app.domain.order import Credits
 from app.domain.reading import ImageRead
 from app.domain.roles import SYSTEM
@@ -54,6 +55,14 @@ class StudyToScreen:
     attempt: int
     images: tuple[ImageToScreen, ...]
     claimed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What there is to do after the commit: deliveries to ring for, and readings to count."""
+
+    deliveries: tuple[UUID, ...] = ()
+    readings: tuple[Counted, ...] = ()
 
 
 def claim_batch(session: Session, *, size: int, lease: timedelta) -> list[StudyToScreen]:
@@ -145,31 +154,32 @@ def postpone(
     backoff: timedelta,
     credits: Credits,
     lacking: Lacking | None = None,
-) -> list[UUID]:
+) -> Recorded:
     """Screening broke: the study is tried again after a doubling pause, and failed after the last attempt.
 
     `error` is a sentence for the reader. An attempt that ended for want of a network (`lacking`) does not
-    count once a bundle has been promoted. Returns the deliveries to ring for.
+    count once a bundle has been promoted.
     """
     if lacking is not None and registry.is_remedied(session, lacking):
         again = _leased(session, study)
         if again is not None:
             again.screening_attempts = 0
             free(again)
-        return []
+        return Recorded()
     if study.attempt >= attempts:
         images = [
             ImageRead(image_id=image.image_id, outcome=Outcome.FAILED, reason=error) for image in study.images
         ]
         row = _leased(session, study)
         if row is None:
-            return []
+            return Recorded()
         reading = Reading(
             id=uuid4(), study_id=row.id, outcome="failed", reason=error, findings={}, notices=[], seconds=None
         )
         session.add(reading)
         session.flush()
         session.add_all([image_reading(reading.id, image) for image in images])
+        count = count_of(row, reading)
         settle(row, study=study, outcome=Outcome.FAILED, reason=error, lacked_network=lacking is not None)
         row.lane, row.urgency = None, None
         place(row, network_credit=credits.of_study(given=row.given_credit, is_read=False))
@@ -177,7 +187,8 @@ def postpone(
             session, action="study.failed", by=SYSTEM, study_id=row.id, subject_id=reading.id, reason=error
         )
         announce(session, row)
-        return delivery.prepare(session, [(row, reading)])
+        letters = delivery.prepare(session, [(row, reading)])
+        return Recorded(deliveries=tuple(letters), readings=(count,))
     row = _leased(session, study)
     if row is not None:
         row.screening_not_before = now() + backoff * 2 ** (study.attempt - 1)
@@ -185,7 +196,18 @@ def postpone(
         audit.record(
             session, action="study.screening-abandoned", by=SYSTEM, study_id=row.id, attempt=study.attempt
         )
-    return []
+    return Recorded()
+
+
+def count_of(row: Study, reading: Reading) -> Counted:
+    """What is counted of the reading, before the study is settled: that forgets since when it was due."""
+    return counted(
+        outcome=reading.outcome,
+        reason=reading.reason,
+        waited_seconds=(now() - (row.screening_again_at or row.arrived_at)).total_seconds(),
+        bundle=reading.bundle_sha256,
+        findings=reading.findings,
+    )
 
 
 def retry(session: Session, *, study_id: UUID) -> bool:

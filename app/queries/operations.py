@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.states import State
 from app.queries.worklist import DUE_SINCE
-from app.records import Delivery, Study
+from app.records import Delivery, Job, Study
 from app.records.base import now
 
 _MANY = 50_000
@@ -23,7 +23,8 @@ _SIGNED = (State.SIGNED.value, State.AMENDED.value)
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """Counts by state; `oldest_unscreened_seconds` is None where nothing waits for the network.
+    """Counts by state; `oldest_unscreened_seconds` is None where nothing waits for the network, and
+    `oldest_delivery_seconds` where no message is due.
 
     What waits is counted now. What is done (signed studies, priors, messages that arrived) is, where there is
     much of it, as it was within the last minute.
@@ -33,6 +34,8 @@ class Backlog:
     screening_due: int
     oldest_unscreened_seconds: float | None
     deliveries: dict[str, int]
+    oldest_delivery_seconds: float | None
+    jobs: dict[str, int]
 
 
 def backlog(session: Session) -> Backlog:
@@ -47,11 +50,21 @@ def backlog(session: Session) -> Backlog:
     due, oldest = session.execute(
         select(func.count(), func.min(DUE_SINCE)).where(Study.screening_due),
     ).one()
+    moment = now()
+    owed = session.scalar(
+        select(func.min(Delivery.not_before)).where(
+            Delivery.state == "pending", Delivery.not_before <= moment
+        )
+    )
+    begun = select(Job.state, func.count()).where(Job.state.in_(("waiting", "running")))
+    jobs = _counted(session, begun.group_by(Job.state))
     return Backlog(
         states={state.value: states[state.value] for state in State},
         screening_due=due,
-        oldest_unscreened_seconds=(now() - oldest).total_seconds() if oldest else None,
+        oldest_unscreened_seconds=(moment - oldest).total_seconds() if oldest else None,
         deliveries={state: deliveries[state] for state in ("pending", "delivered", "dead")},
+        oldest_delivery_seconds=(moment - owed).total_seconds() if owed else None,
+        jobs={state: jobs[state] for state in ("waiting", "running")},
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from app.errors import Unavailable
 from app.settings import settings
@@ -72,6 +72,14 @@ def _has_news(descriptor: int) -> bool:
 def engine() -> Engine:
     """The process's engine."""
     return build_engine(settings().resolved_database_url)
+
+
+def connections_in_use() -> int:
+    """How many connections of this process somebody holds just now; 0 where it never needed one."""
+    if not engine.cache_info().currsize:
+        return 0
+    pool = engine().pool
+    return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
@@ -19,6 +17,7 @@ from app.queries import operations
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, anyone, require
+from app.web.gauges import ServiceGauges
 from app.web.metrics import exposition
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
@@ -94,30 +93,5 @@ def metrics(_caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> 
     """Requests of the web processes that count together, and the state of the whole service."""
     with transaction() as session:
         backlog = operations.backlog(session)
-    lines = exposition() + generate_latest(_Backlog(backlog))
+    lines = exposition() + generate_latest(ServiceGauges(backlog))
     return Response(lines, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-class _Backlog:
-    """The service's gauges, as a registry that is asked once."""
-
-    def __init__(self, backlog: operations.Backlog) -> None:
-        self._backlog = backlog
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        studies = GaugeMetricFamily("firstread_studies", "Studies by state.", labels=["state"])
-        for state, count in self._backlog.states.items():
-            studies.add_metric([state], count)
-        yield studies
-        yield GaugeMetricFamily(
-            "firstread_screening_due", "Studies that wait for the network.", value=self._backlog.screening_due
-        )
-        yield GaugeMetricFamily(
-            "firstread_oldest_unscreened_seconds",
-            "How long the study that waits longest has waited for the network.",
-            value=self._backlog.oldest_unscreened_seconds or 0,
-        )
-        messages = GaugeMetricFamily("firstread_deliveries", "Messages by state.", labels=["state"])
-        for state, count in self._backlog.deliveries.items():
-            messages.add_metric([state], count)
-        yield messages

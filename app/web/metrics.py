@@ -1,13 +1,21 @@
 """What is counted of requests: the golden signals, by route template, never by address.
 
 Web processes that share a folder, PROMETHEUS_MULTIPROC_DIR when prometheus_client is imported, write their
-counts there, and any of them tells the sums.
+counts there, and any of them tells the sums: the counts of all that ever ran, the gauges of those that live.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app.records.engine import connections_in_use
 
 REGISTRY = CollectorRegistry()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -28,6 +36,18 @@ images_received = Counter(
     ["via", "outcome"],
     registry=REGISTRY,
 )
+requests_in_flight = Gauge(
+    "firstread_http_requests_in_flight",
+    "Requests that are being answered, open event streams among them.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+connections = Gauge(
+    "firstread_database_connections_in_use",
+    "Connections to the database that a web process held when it last had answered; 30 a process at most.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
 live_pages = Counter("firstread_live_streams", "Live event streams opened.", registry=REGISTRY)
 
 
@@ -36,13 +56,39 @@ def observe(*, method: str, route: str, status: int, seconds: float) -> None:
     method = method if method in _METHODS else "other"
     requests.labels(method, route, str(status)).inc()
     seconds_of_requests.labels(method, route).observe(seconds)
+    connections.set(connections_in_use())
+
+
+@contextmanager
+def in_flight() -> Iterator[None]:
+    """One request is being answered."""
+    requests_in_flight.inc()
+    try:
+        yield
+    finally:
+        requests_in_flight.dec()
 
 
 def exposition() -> bytes:
     """The counts of all web processes that share a folder, those that ended included; or this one's."""
     together = CollectorRegistry()
     try:
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        collector = MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        _forget_the_dead(Path(collector._path))
     except ValueError:  # there is no folder
         together = REGISTRY
     return generate_latest(together)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a killed process was answering when it ended, nobody answers any more."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = re.fullmatch(r"\d+", file.stem.rpartition("_")[2])
+        if number is None:
+            continue
+        try:
+            os.kill(int(number[0]), 0)
+        except ProcessLookupError:
+            mark_process_dead(int(number[0]))  # type: ignore[no-untyped-call]
+        except PermissionError:  # it lives, and is another user's
+            pass

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequest, Problem, TooLarge
 from app.settings import settings
-from app.web.metrics import observe
+from app.web.metrics import in_flight, observe
 from app.web.problems import answer, is_upload, route_of
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -80,8 +80,9 @@ class Guard:
 
         request = Request(scope, receive)
         try:
-            _check_address(scope)
-            await self._app(scope, _limited(receive, scope, headers), send_guarded)
+            with in_flight():
+                _check_address(scope)
+                await self._app(scope, _limited(receive, scope, headers), send_guarded)
         except ClientDisconnect:
             status = 499
         except Problem as problem:
