@@ -199,15 +199,16 @@ def _ask(
     probability = [np.array([one.probability for one in found]) for found in results]
     called = [np.array([one.present for one in found], dtype=np.bool_) for found in results]
     lane = [np.array([str(one.lane) for one in found]) for found in results]
-    withheld = [sum(one is None for one in said) for said in both]
+    silent = [np.array([one is None for one in said], dtype=np.bool_) for said in both]
     return Pair(
         truth[read],
         patients[read],
         (probability[0], probability[1]),
         (called[0], called[1]),
         (lane[0], lane[1]),
-        (withheld[0], withheld[1]),
+        (int(silent[0].sum()), int(silent[1].sum())),
         np.array(read, dtype=np.intp),
+        (silent[0], silent[1]),
     )
 
 

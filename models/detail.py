@@ -76,12 +76,13 @@ def detail(pair: Pair, *, facts: Facts, rounds: int, seed: int) -> dict[str, Any
         },
         "lanes_by_truth": {name: _lanes(pair, which) for which, name in enumerate(NAMES)},
         "subgroups": [
-            _subgroup(pair.take(values == value), of=name, value=str(value), rounds=rounds, seed=seed)
-            for name, values in known.items()
+            _subgroup(pair.take(known[name] == value), of=name, value=str(value), rounds=rounds, seed=seed)
+            | _withheld(pair, values == value)
+            for name, values in facts.items()
             for value in sorted(set(values), key=_in_order)
             if (values != "").any()
         ],
-        "untold": [name for name, values in known.items() if not (values != "").any()],
+        "untold": [name for name, values in facts.items() if not (values != "").any()],
         "mistakes": _mistakes(pair),
     }
 
@@ -203,6 +204,14 @@ def _subgroup(pair: Pair, *, of: str, value: str, rounds: int, seed: int) -> dic
         name: dict(zip(SUBGROUP_FIGURES, part, strict=True))
         for name, part in zip(("candidate", "active", "difference"), parts, strict=True)
     }
+
+
+def _withheld(pair: Pair, group: NDArray[np.bool_]) -> dict[str, Any]:
+    """How many of a group's images were asked of, and how many of them each bundle withheld: the group's
+    other figures are of those that both read.
+    """
+    counts = {name: int(silent[group].sum()) for name, silent in zip(NAMES, pair.silent, strict=True)}
+    return {"asked": int(group.sum()), "withheld": counts}
 
 
 def _mistakes(pair: Pair) -> list[dict[str, Any]]:

@@ -33,6 +33,10 @@ class Pair:
     withheld: tuple[int, int]
     at: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     """Of each image its place among those that were asked of."""
+    silent: tuple[NDArray[np.bool_], NDArray[np.bool_]] = field(
+        default_factory=lambda: (np.empty(0, np.bool_), np.empty(0, np.bool_))
+    )
+    """For each image that was asked of whether each withheld it."""
 
     @property
     def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -49,6 +53,7 @@ class Pair:
             (self.lane[0][chosen], self.lane[1][chosen]),
             self.withheld,
             self.at[chosen],
+            self.silent,
         )
 
 

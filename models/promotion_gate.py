@@ -22,6 +22,7 @@ MARGINS: dict[str, float] = {
     "subgroup specificity": 0.06,
     "retention": 0.02,
     "withheld": 0.01,
+    "subgroup withheld": 0.02,
     "withheld when changed": 0.02,
     "calibration error": 0.05,
 }
@@ -159,6 +160,17 @@ def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:
                 MARGINS[f"subgroup {figure}"],
                 enough=True,
             )
+        asked, most = group["asked"], MARGINS["subgroup withheld"]
+        more = (group["withheld"]["candidate"] - group["withheld"]["active"]) / asked
+        yield Line(
+            f"{name} withheld",
+            more <= most,
+            sentence(
+                f"{said_fact} {said_value}: the candidate withholds {more:+.1%} of the {asked} images beside "
+                f"the active bundle; {most:.0%} more at most."
+            ),
+            short_by=round(more - most, 4) if more > most else None,
+        )
     for fact in detail["untold"]:
         said_fact = FACTS.get(fact, fact)
         yield Line(

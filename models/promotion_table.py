@@ -32,6 +32,11 @@ def table() -> str:
         ),
         ("withheld", "of the images, more than the active bundle", f"{MARGINS['withheld']:.0%} at most"),
         (
+            "withheld of each subgroup",
+            "the same of its images",
+            f"{MARGINS['subgroup withheld']:.0%} at most",
+        ),
+        (
             "withheld under acquisition changes, each grade",
             "the same",
             f"{MARGINS['withheld when changed']:.0%} at most",

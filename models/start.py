@@ -23,7 +23,7 @@ from models.manifest import Manifest
 from models.network import Network
 from models.parts import CALIBRATE, SELECT, TRAIN, describe, parts_of
 from models.served import Appearance, Embedding, Familiarity
-from models.trained_patients import taught_by, trained_member
+from models.trained_patients import calibrated_by, taught_by, trained_member
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,12 @@ class Start:
             )
         return taught
 
-    def calibrated_on(self, data: Labelled) -> NDArray[np.bool_]:
-        """For each image whether it is one of the bundle's own data on which it was calibrated."""
+    def calibrated_on(self, data: Labelled) -> NDArray[np.bool_] | None:
+        """For each image whether the bundle was calibrated on its patient: exactly for the data it was
+        trained on, by its marks for others, and None for others where it has no such marks.
+        """
         own = self._own_parts(data)
-        return np.zeros(len(data), np.bool_) if own is None else np.equal(own, CALIBRATE)
+        return calibrated_by(self.members, data.patients) if own is None else np.equal(own, CALIBRATE)
 
     def _own_parts(self, data: Labelled) -> NDArray[np.int_] | None:
         """The parts in which the bundle was trained, if these are the data."""
@@ -169,7 +171,22 @@ def strangers_to(bundles: Sequence[Path], data: Labelled) -> NDArray[np.bool_]:
     return strangers
 
 
+def calibrated_counts(
+    bundles: Sequence[Path], data: Labelled, judging: NDArray[np.bool_]
+) -> list[int | None]:
+    """Of each bundle the number of images that judge on whose patients it was calibrated; None where it does
+    not say.
+    """
+    masks = [Start.read(path).calibrated_on(data) for path in bundles]
+    return [None if mask is None else int((mask & judging).sum()) for mask in masks]
+
+
 def patients_member(data: Labelled, part: NDArray[np.int_], *, start: Start | None) -> dict[str, bytes]:
-    """The bundle's marks of the patients it was trained on or chosen by, and of those that its start knew."""
-    learnt = data.patients[(part == TRAIN) | (part == SELECT)]
-    return trained_member(map(str, np.unique(learnt)), before=None if start is None else start.members)
+    """The bundle's marks of the patients it was trained on or chosen by and of those that its start knew, and
+    of those it was calibrated on.
+    """
+    learnt = np.unique(data.patients[(part == TRAIN) | (part == SELECT)])
+    calibrated = np.unique(data.patients[part == CALIBRATE])
+    return trained_member(
+        map(str, learnt), calibrated=map(str, calibrated), before=None if start is None else start.members
+    )

@@ -40,9 +40,10 @@ def compare(
     from models.dataset import load
     from models.detail import facts_of, manifest_rows
     from models.examples import DatasetRefused, excluded_patients, list_examples
+    from models.pair import NAMES
     from models.plots import draw_comparison
     from models.promotion_gate import may_be_promoted, promotion_gate
-    from models.start import Start, strangers_to
+    from models.start import calibrated_counts, strangers_to
     from worker.learning.evaluate import with_pictures, without_nan
 
     paths = (active or default_bundle_path(), candidate)
@@ -67,7 +68,6 @@ def compare(
                 on_image=on_image,
             )
             strangers = strangers_to(paths, labelled)
-            calibrated = [Start.read(path).calibrated_on(labelled)[strangers] for path in paths]
             judged = labelled.take(strangers)
             outcome = run(
                 bundles[0],
@@ -84,9 +84,7 @@ def compare(
     document, picture = out / "comparison.json", out / "comparison.png"
     told = outcome | {
         "learnt_from_left_out": int((~strangers).sum()),
-        "calibrated_on": dict(
-            zip(("active", "candidate"), (int(mask.sum()) for mask in calibrated), strict=True)
-        ),
+        "calibrated_on": dict(zip(NAMES, calibrated_counts(paths, labelled, strangers), strict=True)),
         "gate": [asdict(line) for line in lines],
         "may_be_promoted": may_be_promoted(lines),
     }
@@ -113,10 +111,12 @@ def _tell(told: dict[str, Any]) -> None:
             f"({line['low']:+.4f} to {line['high']:+.4f})"
         )
     for name, count in told["calibrated_on"].items():
-        if count:
+        if count is None:
+            print(f"  The {name} bundle is of an older program and does not say on whom it was calibrated.")
+        elif count:
             print(
-                f"  The {name} bundle was calibrated on {count} of these images, which flatters it; "
-                "images of a test split (--split test) would not."
+                f"  The {name} bundle was calibrated on patients of {count} of these images, which flatters "
+                "it; images of a test split (--split test) would not."
             )
     words = {True: "passes", False: "FAILS", None: "cannot be told"}
     for line in told["gate"]:

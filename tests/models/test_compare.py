@@ -118,9 +118,14 @@ def test_what_one_bundle_withholds_is_counted_and_not_compared(
             [replace(one, outcome="withheld", findings={}) for one in whole(images)[:1]] + whole(images)[1:]
         ),
     )
-    outcome = compare(active, candidate, labelled, rounds=20)
+    station = np.where(np.arange(len(labelled)) < 3, "NEW", "OLD")
+    outcome = compare(active, candidate, labelled, facts={"station": station}, rounds=20)
     assert outcome["withheld"] == {"active": 0, "candidate": 1}
     assert outcome["images"] == outcome["asked"] - 1
+    groups = {group["value"]: group for group in outcome["detail"]["subgroups"]}
+    assert (groups["NEW"]["asked"], groups["NEW"]["images"]) == (3, 2)
+    assert groups["NEW"]["withheld"] == {"active": 0, "candidate": 1}
+    assert groups["OLD"]["withheld"] == {"active": 0, "candidate": 0}
     assert {line.name: line.passes for line in promotion_gate(outcome)}["withheld"] is False
 
 
@@ -175,6 +180,8 @@ def _group(**changes: Any) -> dict[str, Any]:
         "patients_without": LEAST_PATIENTS,
         "sufficient": True,
         "difference": {name: changes.get(name, same) for name in ("auc", "sensitivity", "specificity")},
+        "asked": 120,
+        "withheld": changes.get("withheld", {"active": 1, "candidate": 1}),
     }
     return {"detail": {"subgroups": [girls], "untold": []}}
 
@@ -191,6 +198,7 @@ def _low(least: float) -> dict[str, float]:
         ("sex F auc", _group(auc=_low(MARGINS["subgroup auc"]))),
         ("sex F sensitivity", _group(sensitivity=_low(MARGINS["subgroup sensitivity"]))),
         ("sex F specificity", _group(specificity=_low(MARGINS["subgroup specificity"]))),
+        ("sex F withheld", _group(withheld={"active": 1, "candidate": 4})),
         ("sex F specificity", _group(specificity={"value": 0.0, "low": None, "high": None})),
         (
             "specificity",

@@ -26,7 +26,7 @@ from models.ranks import Ranks
 from models.start import Start
 from models.stress import network_input
 from models.train import Paused, TrainingOrder, read_data, train
-from models.trained_patients import taught_by, trained_member
+from models.trained_patients import calibrated_by, taught_by, trained_member
 from tests.models.conftest import Trained, quick_order
 
 
@@ -139,6 +139,12 @@ def test_what_was_learnt_before_stays_marked() -> None:
     assert taught is not None
     assert taught.tolist() == [True, True, True, False]
     assert taught_by({}, np.array(["a"])) is None
+    third = trained_member(["a"], calibrated=["d"], before=first)
+    calibrated = calibrated_by(third, np.array(["a", "b", "d"]))
+    assert calibrated is not None
+    assert calibrated.tolist() == [False, False, True]
+    older = {name: marks[: len(marks) // 2] for name, marks in first.items()}
+    assert calibrated_by(older, np.array(["a"])) is None
     strangers = taught_by(
         trained_member(str(number) for number in range(3300)),
         np.array([f"stranger {number}" for number in range(4000)]),

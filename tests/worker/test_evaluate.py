@@ -151,6 +151,8 @@ def test_patients_whom_a_bundle_knows_judge_nothing(
     assert done.state == "done", done.said
     judged = on_record(done.subject_id)
     assert judged.outcome["learnt_from_left_out"] > 30
+    flattered = judged.outcome["calibrated_on"]
+    assert 0 < flattered["active"] == flattered["candidate"] < judged.outcome["asked"]
     lines = {line["name"]: line for line in judged.gate}
     assert lines["labels"]["passes"] is False and lines["labels"]["short_by"] == 1
     assert lines["patients"]["passes"] is None

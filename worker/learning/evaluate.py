@@ -22,8 +22,9 @@ from models.compare import compare
 from models.dataset import Labelled, load, read_picture
 from models.detail import facts_of
 from models.examples import DatasetRefused, Example
+from models.pair import NAMES
 from models.promotion_gate import may_be_promoted, promotion_gate
-from models.start import Start, strangers_to
+from models.start import calibrated_counts, strangers_to
 from worker.learning.child import Refused, Report
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
@@ -105,7 +106,6 @@ def _compared(
                 "One of the two bundles has learnt from every patient of the locked test; nobody is left."
             )
         )
-    calibrated = [Start.read(path).calibrated_on(labelled)[strangers] for path in paths]
     kept = labelled.take(strangers)
     of_file = {row["file"]: row for row in rows}
     facts = facts_of([of_file[path] for path in kept.paths])
@@ -114,9 +114,7 @@ def _compared(
         "notices": list(labelled.notices),
         "runtime": candidate.runtime,
         "learnt_from_left_out": int((~strangers).sum()),
-        "calibrated_on": {
-            name: int(mask.sum()) for name, mask in zip(("active", "candidate"), calibrated, strict=True)
-        },
+        "calibrated_on": dict(zip(NAMES, calibrated_counts(paths, labelled, strangers), strict=True)),
     }
 
 

@@ -92,6 +92,8 @@ def comparison(**changes: Any) -> dict[str, Any]:
                     "candidate": {name: _figure(0.9) for name in ("auc", "sensitivity", "specificity")},
                     "active": {name: _figure(0.9) for name in ("auc", "sensitivity", "specificity")},
                     "difference": dict.fromkeys(("auc", "sensitivity", "specificity"), SAME),
+                    "asked": 22,
+                    "withheld": {"active": 0, "candidate": 2},
                 }
             ],
             "untold": ["sex"],

@@ -116,6 +116,18 @@ def test_a_candidate_that_fails_says_which_line_by_how_much_and_offers_no_button
     assert reading() == active
 
 
+def test_the_page_says_whom_the_bundles_were_calibrated_on_and_what_they_withhold_of_each_group(
+    ada: TestClient, blobs: Blobs
+) -> None:
+    _, candidate = judged(blobs, calibrated_on={"active": 14, "candidate": None})
+    shown = words(get(ada, f"/models/{candidate}"))
+    assert "patients of 14 of these images the active bundle was calibrated, which flatters it" in shown
+    assert "Whether the candidate was calibrated on some of these patients cannot be told" in shown
+    assert "10, 10 2 of 22 (active: 0)" in shown
+    _, neither = judged(blobs)
+    assert "was calibrated" not in words(get(ada, f"/models/{neither}"))
+
+
 def test_the_page_shows_the_larger_test_that_was_failed_before_a_smaller_one_was_passed(
     ada: TestClient, blobs: Blobs
 ) -> None:
