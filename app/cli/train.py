@@ -29,12 +29,15 @@ def train(
         list[Path] | None, typer.Option(help="Manifest CSV whose patients are never trained on; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same data and seed give the same network.")] = 7,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of thorough training.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of thorough training; 12, with --start 8.")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             help="Time that thorough training may take, such as 30m or 1h30m: the best network by then is "
-            "finished and written. A quarter is kept for calibrating and testing."
+            "finished and written. A quarter is kept for calibrating and testing. With more time than "
+            "--epochs need it ends after these."
         ),
     ] = None,
     minutes: Annotated[

@@ -36,7 +36,8 @@ class Order(Input):
         description="sha256 of the bundle to go on from, or `imagenet`; by default the one that reads.",
     )
     budget_minutes: float | None = Field(
-        default=None, description="How long thorough training may take; needed for it."
+        default=None,
+        description="How long thorough training may take; needed for it. It ends once its rounds are done.",
     )
 
 

@@ -14,6 +14,7 @@ from app.commands import jobs, training
 from app.domain.roles import SYSTEM, Role
 from app.records import Job, TrainingRun
 from app.records.engine import transaction
+from models.finetune import GOING_ON, FinetuneSettings
 from tests.app.commands.candidates import a_stored_bundle, an_active_bundle
 from tests.app.commands.test_training import ENOUGH, a_snapshot
 from tests.app.web.conftest import SignIn
@@ -120,6 +121,26 @@ def test_a_run_at_work_shows_its_rounds_and_whether_more_data_would_help(
     assert "too few patients to tell whether more would help" in page
     assert "80 80 0.9000 0.8000 to 0.9900" in page
     assert "learnt from 70 60" in page
+
+
+def test_the_form_and_the_run_say_that_training_ends_once_its_rounds_are_done(
+    admin: TestClient, blobs: Blobs
+) -> None:
+    said = "All 8 rounds were done within the time"
+    with transaction() as session:
+        run_id, job_id = a_run(session, blobs)
+        claimed = jobs.claim(session, worker="tested", seconds=60)
+        assert claimed is not None
+        session.get_one(Job, job_id).told = [EPOCH | {"epoch": 7}]
+        jobs.end(session, job_id=job_id, worker="tested", state="done")
+        session.get_one(TrainingRun, run_id).candidate_sha256 = a_stored_bundle(session, blobs, "2")
+    assert said not in words(get(admin, f"/training/runs/{run_id}"))
+    with transaction() as session:
+        session.get_one(Job, job_id).told = [EPOCH | {"epoch": 8}]
+    assert said in words(get(admin, f"/training/runs/{run_id}"))
+    more, whole = GOING_ON.epochs, FinetuneSettings().epochs
+    form = words(get(admin, "/training"))
+    assert f"after {more} rounds from a network that has learnt, after {whole} from one that has not" in form
 
 
 def test_a_run_that_is_over_leads_to_its_candidate(admin: TestClient, blobs: Blobs) -> None:
