@@ -4,7 +4,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 CODE := app worker models migrations tests bench install.py
 
-.PHONY: run test check fix bench scan catalogue faults python
+.PHONY: run test check fix bench scan catalogue faults fuzz python
 
 run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
@@ -40,6 +40,11 @@ faults: python
 # The bill of materials of .venv (build/sbom.cdx.json, CycloneDX), and what the index's advisories say of it.
 scan: python
 	@$(PYTHON) install.py && $(PYTHON) .ci/scan
+
+# At least 20,000 files and requests that nobody should send (FUZZ_CASES, FUZZ_SEED; docs/reliability.md).
+fuzz: python
+	@$(PYTHON) install.py --extra test --extra export
+	@FUZZ_CASES=$${FUZZ_CASES:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$$$} .venv/bin/python -m pytest --show-capture=no tests/fuzz $(ARGS)
 
 python:
 	@test -n "$(PYTHON)" || { echo "FirstRead needs Python 3.11 or newer, and none was found as python3.11 or python3." >&2; exit 1; }

@@ -15,6 +15,7 @@ WHOLE = ("tests/app/cli", "tests/browser")
 """Folders whose tests share a running service or a browser, which one process starts once."""
 LONGEST_FIRST = (
     "tests/faults",
+    "tests/fuzz",
     *WHOLE,
     "tests/worker",
     "tests/models",

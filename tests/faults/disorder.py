@@ -66,9 +66,9 @@ class Disorder(threading.Thread):
         deadly = [part for part in _PARTS if part != "training worker"]
         freezing = ("web server", "screening worker", "duty worker", "PostgreSQL", "broker")
         deck: list[tuple[str, Callable[[], bool]]] = [
-            *((f"kill -9 {part}", lambda part=part: self._kill(part)) for part in deadly),  # type: ignore[misc]
+            *((f"kill -9 {part}", lambda part=part: self._kill(part)) for part in deadly),
             ("kill -9 a database connection", lambda: self._kill("PostgreSQL", leader=False)),
-            *((f"freeze {part}", lambda part=part: self._freeze(part)) for part in freezing),  # type: ignore[misc]
+            *((f"freeze {part}", lambda part=part: self._freeze(part)) for part in freezing),
             *[("FLUSHALL", self._flush)] * 2,
         ]
         if self._service.small_disk is not None:
