@@ -26,6 +26,7 @@ DELIVER = "firstread.deliver"
 SWEEP = "firstread.sweep"
 LOOK_INSIDE = "firstread.look-inside"
 LEARN = "firstread.learn"
+SEAL = "firstread.seal"
 
 SCREENING_QUEUE = "screening"
 DUTY_QUEUE = "duty"
@@ -83,12 +84,18 @@ def configure(configuration: Settings) -> None:
             SWEEP: {"queue": DUTY_QUEUE},
             LOOK_INSIDE: {"queue": DUTY_QUEUE},
             LEARN: {"queue": TRAINING_QUEUE},
+            SEAL: {"queue": DUTY_QUEUE},
         },
         beat_schedule={
             "sweep": {
                 "task": SWEEP,
                 "schedule": configuration.sweep_interval,
                 "options": {"queue": DUTY_QUEUE, "expires": configuration.sweep_interval * 2},
+            },
+            "seal": {
+                "task": SEAL,
+                "schedule": configuration.audit_seal_interval,
+                "options": {"queue": DUTY_QUEUE, "expires": configuration.audit_seal_interval * 2},
             },
         },
         beat_scheduler="celery.beat:Scheduler",

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.order import Credits
 from app.language import SOURCE, languages
+from app.syslog import ADDRESS as SYSLOG_ADDRESS
 
 
 class ServiceNotRunning(Exception):
@@ -115,6 +116,24 @@ class Settings(BaseSettings):
         default=20.0, gt=0, description="Seconds before a delivery's second attempt; doubles to an hour."
     )
     webhook_timeout: float = Field(default=10.0, gt=0, description="Seconds a webhook may take to answer.")
+    audit_seal_interval: float = Field(
+        default=30.0, gt=0, description="Seconds between two seals on the audit trail, where it grew."
+    )
+    audit_syslog: str | None = Field(
+        default=None,
+        pattern=SYSLOG_ADDRESS,
+        description="Syslog server for the audit trail's heads: `udp://`, `tcp://` or `tls://`, `host:port`.",
+    )
+    audit_syslog_ca: Path | None = Field(
+        default=None, description="Certificates (PEM) that a `tls://` syslog server's is checked against."
+    )
+    audit_syslog_certificate: Path | None = Field(
+        default=None, description="Our own certificate and its key (PEM) for a `tls://` syslog server."
+    )
+    audit_messages: Literal["off", "pseudonymous", "identified"] = Field(
+        default="off",
+        description="DICOM audit messages to syslog: off, pseudonymous, or identified (with PatientID).",
+    )
     stalled_minutes: float = Field(
         default=5.0, gt=0, description="Wait for screening after which pages show a banner."
     )

@@ -100,6 +100,8 @@ WHO_MAY: dict[str, str] = {
     "GET /api/v1/training-runs/{run_id}": "model.train",
     "GET /api/v1/worklist": "study.read",
     "GET /audit": "audit.read",
+    "GET /audit/patient": "audit.read",
+    "POST /audit/patient": "audit.read",
     "GET /conflicts": "conflict.resolve",
     "POST /conflicts/{conflict_id}": "conflict.resolve",
     "GET /destinations": "destination.manage",

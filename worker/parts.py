@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from worker.learning.learner import Learner
     from worker.network import Network
     from worker.screener import Screener
+    from worker.seal import Sealer
     from worker.sweep import Sweeper
 
 stop = threading.Event()
@@ -119,6 +120,14 @@ def sweeper() -> Sweeper:
     from worker.sweep import Sweeper
 
     return Sweeper(settings(), blobs=blobs())
+
+
+@_Part
+def sealer() -> Sealer:
+    """Who seals the audit trail."""
+    from worker.seal import Sealer
+
+    return Sealer(settings())
 
 
 @_Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from app.errors import Unavailable
-from app.queue import DELIVER, LEARN, LOOK_INSIDE, SCREEN, SWEEP, queue
+from app.queue import DELIVER, LEARN, LOOK_INSIDE, SCREEN, SEAL, SWEEP, queue
 from worker import parts
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +43,14 @@ def look_inside(look_id: str) -> None:  # noqa: ARG001
     parts.glass().drain(stop=parts.stop)
 
 
+def seal() -> None:
+    """What has settled of the audit trail is sealed, and what is sealed has gone where the site wants it."""
+    try:
+        parts.sealer().round(stop=parts.stop)
+    except Unavailable:
+        _log.warning("database_silent")
+
+
 def learn(job_id: str) -> None:  # noqa: ARG001
     """Whatever waits for the training worker has been tried."""
     try:
@@ -59,6 +67,7 @@ _TASKS = (
     (SWEEP, sweep),
     (LOOK_INSIDE, look_inside),
     (LEARN, learn),
+    (SEAL, seal),
 )
 for _name, _task in _TASKS:
     queue.task(name=_name, acks_late=False)(_task)

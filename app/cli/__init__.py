@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.audit import audit
 from app.cli.compare import compare
 from app.cli.evaluate import evaluate
 from app.cli.export import export
@@ -31,6 +32,7 @@ cli = typer.Typer(
 )
 cli.add_typer(users, name="user")
 cli.add_typer(keys, name="key")
+cli.add_typer(audit, name="audit")
 
 
 @cli.command()

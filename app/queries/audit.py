@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from app.commands.blinding import hidden_from
@@ -43,7 +44,7 @@ class TrailFilter:
 
     actor: str | None = None
     action: str | None = None
-    study_id: UUID | None = None
+    studies: Sequence[UUID] | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -64,30 +65,47 @@ def trail(
 
     An action that ends in `.` matches every action that begins so.
     """
-    statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(size + 1)
+    statement = select(AuditEvent).where(*_conditions(wanted)).order_by(AuditEvent.id.desc())
+    if before is not None:
+        statement = statement.where(AuditEvent.id < before)
+    rows = session.scalars(statement.limit(size + 1)).all()
+    events = _shown(session, rows[:size], to=to)
+    return TrailPage(events=events, next_before=events[-1].id if len(rows) > size else None)
+
+
+def forward(
+    session: Session, *, wanted: TrailFilter, to: Actor, after: int, size: int = 500
+) -> tuple[EventShown, ...]:
+    """As `trail`, the oldest first: the events that match with ids above `after`."""
+    statement = select(AuditEvent).where(*_conditions(wanted), AuditEvent.id > after)
+    return _shown(session, session.scalars(statement.order_by(AuditEvent.id).limit(size)).all(), to=to)
+
+
+def _conditions(wanted: TrailFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if wanted.actor is not None:
-        statement = statement.where(AuditEvent.actor_name == wanted.actor)
+        conditions.append(AuditEvent.actor_name == wanted.actor)
     if wanted.action is not None:
         begins = wanted.action.endswith(".")
-        statement = statement.where(
+        conditions.append(
             AuditEvent.action.startswith(wanted.action, autoescape=True)
             if begins
             else AuditEvent.action == wanted.action,
         )
-    if wanted.study_id is not None:
-        statement = statement.where(AuditEvent.study_id == wanted.study_id)
+    if wanted.studies is not None:
+        conditions.append(AuditEvent.study_id.in_(wanted.studies))
     if wanted.since is not None:
-        statement = statement.where(AuditEvent.at >= wanted.since)
+        conditions.append(AuditEvent.at >= wanted.since)
     if wanted.until is not None:
-        statement = statement.where(AuditEvent.at < wanted.until)
-    if before is not None:
-        statement = statement.where(AuditEvent.id < before)
-    rows = session.scalars(statement).all()
+        conditions.append(AuditEvent.at < wanted.until)
+    return conditions
+
+
+def _shown(session: Session, rows: Sequence[AuditEvent], *, to: Actor) -> tuple[EventShown, ...]:
     studies = {row.study_id for row in rows if _TELLING & row.details.keys()}
     hidden = or_(hidden_from(session, to), verdicts_hidden_from(to))
     blind = set(session.scalars(select(Study.id).where(Study.id.in_(studies), hidden)))
-    events = tuple(_event(row, hidden=row.study_id in blind) for row in rows[:size])
-    return TrailPage(events=events, next_before=events[-1].id if len(rows) > size else None)
+    return tuple(_event(row, hidden=row.study_id in blind) for row in rows)
 
 
 def _event(row: AuditEvent, *, hidden: bool) -> EventShown:

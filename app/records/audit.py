@@ -43,7 +43,8 @@ class AuditEvent(Base):
 
 
 class AuditSeal(Base):
-    """A batch of events that none can join or leave: those after the previous seal's `last_id`, up to its own.
+    """A batch of events that none can join or leave: those after the previous seal's `last_id`, up to this
+    one's.
 
     `app.commands.audit_seals` says what leaves and heads are made of.
     """

@@ -1,7 +1,7 @@
 """The audit trail is sealed by a chain of heads over batches of its rows; and how far of it was sent away.
 
-The rows that exist are accepted as they are found: the first seals after the upgrade cover them, from the first
-row on.
+The rows that exist are accepted as they are found: the first seals after the upgrade cover them, from the
+first row on.
 
 Revision: 0020
 Revises: 0019

@@ -94,6 +94,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /account": (Shown("/account"),),
     "GET /adjudication": (Shown("/adjudication"),),
     "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense")),
+    "GET /audit/patient": (Shown("/audit/patient"),),
     "GET /conflicts": (Shown("/conflicts"),),
     "GET /destinations": (Shown("/destinations"),),
     "GET /docs": (),  # see `test_axe_objects_to_nothing_of_ours_around_swagger_ui`

@@ -11,6 +11,9 @@ from app.queries.audit import HIDDEN
 from app.told import told
 
 DEEDS = {
+    "audit.exported": N_("audit trail given out"),
+    "audit.patient-asked": N_("who saw a patient’s studies, asked"),
+    "audit.verified": N_("audit trail verified"),
     "bundle.export-asked": N_("export of a network asked for"),
     "bundle.export-fetched": N_("exported network fetched"),
     "bundle.exported": N_("network exported"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
@@ -12,11 +13,13 @@ from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
 from app.domain.sentence import sentence
-from app.errors import Unprocessable
+from app.errors import NotFound, Problem, Unprocessable
 from app.queries import audit
 from app.queries.audit import TrailFilter
+from app.queries.audit_patient import PatientAsked, PatientFound, ask
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
+from app.web.pages.forms import Posted
 from app.web.pages.render import page
 from app.web.pages.words import local
 
@@ -48,7 +51,7 @@ def trail(
         wanted = TrailFilter(
             actor=asked["actor"] or None,
             action=asked["action"] or None,
-            study_id=_study(asked["study"]),
+            studies=_study(asked["study"]),
             since=_midnight(since, sentence("From")),
             until=_midnight(until, sentence("To"), days=1),
         )
@@ -71,9 +74,79 @@ def trail(
     )
 
 
-def _study(text: str) -> UUID | None:
+@router.get("/patient")
+def ask_of_patient(request: Request, caller: Annotated[Caller, require(Permission.READ_AUDIT)]) -> Response:
+    """The form: of whom somebody wants to know who saw their studies."""
+    return _of_patient(request, caller, _Asked())
+
+
+@router.post("/patient")
+def of_patient(
+    request: Request, form: Posted, caller: Annotated[Caller, require(Permission.READ_AUDIT)]
+) -> Response:
+    """Who saw and did what to a patient's studies. Posted, so that no patient data enter an address."""
+    asked = _Asked(
+        patient_id=form.text("patient_id").strip(),
+        issuer=form.text("issuer").strip(),
+        study=form.text("study").strip(),
+    )
     try:
-        return UUID(text) if text else None
+        before = _before(form.text("before"))
+        wanted = PatientAsked(
+            patient_id=asked.patient_id or None, issuer=asked.issuer or None, study=asked.study or None
+        )
+        with transaction() as session:
+            found = ask(session, asked=wanted, by=caller.actor, on_record=before is None)
+            shown = audit.trail(
+                session, wanted=TrailFilter(studies=found.study_ids), to=caller.actor, before=before
+            )
+    except (Unprocessable, NotFound) as problem:
+        return _of_patient(request, caller, asked, problem=problem)
+    return _of_patient(request, caller, asked, found=found, shown=shown, is_first=before is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    patient_id: str = ""
+    issuer: str = ""
+    study: str = ""
+
+
+def _of_patient(
+    request: Request,
+    caller: Caller,
+    asked: _Asked,
+    *,
+    problem: Problem | None = None,
+    found: PatientFound | None = None,
+    shown: audit.TrailPage | None = None,
+    is_first: bool = True,
+) -> Response:
+    return page(
+        request,
+        "audit_patient.html",
+        caller=caller,
+        status=problem.status if problem else 200,
+        asked=asked,
+        problem=problem,
+        found=found,
+        events=shown.events if shown else (),
+        next_before=shown.next_before if shown else None,
+        is_first=is_first,
+    )
+
+
+def _before(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text[:20]) > 2**62:
+        raise Unprocessable("The page cannot be continued from there. Ask again.")
+    return int(text)
+
+
+def _study(text: str) -> tuple[UUID] | None:
+    try:
+        return (UUID(text),) if text else None
     except ValueError:
         raise Unprocessable("The study's id is a UUID, as in the address of its page.") from None
 

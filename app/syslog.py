@@ -1,0 +1,129 @@
+"""Syslog messages (RFC 5424) by UDP (RFC 5426), TCP (RFC 6587, octet counting) or TLS (RFC 5425)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ADDRESS = r"^(udp|tcp|tls)://([^/@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$"
+"""How a server is written; without a port it is the registered one."""
+NOTICE, WARNING = 5, 4
+"""Severities."""
+_AUTHPRIV = 10
+"""The facility of security messages; DICOM PS3.15 A.6 asks for it."""
+_BOM = b"\xef\xbb\xbf"
+_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
+_LARGEST_DATAGRAM = 65_000
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+
+
+class SyslogSilent(Exception):
+    """The server was not reached, or did not take everything; says so in a sentence without its address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyslogMessage:
+    """One message; `kind` is its MSGID."""
+
+    kind: str
+    text: str
+    severity: int = NOTICE
+    at: datetime | None = None
+    """When it was made; None is now."""
+
+
+class Syslog:
+    """A server. Every `send` is a connection of its own, ended so that what was not taken is noticed."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        authorities: Path | None = None,
+        certificate: Path | None = None,
+        seconds: float = 5.0,
+    ) -> None:
+        """`address` is as the setting has it. Raises ValueError for another one."""
+        parts = re.fullmatch(ADDRESS, address)
+        if parts is None:
+            raise ValueError("A syslog server is written as udp://, tcp:// or tls:// and host:port.")
+        self._by, host, port = parts.groups()
+        self._host = host.strip("[]")
+        self._port = int(port or _PORTS[self._by])
+        self._authorities = authorities
+        self._certificate = certificate
+        self._seconds = seconds
+
+    def send(self, messages: Sequence[SyslogMessage]) -> None:
+        """All of them are with the server, in this order; over UDP, on their way. Raises SyslogSilent, after
+        which some may have arrived.
+        """
+        octets = [_octets(message) for message in messages]
+        try:
+            if self._by == "udp":
+                self._datagrams(octets)
+            else:
+                self._stream(octets)
+        except (OSError, OverflowError) as error:  # ssl's errors are OSErrors; a port can be too large
+            raise SyslogSilent(
+                f"The syslog server did not take the messages ({type(error).__name__})."
+            ) from error
+
+    def _datagrams(self, messages: Sequence[bytes]) -> None:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind, protocol) as out:
+            out.settimeout(self._seconds)
+            for message in messages:
+                out.sendto(message[:_LARGEST_DATAGRAM], address)
+
+    def _stream(self, messages: Sequence[bytes]) -> None:
+        with socket.create_connection((self._host, self._port), timeout=self._seconds) as plain:
+            if self._by == "tcp":
+                _pour(plain, messages)
+                plain.shutdown(socket.SHUT_WR)
+                _await_end(plain)
+                return
+            with self._context().wrap_socket(plain, server_hostname=self._host) as out:
+                _pour(out, messages)
+                # A server that answers close_notify has read to the end; one that just closes has, too.
+                with contextlib.suppress(TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                    out.unwrap()
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._authorities)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._certificate is not None:
+            context.load_cert_chain(self._certificate)
+        return context
+
+
+def _pour(out: socket.socket, messages: Sequence[bytes]) -> None:
+    for message in messages:
+        out.sendall(b"%d %b" % (len(message), message))
+
+
+def _await_end(out: socket.socket) -> None:
+    """A server that went away in between resets; one that took everything closes, or keeps silent."""
+    out.settimeout(1.0)
+    with contextlib.suppress(TimeoutError):
+        while out.recv(1024):
+            pass
+
+
+def _octets(message: SyslogMessage) -> bytes:
+    at = (message.at or datetime.now(UTC)).astimezone(UTC)
+    host = _UNPRINTABLE.sub("-", socket.gethostname())[:255] or "-"
+    head = (
+        f"<{_AUTHPRIV * 8 + message.severity}>1 {at:%Y-%m-%dT%H:%M:%S.%f}Z {host} firstread {os.getpid()} "
+        f"{message.kind} - "
+    )
+    return head.encode("ascii") + _BOM + message.text.encode()

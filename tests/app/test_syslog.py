@@ -1,0 +1,78 @@
+"""Syslog messages are with the server, framed as each way has it, or it is said that they are not."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from app.syslog import WARNING, Syslog, SyslogMessage, SyslogSilent
+from tests.syslog_server import SyslogServer, certificate
+
+_MESSAGES = [
+    SyslogMessage(kind="AUDITHEAD", text="seal=1"),
+    SyslogMessage(kind="X", text="zwei ✓\n", severity=WARNING),
+]
+_RFC5424 = re.compile(
+    rb"<(\d{1,3})>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [\x21-\x7e]{1,255} firstread \d+ "
+    rb"([\x21-\x7e]{1,32}) - "
+    rb"\xef\xbb\xbf(.*)",
+    re.DOTALL,
+)
+
+
+def _read(octets: bytes) -> tuple[int, str, str]:
+    found = _RFC5424.fullmatch(octets)
+    assert found is not None, octets
+    return int(found[1]), found[2].decode(), found[3].decode()
+
+
+@pytest.mark.parametrize("by", ["udp", "tcp", "tls"])
+def test_messages_arrive_whole_and_in_order(tmp_path: Path, by: str) -> None:
+    pem = certificate(tmp_path)
+    with SyslogServer(by, certificate=pem) as server:
+        Syslog(server.address, authorities=pem).send(_MESSAGES)
+        assert [_read(octets) for octets in server.received(2)] == [
+            (85, "AUDITHEAD", "seal=1"),
+            (84, "X", "zwei ✓\n"),
+        ]
+
+
+def test_a_server_whose_certificate_is_unknown_gets_nothing(tmp_path: Path) -> None:
+    with SyslogServer("tls", certificate=certificate(tmp_path)) as server:
+        with pytest.raises(SyslogSilent, match="SSLCertVerificationError"):
+            Syslog(server.address).send(_MESSAGES)
+        assert server.received(0) == []
+
+
+def test_a_server_that_asks_who_we_are_is_shown_our_certificate(tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    with SyslogServer("tls", certificate=pem, asks=True) as server:
+        with pytest.raises(SyslogSilent):
+            Syslog(server.address, authorities=pem).send(_MESSAGES)
+        Syslog(server.address, authorities=pem, certificate=pem).send(_MESSAGES)
+        assert len(server.received(2)) == 2
+
+
+def test_a_server_that_is_away_is_said_to_be_silent() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(SyslogSilent, match=r"ConnectionRefusedError") as refused:
+        Syslog(f"tcp://127.0.0.1:{port}").send(_MESSAGES)
+    assert str(port) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://log", "tcp://", "tcp://log:many", "tcp://user@log", "log:514", "udp://a/b"]
+)
+def test_an_address_that_makes_no_sense_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="udp://"):
+        Syslog(address)
+
+
+def test_a_port_that_cannot_be_is_said() -> None:
+    with pytest.raises(SyslogSilent):
+        Syslog("tcp://127.0.0.1:99999").send(_MESSAGES)
