@@ -9,6 +9,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 
+class DatabaseBusy(Exception):
+    """Somebody held a table for too long, and nothing was changed; `str(error)` is a sentence."""
+
+
 def configuration(url: str) -> Config:
     """Alembic's configuration for this database."""
     config = Config()
@@ -25,6 +29,12 @@ def upgrade(url: str, revision: str = "head") -> None:
 def downgrade(url: str, revision: str) -> None:
     """The database at `url` is back at `revision`."""
     command.downgrade(configuration(url), revision)
+
+
+def revisions() -> list[str]:
+    """The revisions this version knows, the oldest first."""
+    script = ScriptDirectory.from_config(configuration(""))
+    return [each.revision for each in script.walk_revisions()][::-1]
 
 
 def newest_revision() -> str:

@@ -17,10 +17,12 @@ from app.settings import Settings, settings
 def migrate() -> None:
     """The database has this version's schema. Two processes that migrate at once take turns.
 
-    Raises CannotStart when the database was made by a newer version.
+    Raises CannotStart when the database was made by a newer version, or somebody holds a table of it.
     """
     try:
         migrations.upgrade(settings().resolved_database_url)
+    except migrations.DatabaseBusy as error:
+        raise CannotStart(str(error)) from error
     except CommandError as error:
         if "locate revision" not in str(error):
             raise
