@@ -6,12 +6,14 @@ import json
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.domain.addresses import ranges_of
 from app.domain.order import Credits
+from app.domain.roles import Role
 from app.language import SOURCE, languages
 from app.syslog import ADDRESS as SYSLOG_ADDRESS
 
@@ -90,6 +92,14 @@ class Settings(BaseSettings):
     locked_test_uses: int = Field(
         default=10, ge=1, description="Evaluations that one locked test serves; then it needs new patients."
     )
+    uploads_at_once: int = Field(
+        default=2, ge=1, le=64, description="Requests with images that a web process admits at a time."
+    )
+    uploads_waiting: int = Field(
+        default=64,
+        ge=1,
+        description="Requests with images in a web process, beyond which one is told to come back.",
+    )
     max_upload_bytes: int = Field(default=512 * 1024**2, description="Largest request body.")
     max_file_bytes: int = Field(default=256 * 1024**2, description="Largest single file in a request.")
     max_pixels: int = Field(default=100_000_000, description="Largest rows x columns of an image.")
@@ -105,6 +115,50 @@ class Settings(BaseSettings):
     session_hours: float = Field(default=12.0, gt=0, description="Longest life of a session.")
     session_idle_minutes: float = Field(
         default=60.0, gt=0, description="Minutes without a request that end a session."
+    )
+    lockout_attempts: int = Field(
+        default=20, ge=1, description="Wrong answers in a row that lock an account for a while."
+    )
+    lockout_minutes: float = Field(default=60.0, gt=0, description="Minutes that an account stays locked.")
+    local_sign_in: Literal["everyone", "administrators"] = Field(
+        default="everyone",
+        description="Who signs in with a password where a provider is set: everyone or administrators.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect provider people can sign in at; off if unset."
+    )
+    oidc_client_id: str | None = Field(default=None, description="What the provider knows this service as.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The client's secret at the provider; none for a public client."
+    )
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="File with that secret, instead of the variable."
+    )
+    oidc_certificates: Path | None = Field(
+        default=None, description="File with the certificate authorities of the provider, if not public ones."
+    )
+    oidc_scopes: str = Field(default="openid profile", description="Scopes asked of the provider.")
+    oidc_username_claim: str = Field(
+        default="preferred_username", description="Claim that names a new person here."
+    )
+    oidc_roles_claim: str = Field(
+        default="groups",
+        description="Claim with a person's groups; dots lead inwards, as realm_access.roles.",
+    )
+    oidc_role_map: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Comma-separated group=role, one pair for each group that gives a role."
+    )
+    oidc_name: str = Field(
+        default="your hospital account", description="What the sign-in page calls the provider."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated addresses or CIDR ranges of proxies whose X-Forwarded-For is believed.",
+    )
+    destination_ranges: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated CIDR ranges webhooks may be sent to, and no other; public addresses if"
+        " unset.",
     )
     insecure_cookies: bool = Field(
         default=True, description="Allow cookies over plain HTTP; set false behind TLS."
@@ -137,14 +191,57 @@ class Settings(BaseSettings):
     stalled_minutes: float = Field(
         default=5.0, gt=0, description="Wait for screening after which pages show a banner."
     )
+    backup_passphrase: SecretStr | None = Field(
+        default=None, description="Passphrase of encrypted backups; better in a file."
+    )
+    backup_passphrase_file: Path | None = Field(
+        default=None, description="File with the passphrase of encrypted backups; not encrypted if unset."
+    )
     log_format: str = Field(default="console", description="console or json.")
 
-    @field_validator("paediatric_sources", mode="before")
+    @field_validator(
+        "paediatric_sources", "oidc_role_map", "trusted_proxies", "destination_ranges", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies", "destination_ranges")
+    @classmethod
+    def _ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(each) for each in ranges_of(value))
+
+    @field_validator("oidc_role_map")
+    @classmethod
+    def _pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            Role(pair.rpartition("=")[2])  # a ValueError names what is no role
+            if not pair.rpartition("=")[0]:
+                raise ValueError(f"{pair} is not of the form group=role")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Settings:
+        if self.oidc_issuer is None:
+            return self
+        lacks = [
+            name
+            for name, value in (
+                ("OIDC_CLIENT_ID", self.oidc_client_id),
+                ("OIDC_ROLE_MAP", self.oidc_role_map),
+                ("PUBLIC_URL", self.public_url),
+            )
+            if not value
+        ]
+        if lacks:
+            raise ValueError(f"FIRSTREAD_OIDC_ISSUER also needs FIRSTREAD_{' and FIRSTREAD_'.join(lacks)}")
+        if self.oidc_client_secret is not None and self.oidc_client_secret_file is not None:
+            raise ValueError(
+                "set FIRSTREAD_OIDC_CLIENT_SECRET or FIRSTREAD_OIDC_CLIENT_SECRET_FILE, not both"
+            )
+        return self
 
     @field_validator("language")
     @classmethod

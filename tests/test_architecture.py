@@ -97,7 +97,8 @@ _DOORS = [
         ("app.dicom",),
     ),
     (("torch", "torchvision", "openvino", "safetensors"), ("models",)),
-    (("httpx",), ("worker", "app.cli")),
+    (("httpx",), ("worker", "app.cli", "app.oidc")),
+    (("authlib", "joserfc"), ("app.oidc",)),
     (("typer", "rich"), ("app.cli",)),
 ]
 

@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from app.commands import people
+from app.commands import people, second_factor
 from app.domain.roles import (
     SYSTEM,
     Permission,
@@ -36,6 +36,12 @@ WHO_MAY: dict[str, str] = {
     "GET /account": SIGNED_IN,
     "POST /account/blind": "study.read",
     "POST /account/language": SIGNED_IN,
+    "GET /account/second-factor": SIGNED_IN,
+    "POST /account/second-factor/begin": SIGNED_IN,
+    "POST /account/second-factor/confirm": SIGNED_IN,
+    "POST /account/second-factor/recovery-codes": SIGNED_IN,
+    "POST /account/second-factor/remove": SIGNED_IN,
+    "POST /account/sessions/end": SIGNED_IN,
     "GET /adjudication": "study.review",
     "GET /api/v1/adjudication": "study.review",
     "GET /api/v1/colleagues": "study.review",
@@ -166,11 +172,15 @@ WHO_MAY: dict[str, str] = {
     "GET /people": "people.manage",
     "POST /people/keys": "people.manage",
     "POST /people/keys/{key_id}/revoke": "people.manage",
+    "POST /people/second-factor": "people.manage",
     "POST /people/users": "people.manage",
     "POST /people/users/{user_id}/disable": "people.manage",
     "POST /people/users/{user_id}/enable": "people.manage",
     "POST /people/users/{user_id}/password": "people.manage",
     "POST /people/users/{user_id}/roles": "people.manage",
+    "POST /people/users/{user_id}/second-factor/reset": "people.manage",
+    "POST /people/users/{user_id}/sessions/end": "people.manage",
+    "POST /people/users/{user_id}/unlock": "people.manage",
     "GET /problems/{slug}": ANYONE,
     "GET /readyz": ANYONE,
     "GET /second-opinions": "study.review",
@@ -178,6 +188,11 @@ WHO_MAY: dict[str, str] = {
     "POST /second-opinions/{opinion_id}/withdraw": "study.review",
     "GET /sign-in": ANYONE,
     "POST /sign-in": ANYONE,
+    "GET /sign-in/code": ANYONE,
+    "POST /sign-in/code": ANYONE,
+    "GET /sign-in/provider": ANYONE,
+    "GET /sign-in/provider/back": ANYONE,
+    "GET /signed-out": ANYONE,
     "POST /sign-out": SIGNED_IN,
     "GET /site": "site.manage",
     "POST /site/blind-share": "site.manage",
@@ -220,6 +235,15 @@ WHO_MAY: dict[str, str] = {
     "POST /worklist/views/forget": "study.read",
 }
 WITH_ONE_TIME_PASSWORD = {"GET /password", "POST /password", "POST /sign-out"}
+WITHOUT_SECOND_FACTOR = WITH_ONE_TIME_PASSWORD | {
+    "GET /account/second-factor",
+    "POST /account/second-factor/begin",
+    "POST /account/second-factor/confirm",
+    "POST /account/second-factor/recovery-codes",
+    "POST /account/second-factor/remove",
+}
+ASKS_FOR_PROOF = {"POST /sign-in", "POST /sign-in/code"}
+"""Open to anyone, and answered with 401 for a wrong password or code."""
 
 
 def routes() -> Iterator[str]:
@@ -305,7 +329,7 @@ def test_a_caller_passes_where_the_table_says_and_nowhere_else(
         answer = caller.ask(route)
         passed = answer.status_code not in (401, 403)
         broken = answer.status_code >= 500 and route != "GET /readyz"
-        if route != "POST /sign-in" and (broken or passed != caller.may(route)):
+        if route not in ASKS_FOR_PROOF and (broken or passed != caller.may(route)):
             wrong.append(
                 f"{route}: {answer.status_code}, expected to {'pass' if caller.may(route) else 'fail'}"
             )
@@ -319,7 +343,7 @@ def test_without_key_or_session_only_the_open_routes_answer(client: TestClient) 
     wrong = []
     for route, needed in WHO_MAY.items():
         status = nobody.ask(route).status_code
-        if (status != 401) != (needed == ANYONE) and route != "POST /sign-in":
+        if (status != 401) != (needed == ANYONE) and route not in ASKS_FOR_PROOF:
             wrong.append(f"{route}: {status}")
     assert wrong == []
 
@@ -336,6 +360,20 @@ def test_a_one_time_password_opens_nothing_but_its_change(client: TestClient) ->
         answer = newcomer.ask(route)
         refused = answer.status_code == 403 and answer.json()["type"] == "/problems/password-change-required"
         if refused == (WHO_MAY[route] == ANYONE or route in WITH_ONE_TIME_PASSWORD):
+            wrong.append(f"{route}: {answer.status_code}")
+    assert wrong == []
+
+
+def test_a_role_that_needs_a_second_factor_opens_nothing_but_setting_it_up(client: TestClient) -> None:
+    with transaction() as session:
+        a_user(session, "everybody", *Role)
+        second_factor.require_of(session, roles=[Role.AUDITOR], by=SYSTEM)
+    everybody = Asker(client, signed_in(client, "everybody"), permissions_of(list(Role)))
+    wrong = []
+    for route in sorted(WHO_MAY, key=lambda route: route == "POST /sign-out"):
+        answer = everybody.ask(route)
+        refused = answer.status_code == 403 and answer.json()["type"] == "/problems/second-factor-required"
+        if refused == (WHO_MAY[route] == ANYONE or route in WITHOUT_SECOND_FACTOR):
             wrong.append(f"{route}: {answer.status_code}")
     assert wrong == []
 

@@ -15,6 +15,9 @@ def add(
     name: Annotated[str, typer.Argument(help="What the key is for; it shows in the audit.")],
     scope: Annotated[str, typer.Option(help="intake, read, review, operations; several with commas.")],
     days: Annotated[int | None, typer.Option(min=1, help="The key ends after this many days.")] = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="Addresses or CIDR ranges it may come from; several with commas.")
+    ] = "",
 ) -> None:
     """Make a key; prints it, and nothing else, on standard output. It cannot be shown again."""
     from app.cli.choices import choices
@@ -32,6 +35,7 @@ def add(
             scopes=scopes,
             by=at_the_terminal(),
             lifetime=timedelta(days=days) if days is not None else None,
+            address_ranges=from_.replace(",", " ").split(),
         )
     print(secret)
 
@@ -49,11 +53,13 @@ def list_() -> None:
     running_settings()
     with transaction() as session:
         known = people.keys(session)
-    table = Table("Key", "Starts with", "Scopes", "Last used", "State", box=None)
+    table = Table("Key", "Starts with", "Scopes", "From", "Last used", "State", box=None)
     for key in known:
         used = f"{key.last_used_at:%Y-%m-%d %H:%M} UTC" if key.last_used_at else "never"
         ends = f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else ""
-        table.add_row(key.name, key.prefix, ", ".join(key.scopes), used, "revoked" if key.revoked else ends)
+        state = "revoked" if key.revoked else ends
+        places = ", ".join(key.address_ranges) or "anywhere"
+        table.add_row(key.name, key.prefix, ", ".join(key.scopes), places, used, state)
     Console(highlight=False).print(table)
 
 

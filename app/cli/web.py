@@ -30,6 +30,9 @@ def web(*, fd: int | None) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            # uvicorn would believe whoever is on this machine, or FORWARDED_ALLOW_IPS
+            proxy_headers=bool(configured.trusted_proxies),
+            forwarded_allow_ips=list(configured.trusted_proxies),
             # open event streams never end by themselves
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 from pwdlib import PasswordHash
 
+from app.domain.sentence import sentence
 from app.errors import Unprocessable
 
 _hasher = PasswordHash.recommended()
@@ -15,6 +17,13 @@ _HASH_OF_NOBODY = (
 )
 """Of a random password that was thrown away; made beforehand, or the first unknown name would take twice as
 long as a known one. A test holds its cost against that of new hashes."""
+
+
+class WrongProof(Unprocessable):
+    """Somebody who is signed in was asked for their password or a code again and gave another."""
+
+    slug = "wrong-proof"
+    title = sentence("The password or the code is not right")
 
 
 def hashed(password: str) -> str:
@@ -36,11 +45,21 @@ def verify(password: str, known: str | None) -> tuple[bool, str | None]:
     return right and known is not None, newer
 
 
-def check_change(*, username: str, known: str, current: str, new: str) -> None:
-    """Raises Unprocessable where the current password is wrong or the new one is not good enough."""
-    if not _hasher.verify(current, known):
-        raise Unprocessable("The current password is not right.")
+def check_current(password: str, known: str | None) -> None:
+    """Raises WrongProof where it is not the password of who is signed in, or they have none here."""
+    if known is None or not _hasher.verify(password, known):
+        raise WrongProof("The current password is not right.")
+
+
+def check_change(*, username: str, known: str | None, current: str, new: str) -> None:
+    """Raises WrongProof where the current password is wrong, Unprocessable where the new one will not do."""
+    check_current(current, known)
     if len(new) < _SHORTEST:
         raise Unprocessable(f"A password has at least {_SHORTEST} characters.")
     if new == current or new.lower() in (username, username * 2):
         raise Unprocessable("Choose a password that is neither the old one nor the user name.")
+
+
+def digest(secret: str) -> str:
+    """What is stored of a long random secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
-from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit, passwords
-from app.domain.roles import (
-    SYSTEM,
-    Actor,
-    Caller,
-    Role,
-    SignedIn,
-    permissions_of,
-)
-from app.errors import Conflict, NotFound, NotSignedIn, Unprocessable
+from app.commands.sessions import end_sessions, rotate
+from app.domain.roles import SYSTEM, Actor, Role, RotatedSession
+from app.errors import Conflict, NotFound, Unprocessable
 from app.records import ApiKey, User
-from app.records import Session as SessionRecord
 from app.records.base import now
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -98,15 +88,24 @@ def _add(
     audit.record(session, action="user.added", by=by, subject_id=user.id, username=username, roles=user.roles)
 
 
-def set_roles(session: Session, *, user_id: UUID, roles: list[Role], by: Actor) -> None:
-    """The user has exactly these roles from the next request on."""
+def set_roles(session: Session, *, user_id: UUID, roles: list[Role], by: Actor) -> RotatedSession | None:
+    """The user has exactly these roles. Where they had others, their sessions have ended, but for the one of
+    somebody who sets their own, which goes on under the returned token.
+    """
     if not roles:
         raise Unprocessable("A user needs at least one role; disable the account instead.")
     user = _user(session, user_id)
+    _check_roles_are_ours(user)
     if Role.ADMINISTRATOR.value in user.roles and Role.ADMINISTRATOR not in roles:
         _keep_an_administrator(session, except_id=user.id)
+    changed = set(user.roles) != {role.value for role in roles}
     user.roles = [role.value for role in roles]
     audit.record(session, action="user.roles-set", by=by, subject_id=user.id, roles=user.roles)
+    if not changed:
+        return None
+    own = by.session_id if by.id == user.id else None
+    end_sessions(session, user_id=user.id, keep=own)
+    return rotate(session, session_id=own) if own else None
 
 
 def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
@@ -121,127 +120,63 @@ def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
     audit.record(session, action="user.disabled", by=by, subject_id=user.id)
 
 
-def enable_user(session: Session, *, user_id: UUID, by: Actor) -> str:
+def enable_user(session: Session, *, user_id: UUID, by: Actor) -> str | None:
     """The user can come in again, with the roles of before; returns a new one-time password, since the old
-    one may be why they were kept out. Raises `Conflict` where nobody kept them out.
+    one may be why they were kept out, or None of who signs in at a provider. Raises `Conflict` where nobody
+    kept them out.
     """
     user = _user(session, user_id)
     if user.disabled_at is None:
         raise Conflict(f"{user.username} is not disabled.")
-    one_time = passwords.one_time()
     user.disabled_at = user.disabled_by_name = None
-    user.password_hash, user.must_change_password = passwords.hashed(one_time), True
     audit.record(session, action="user.enabled", by=by, subject_id=user.id)
-    return one_time
+    return None if user.oidc_subject else _one_time_password(user)
 
 
 def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
-    """Returns a new one-time password; the old one and every session of the user have ended."""
+    """Returns a new one-time password; the old one, a lock and every session of the user have ended. Raises
+    Conflict of who signs in at a provider.
+    """
     user = _user(session, user_id)
-    one_time = passwords.one_time()
-    user.password_hash, user.must_change_password = passwords.hashed(one_time), True
+    if user.oidc_subject is not None:
+        raise Conflict(f"{user.username} signs in at the provider and has no password here.")
+    one_time = _one_time_password(user)
     end_sessions(session, user_id=user.id)
     audit.record(session, action="user.password-reset", by=by, subject_id=user.id)
     return one_time
 
 
-def change_password(session: Session, *, user_id: UUID, current: str, new: str, by: Actor) -> None:
-    """The user's own change; ends their other sessions."""
+def _one_time_password(user: User) -> str:
+    one_time = passwords.one_time()
+    user.password_hash, user.must_change_password = passwords.hashed(one_time), True
+    user.failed_sign_ins, user.locked_until = 0, None
+    return one_time
+
+
+def change_password(
+    session: Session, *, user_id: UUID, current: str, new: str, by: Actor
+) -> RotatedSession | None:
+    """The user's own change; ends their other sessions, and this one goes on under the returned token."""
     user = _user(session, user_id)
     passwords.check_change(username=user.username, known=user.password_hash, current=current, new=new)
     user.password_hash, user.must_change_password = passwords.hashed(new), False
     end_sessions(session, user_id=user.id, keep=by.session_id)
     audit.record(session, action="user.password-changed", by=by, subject_id=user.id)
+    return rotate(session, session_id=by.session_id) if by.session_id else None
 
 
-def sign_in(
-    session: Session, *, username: str, password: str, address: str | None, lifetime: timedelta
-) -> SignedIn:
-    """A new session for the right password; else NotSignedIn, after the same time for any wrong answer."""
-    user = session.scalar(select(User).where(User.username == username.strip().lower()))
-    right, updated_hash = passwords.verify(password, user.password_hash if user else None)
-    if user is None or not right or user.disabled_at is not None:
-        raise NotSignedIn("The user name or the password is not right.")
-    if updated_hash:
-        user.password_hash = updated_hash
-    token = secrets.token_urlsafe(32)
-    record = SessionRecord(
-        user_id=user.id,
-        token_sha256=digest(token),
-        csrf_token=secrets.token_urlsafe(24),
-        expires_at=now() + lifetime,
-        address=address,
-    )
-    session.add(record)
-    session.flush()
-    user.last_signed_in_at = now()
-    actor = Actor(kind="user", id=user.id, name=user.username, address=address, session_id=record.id)
-    audit.record(session, action="user.signed-in", by=actor, subject_id=user.id)
-    return SignedIn(
-        token=token,
-        csrf_token=record.csrf_token,
-        user_id=user.id,
-        must_change_password=user.must_change_password,
-    )
+def unlock(session: Session, *, user_id: UUID, by: Actor) -> None:
+    """The user may try to sign in again at once. Raises Conflict where the account is not locked."""
+    user = _user(session, user_id)
+    if user.locked_until is None or user.locked_until <= now():
+        raise Conflict(f"{user.username} is not locked out.")
+    user.failed_sign_ins, user.locked_until = 0, None
+    audit.record(session, action="user.unlocked", by=by, subject_id=user.id)
 
 
-def sign_out(session: Session, *, by: Actor) -> None:
-    """The caller's session has ended."""
-    session.execute(update(SessionRecord).where(SessionRecord.id == by.session_id).values(ended_at=now()))
-    audit.record(session, action="user.signed-out", by=by, subject_id=by.id)
-
-
-def end_sessions(session: Session, *, user_id: UUID, keep: UUID | None = None) -> None:
-    """Every session of the user but `keep` has ended."""
-    statement = update(SessionRecord).where(
-        SessionRecord.user_id == user_id, SessionRecord.ended_at.is_(None)
-    )
-    if keep is not None:
-        statement = statement.where(SessionRecord.id != keep)
-    session.execute(statement.values(ended_at=now()))
-
-
-def caller_of_session(
-    session: Session, *, token: str, address: str | None, idle: timedelta, counts_as_activity: bool = True
-) -> Caller | None:
-    """Who the cookie's token belongs to; None for an ended, expired or unknown session.
-
-    A request that no person caused (a live page that reconnects) does not count as activity.
-    """
-    row = session.execute(
-        select(SessionRecord, User)
-        .join(User, User.id == SessionRecord.user_id)
-        .where(SessionRecord.token_sha256 == digest(token)),
-    ).one_or_none()
-    if row is None:
-        return None
-    record, user = row
-    moment = now()
-    if (
-        record.ended_at is not None
-        or record.expires_at <= moment
-        or record.last_seen_at + idle <= moment
-        or user.disabled_at is not None
-    ):
-        return None
-    if counts_as_activity and moment - record.last_seen_at > timedelta(seconds=30):
-        record.last_seen_at = moment
-    roles = tuple(Role(role) for role in user.roles)
-    return Caller(
-        actor=Actor(
-            kind="user",
-            id=user.id,
-            name=user.username,
-            permissions=permissions_of(list(roles)),
-            address=address,
-            session_id=record.id,
-        ),
-        csrf_token=record.csrf_token,
-        must_change_password=user.must_change_password,
-        roles=roles,
-        display_name=user.display_name,
-        language=user.preferences.get("language"),
-    )
+def check_exists(session: Session, *, user_id: UUID) -> None:
+    """Raises NotFound where there is no such user."""
+    _user(session, user_id)
 
 
 def _user(session: Session, user_id: UUID) -> User:
@@ -251,14 +186,19 @@ def _user(session: Session, user_id: UUID) -> User:
     return user
 
 
+def _check_roles_are_ours(user: User) -> None:
+    if user.oidc_subject is not None:
+        raise Conflict(
+            f"The roles of {user.username} come from the provider at each sign-in; set them there."
+        )
+
+
 def _keep_an_administrator(session: Session, *, except_id: UUID) -> None:
+    """Somebody must be left who can come in while no provider answers."""
     others = session.scalars(
-        select(User).where(User.id != except_id, User.disabled_at.is_(None)).with_for_update()
+        select(User)
+        .where(User.id != except_id, User.disabled_at.is_(None), User.password_hash.is_not(None))
+        .with_for_update()
     )
     if not any(Role.ADMINISTRATOR.value in other.roles for other in others):
-        raise Conflict("This is the last administrator; make another one first.")
-
-
-def digest(secret: str) -> str:
-    """What is stored of a long random secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+        raise Conflict("This is the last administrator with a password here; make another one first.")

@@ -108,6 +108,15 @@ class Caller:
     display_name: str
     language: str | None = None
     """Their own choice; None leaves it to the browser."""
+    must_enrol: bool = False
+    """A role of theirs asks for a second factor and they have none yet."""
+    via: str = "password"
+    """How the session was opened: password or oidc."""
+
+    @property
+    def must_set_up(self) -> bool:
+        """Nothing is open to them but what they must do first."""
+        return self.must_change_password or self.must_enrol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +127,16 @@ class SignedIn:
     csrf_token: str
     user_id: UUID
     must_change_password: bool
+    awaits_second_factor: bool = False
+    """The token opens nothing yet but the question for the code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotatedSession:
+    """A session that goes on under a new token; the old one opens nothing any more."""
+
+    token: str
+    csrf_token: str
 
 
 SYSTEM = Actor(kind="system", id=None, name="firstread")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.records import ApiKey, User
+from app.domain.roles import Actor
+from app.records import ApiKey, RecoveryCode, User
+from app.records import Session as SessionRecord
+from app.records.base import now
+
+_MOST_SESSIONS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,31 @@ class UserShown:
     must_change_password: bool
     disabled: bool
     last_signed_in_at: datetime | None
+    locked_until: datetime | None
+    """None where the account is not locked."""
+    second_factor: bool
+    at_provider: bool
+    """They sign in there, which also says their roles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionShown:
+    """A browser somebody is signed in with."""
+
+    address: str | None
+    since: datetime
+    last_seen_at: datetime
+    this_one: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondFactorShown:
+    """What the person it belongs to may know of it; `pending_secret` only until it is in force."""
+
+    since: datetime | None
+    pending_secret: str | None
+    codes_left: int
+    at_provider: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +63,7 @@ class KeyShown:
     name: str
     prefix: str
     scopes: tuple[str, ...]
+    address_ranges: tuple[str, ...]
     expires_at: datetime | None
     revoked: bool
     last_used_at: datetime | None
@@ -49,6 +80,9 @@ def users(session: Session) -> tuple[UserShown, ...]:
             must_change_password=user.must_change_password,
             disabled=user.disabled_at is not None,
             last_signed_in_at=user.last_signed_in_at,
+            locked_until=user.locked_until if user.locked_until and user.locked_until > now() else None,
+            second_factor=user.totp_since is not None,
+            at_provider=user.oidc_subject is not None,
         )
         for user in session.scalars(select(User).order_by(User.username))
     )
@@ -62,11 +96,51 @@ def keys(session: Session) -> tuple[KeyShown, ...]:
             name=key.name,
             prefix=key.prefix,
             scopes=tuple(key.scopes),
+            address_ranges=tuple(key.address_ranges),
             expires_at=key.expires_at,
             revoked=key.revoked_at is not None,
             last_used_at=key.last_used_at,
         )
         for key in session.scalars(select(ApiKey).order_by(ApiKey.name))
+    )
+
+
+def open_sessions(session: Session, *, who: Actor, idle: timedelta) -> tuple[SessionShown, ...]:
+    """Where this person is signed in, the latest seen first."""
+    rows = session.scalars(
+        select(SessionRecord)
+        .where(
+            SessionRecord.user_id == who.id,
+            SessionRecord.ended_at.is_(None),
+            SessionRecord.awaits_second_factor.is_(False),
+            SessionRecord.expires_at > now(),
+            SessionRecord.last_seen_at > now() - idle,
+        )
+        .order_by(SessionRecord.last_seen_at.desc())
+        .limit(_MOST_SESSIONS)
+    )
+    return tuple(
+        SessionShown(
+            address=row.address,
+            since=row.created_at,
+            last_seen_at=row.last_seen_at,
+            this_one=row.id == who.session_id,
+        )
+        for row in rows
+    )
+
+
+def second_factor(session: Session, *, who: Actor) -> SecondFactorShown | None:
+    """That of this person; None of a key."""
+    user = session.get(User, who.id) if who.kind == "user" else None
+    if user is None:
+        return None
+    unused = select(func.count()).where(RecoveryCode.user_id == user.id, RecoveryCode.used_at.is_(None))
+    return SecondFactorShown(
+        since=user.totp_since,
+        pending_secret=user.totp_secret if user.totp_since is None else None,
+        codes_left=session.scalar(unused) or 0,
+        at_provider=user.oidc_subject is not None,
     )
 
 

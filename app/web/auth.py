@@ -19,13 +19,13 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from app.commands import keys, people
+from app.commands import keys, sessions
 from app.domain.roles import Caller, Permission
 from app.errors import Forbidden, NotSignedIn
 from app.records.engine import single_statements, transaction
 from app.settings import settings
 from app.web.languages import speak_to
-from app.web.problems import CrossSite, PasswordChangeRequired
+from app.web.problems import CrossSite, PasswordChangeRequired, SecondFactorRequired, refuse
 
 SESSION_COOKIE = "firstread_session"
 CSRF_HEADER = "x-csrf-token"
@@ -42,6 +42,7 @@ class Rule:
         also: Permission | None = None,
         anyone: bool = False,
         with_one_time_password: bool = False,
+        without_second_factor: bool = False,
         counts_as_activity: bool = True,
     ) -> None:
         self.permissions = permissions
@@ -50,6 +51,7 @@ class Rule:
         """And this one, whichever of them it is."""
         self.anyone = anyone
         self.with_one_time_password = with_one_time_password
+        self.without_second_factor = without_second_factor
         self.counts_as_activity = counts_as_activity
 
     def allows(self, permissions: frozenset[Permission]) -> bool:
@@ -78,6 +80,8 @@ class Rule:
             raise PasswordChangeRequired(
                 "You signed in with a one-time password. Choose a password of your own first."
             )
+        if caller.must_enrol and not (self.with_one_time_password or self.without_second_factor):
+            raise SecondFactorRequired("Your roles need a second factor. Set one up first.")
         if not self.allows(caller.actor.permissions):
             raise Forbidden(
                 "Your roles do not include this."
@@ -144,8 +148,13 @@ def identify(request: Request, *, counts_as_activity: bool = True) -> Caller | N
     authorization = request.headers.get("authorization")
     if authorization is not None:
         secret = _secret_in(authorization)
-        with single_statements() as connection:
-            caller = keys.caller_of_key(connection, secret=secret, address=address) if secret else None
+        try:
+            with single_statements() as connection:
+                caller = keys.caller_of_key(connection, secret=secret, address=address) if secret else None
+        except keys.OutsideRange as refused:
+            problem = NotSignedIn("The API key is not known, has expired or was revoked.")
+            refuse(request, problem, key=refused.name, outside_its_ranges=True)
+            raise problem from None
         if caller is None:
             raise NotSignedIn("The API key is not known, has expired or was revoked.")
         return caller
@@ -154,7 +163,7 @@ def identify(request: Request, *, counts_as_activity: bool = True) -> Caller | N
         return None
     idle = timedelta(minutes=settings().session_idle_minutes)
     with transaction() as session:
-        return people.caller_of_session(
+        return sessions.caller_of_session(
             session, token=token, address=address, idle=idle, counts_as_activity=counts_as_activity
         )
 

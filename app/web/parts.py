@@ -14,9 +14,11 @@ from app.blobs import Blobs
 from app.commands.audit import RefusalLog
 from app.domain.sentence import sentence
 from app.errors import Problem
+from app.oidc import Provider
 from app.settings import settings
 from app.web.pictures import Pictures
 from app.web.throttle import SignInThrottle
+from app.web.turns import Turns
 
 if TYPE_CHECKING:
     from app.dicom.decoder_pool import DecoderPool
@@ -29,6 +31,8 @@ class Parts:
         self.blobs = Blobs(settings().blob_folder)
         self.refusals = RefusalLog()
         self.throttle = SignInThrottle(queue.redis_url())
+        self.provider = Provider(settings()) if settings().oidc_issuer else None
+        self.turns = Turns(at_once=settings().uploads_at_once, most=settings().uploads_waiting)
         self.pictures = Pictures(settings().home / "cache" / "pictures")
         self._decoders: DecoderPool | None = None
         self._lock = threading.Lock()

@@ -46,6 +46,13 @@ class PasswordChangeRequired(Forbidden):
     title = sentence("Choose a password first")
 
 
+class SecondFactorRequired(Forbidden):
+    """A role of the caller needs a second factor, which they must set up before anything else."""
+
+    slug = "second-factor-required"
+    title = sentence("Set up a second factor first")
+
+
 class CrossSite(Forbidden):
     """A browser sent the request from another site, or without the token of its session."""
 
@@ -152,6 +159,8 @@ def answer(request: Request, problem: Problem, *, headers: dict[str, str] | None
         return _lead_to(request, request.app.state.page_above(request, request.url.path))
     if isinstance(problem, PasswordChangeRequired):
         return _lead_to(request, "/password")
+    if isinstance(problem, SecondFactorRequired):
+        return _lead_to(request, "/account/second-factor")
     page = request.app.state.problem_page
     response: Response = page(request, problem=problem, request_id=request_id_of(request))
     response.headers.update(problem_headers(problem) | (headers or {}))

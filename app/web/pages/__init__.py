@@ -18,7 +18,9 @@ from app.web.pages import (
     layers,
     network,
     people,
+    provider,
     retraining,
+    second_factor,
     second_opinions,
     shadow,
     showing,
@@ -40,6 +42,8 @@ __all__ = ["problem_page", "router"]
 router = APIRouter(include_in_schema=False)
 for _part in (
     account,
+    provider,
+    second_factor,
     adjudication,
     worklist,
     study,

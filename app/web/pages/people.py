@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.commands import keys, people
+from app.commands import keys, people, second_factor, sessions
 from app.domain.roles import Caller, Permission, Role, Scope
 from app.errors import BadRequest, Conflict, Problem, Unprocessable
 from app.language import _
@@ -19,6 +19,8 @@ from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.forms import Form, Posted
 from app.web.pages.render import page, see
+from app.web.parts import parts_of
+from app.web.sign_in import set_session_cookie
 
 router = APIRouter(prefix="/people", route_class=GuardedRoute)
 _Manager = Annotated[Caller, require(Permission.MANAGE_PEOPLE)]
@@ -63,9 +65,53 @@ def set_roles(request: Request, user_id: UUID, form: Posted, caller: _Manager) -
     """The person has exactly these roles."""
     try:
         with transaction() as session:
-            people.set_roles(session, user_id=user_id, roles=_roles(form), by=caller.actor)
+            rotated = people.set_roles(session, user_id=user_id, roles=_roles(form), by=caller.actor)
     except (Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem)
+    response = see("/people")
+    if rotated is not None:
+        set_session_cookie(response, rotated.token)
+    return response
+
+
+@router.post("/users/{user_id}/unlock")
+def unlock(request: Request, user_id: UUID, caller: _Manager) -> Response:
+    """The person may try to sign in again at once."""
+    try:
+        with transaction() as session:
+            people.unlock(session, user_id=user_id, by=caller.actor)
+            name = _name(queries.users(session), user_id)
+    except Conflict as problem:
+        return _people(request, caller, problem=problem)
+    parts_of(request).throttle.right(username=name)
+    return see("/people")
+
+
+@router.post("/users/{user_id}/sessions/end")
+def end_sessions(user_id: UUID, caller: _Manager) -> Response:
+    """Every session of the person has ended."""
+    with transaction() as session:
+        people.check_exists(session, user_id=user_id)
+        sessions.sign_out_everywhere(session, user_id=user_id, by=caller.actor)
+    return see("/people")
+
+
+@router.post("/users/{user_id}/second-factor/reset")
+def reset_second_factor(request: Request, user_id: UUID, caller: _Manager) -> Response:
+    """The person signs in with the password alone, and sets up another one where a role needs it."""
+    try:
+        with transaction() as session:
+            second_factor.reset(session, user_id=user_id, by=caller.actor)
+    except Conflict as problem:
+        return _people(request, caller, problem=problem)
+    return see("/people")
+
+
+@router.post("/second-factor")
+def require_second_factor(form: Posted, caller: _Manager) -> Response:
+    """These roles need a second factor, and no others."""
+    with transaction() as session:
+        second_factor.require_of(session, roles=_roles(form), by=caller.actor)
     return see("/people")
 
 
@@ -82,13 +128,15 @@ def disable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
 
 @router.post("/users/{user_id}/enable")
 def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
-    """The person can come in again; shows the new one-time password."""
+    """The person can come in again; shows the new one-time password of who has passwords here."""
     try:
         with transaction() as session:
             one_time = people.enable_user(session, user_id=user_id, by=caller.actor)
             name = _name(queries.users(session), user_id)
     except Conflict as problem:
         return _people(request, caller, problem=problem)
+    if one_time is None:
+        return see("/people")
     what = _("New one-time password of %(name)s", name=name)
     return _people(request, caller, secret=Secret(what=what, value=one_time))
 
@@ -96,9 +144,12 @@ def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
 @router.post("/users/{user_id}/password")
 def reset_password(request: Request, user_id: UUID, caller: _Manager) -> Response:
     """Makes a new one-time password and shows it."""
-    with transaction() as session:
-        one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
-        name = _name(queries.users(session), user_id)
+    try:
+        with transaction() as session:
+            one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
+            name = _name(queries.users(session), user_id)
+    except Conflict as problem:
+        return _people(request, caller, problem=problem)
     what = _("New one-time password of %(name)s", name=name)
     return _people(request, caller, secret=Secret(what=what, value=one_time))
 
@@ -117,6 +168,7 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
                 scopes=_scopes(form),
                 by=caller.actor,
                 lifetime=timedelta(days=days) if days else None,
+                address_ranges=form.text("ranges").replace(",", " ").split(),
             )
     except (BadRequest, Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)
@@ -146,6 +198,7 @@ def _people(
 ) -> Response:
     with transaction() as session:
         users, keys = queries.users(session), queries.keys(session)
+        second_factor_roles = second_factor.required_of(session)
     return page(
         request,
         "people.html",
@@ -155,6 +208,7 @@ def _people(
         keys=keys,
         roles=[role.value for role in Role],
         scopes=[scope.value for scope in Scope],
+        second_factor_roles=second_factor_roles,
         problem=problem,
         secret=secret,
         form=form or Form(()),

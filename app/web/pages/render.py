@@ -100,7 +100,7 @@ DOORS = (
 
 def doors_of(caller: Caller | None) -> list[Door]:
     """Where this caller may go."""
-    if caller is None or caller.must_change_password:
+    if caller is None or caller.must_set_up:
         return []
     return [door for door in DOORS if caller.actor.may(door.permission)]
 
@@ -128,7 +128,7 @@ def page(
 
 def _tallies(caller: Caller | None) -> dict[str, int]:
     """By the address of a door, how much waits behind it."""
-    if caller is None or caller.must_change_password or not caller.actor.may(Permission.REVIEW):
+    if caller is None or caller.must_set_up or not caller.actor.may(Permission.REVIEW):
         return {}
     with transaction() as session:
         return {"/adjudication": adjudication.count(session, who=caller.actor)}

@@ -10,7 +10,7 @@ from argon2 import _password_hasher
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.commands import keys, passwords, people
+from app.commands import keys, passwords, people, sessions
 from app.domain.roles import SYSTEM, Actor, Caller, Permission, Role, Scope
 from app.errors import Conflict, NotSignedIn, Unprocessable
 from app.records import ApiKey, User
@@ -24,24 +24,24 @@ _HOUR = timedelta(hours=1)
 
 
 def _sign_in(session: Session, name: str, password: str = PASSWORD) -> str:
-    return people.sign_in(session, username=name, password=password, address=None, lifetime=_DAY).token
+    return sessions.sign_in(session, username=name, password=password, address=None, lifetime=_DAY).token
 
 
 def _caller(session: Session, token: str) -> Caller | None:
-    return people.caller_of_session(session, token=token, address=None, idle=_HOUR)
+    return sessions.caller_of_session(session, token=token, address=None, idle=_HOUR)
 
 
 def test_the_first_administrator_gets_a_one_time_password_once(session: Session) -> None:
     password = people.create_first_administrator(session, password=None)
     assert password is not None
     assert people.create_first_administrator(session, password=None) is None
-    signed_in = people.sign_in(session, username="admin", password=password, address=None, lifetime=_DAY)
+    signed_in = sessions.sign_in(session, username="admin", password=password, address=None, lifetime=_DAY)
     assert signed_in.must_change_password
 
 
 def test_a_given_first_password_is_not_shown_and_need_not_change(session: Session) -> None:
     assert people.create_first_administrator(session, password="given by the site") is None
-    signed_in = people.sign_in(
+    signed_in = sessions.sign_in(
         session, username="Admin", password="given by the site", address=None, lifetime=_DAY
     )
     assert not signed_in.must_change_password
@@ -102,7 +102,7 @@ def test_a_session_ends_by_time_by_idleness_and_by_signing_out(session: Session)
         update(SessionRecord).where(SessionRecord.id == ids[1]).values(last_seen_at=now() - _HOUR)
     )
     assert callers[2] is not None
-    people.sign_out(session, by=callers[2].actor)
+    sessions.sign_out(session, by=callers[2].actor)
     session.expire_all()
     assert [_caller(session, token) for token in tokens] == [None, None, None]
 
@@ -135,11 +135,13 @@ def test_changing_the_password_ends_the_other_sessions(session: Session) -> None
     caller = _caller(session, own)
     assert caller is not None
     assert grace.id is not None
-    people.change_password(
+    rotated = people.change_password(
         session, user_id=grace.id, current=PASSWORD, new="quite another one", by=caller.actor
     )
     session.expire_all()
-    assert _caller(session, own) is not None
+    assert rotated is not None
+    assert _caller(session, rotated.token) is not None
+    assert _caller(session, own) is None
     assert _caller(session, other) is None
 
 

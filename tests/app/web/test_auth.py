@@ -10,8 +10,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app.commands import keys, people
+from app.commands import keys, people, sessions
 from app.domain.roles import SYSTEM, Role, Scope
+from app.errors import Unprocessable
 from app.records import ApiKey, AuditEvent, User
 from app.records import Session as SessionRecord
 from app.records.base import now
@@ -196,3 +197,116 @@ def test_refusals_of_a_flood_share_rows(client: TestClient, key: KeyMaker) -> No
         counts = [row.count for row in session.scalars(query)]
     assert sum(counts) == 40
     assert len(counts) == 11
+
+
+@pytest.mark.parametrize(
+    ("ranges", "address", "opens"),
+    [
+        (["10.20.0.0/16"], "10.20.255.1", True),
+        (["10.20.0.0/16"], "10.21.0.1", False),
+        (["10.20.0.0/16"], "::ffff:10.20.0.1", True),  # as a dual-stack listener sees it
+        (["fd00:12::/64", "192.0.2.7"], "fd00:12::9", True),
+        (["fd00:12::/64", "192.0.2.7"], "192.0.2.7", True),
+        (["fd00:12::/64", "192.0.2.7"], "192.0.2.8", False),
+        (["0.0.0.0/0"], "fd00:12::9", False),
+        (["10.20.0.0/16"], "testclient", False),  # no address at all
+    ],
+)
+def test_a_key_bound_to_addresses_opens_from_nowhere_else(
+    client: TestClient, ranges: list[str], address: str, opens: bool
+) -> None:
+    with transaction() as session:
+        secret = keys.add_key(session, name="pacs", scopes=[Scope.READ], by=SYSTEM, address_ranges=ranges)
+    sender = TestClient(client.app, client=(address, 50000))
+    headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": "10.20.0.1", "X-Real-IP": "10.20.0.1"}
+    answer = sender.get(WORKLIST, headers=headers)
+    assert answer.status_code == (200 if opens else 401)
+    if not opens:
+        unknown = sender.get(WORKLIST, headers={"Authorization": "Bearer fr_wrong"})
+        assert answer.json()["detail"] == unknown.json()["detail"]  # a thief is not told that it is right
+        with transaction() as session:
+            [first, _] = session.scalars(
+                select(AuditEvent).where(AuditEvent.action == "refused").order_by(AuditEvent.id)
+            )
+            assert (first.details["key"], first.details["outside_its_ranges"]) == ("pacs", True)
+            assert first.address == address
+
+
+@pytest.mark.parametrize("ranges", [["10.20.0.1/16"], ["anywhere"], ["10.0.0.0/33"], ["10.0.0.1"] * 33])
+def test_what_is_no_range_is_refused(session: Session, ranges: list[str]) -> None:
+    with pytest.raises(Unprocessable):
+        keys.add_key(session, name="pacs", scopes=[Scope.READ], by=SYSTEM, address_ranges=ranges)
+
+
+def test_a_sign_in_ends_the_session_the_browser_had_and_takes_no_token_from_it(client: TestClient) -> None:
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST)
+    client.cookies.set("firstread_session", "set by somebody else", domain="firstread.test")
+    assert attempt(client, "alice", PASSWORD) == 303
+    first = client.cookies["firstread_session"]
+    assert first != "set by somebody else"
+    assert attempt(client, "alice", PASSWORD) == 303
+    second = client.cookies["firstread_session"]
+    assert client.get(WORKLIST).status_code == 200
+    client.cookies.clear()
+    client.cookies.set("firstread_session", first)
+    assert client.get(WORKLIST).status_code == 401
+    assert second != first
+
+
+def test_other_roles_end_the_sessions_of_before_and_ones_own_goes_on_under_a_new_token(
+    sign_in: SignIn,
+) -> None:
+    client = sign_in(Role.ADMINISTRATOR)
+    own = client.cookies["firstread_session"]
+    with transaction() as session:
+        [admin] = session.scalars(select(User)).all()
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+        assert bob.id is not None
+        his = people_session(session, "bob")
+    address = f"/people/users/{bob.id}/roles"
+    same = client.post(address, data={"roles": ["radiologist"]}, follow_redirects=False)
+    assert same.status_code == 303
+    with_his = TestClient(client.app, cookies={"firstread_session": his})
+    assert with_his.get(WORKLIST).status_code == 200  # nothing has changed
+    client.post(address, data={"roles": ["radiologist", "auditor"]}, follow_redirects=False)
+    assert with_his.get(WORKLIST).status_code == 401
+    changed = client.post(
+        f"/people/users/{admin.id}/roles",
+        data={"roles": ["administrator", "auditor"]},
+        follow_redirects=False,
+    )
+    assert changed.status_code == 303
+    assert client.cookies["firstread_session"] != own
+    assert client.get(WORKLIST).status_code == 200
+    assert TestClient(client.app, cookies={"firstread_session": own}).get(WORKLIST).status_code == 401
+
+
+def people_session(session: Session, name: str) -> str:
+    return sessions.sign_in(
+        session, username=name, password=PASSWORD, address=None, lifetime=timedelta(hours=1)
+    ).token
+
+
+def test_many_wrong_answers_lock_the_account_whatever_addresses_they_come_from(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_LOCKOUT_ATTEMPTS", "5")
+    settings.cache_clear()
+    with transaction() as session:
+        alice = a_user(session, "alice", Role.RADIOLOGIST)
+    assert [attempt(client, "alice", "wrong") for _ in range(5)] == [401] * 5
+    assert attempt(client, "alice", PASSWORD) == 401
+    with transaction() as session:
+        actions = [event.action for event in session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
+        assert actions.count("user.locked-out") == 1
+        assert alice.id is not None
+        people.unlock(session, user_id=alice.id, by=SYSTEM)
+    assert attempt(client, "alice", PASSWORD) == 303
+
+
+def test_a_stolen_session_is_no_place_to_guess_the_password_from(sign_in: SignIn) -> None:
+    client = sign_in(Role.RADIOLOGIST)
+    form = {"current": "a guess", "new": "a new password", "again": "a new password"}
+    statuses = [client.post("/password", data=form).status_code for _ in range(12)]
+    assert statuses == [422] * 10 + [429] * 2

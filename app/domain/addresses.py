@@ -1,0 +1,90 @@
+"""Addresses of networks: ranges in CIDR form, and where the service may send what others have named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+Range = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+_METADATA = frozenset(
+    ip_address(each)
+    for each in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+)
+"""Where clouds tell a machine its own credentials: no destination, whatever a setting says."""
+_OURSELVES = tuple(
+    ip_network(each)
+    for each in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/127",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+"""This machine, its link, and many at once: a wide range that happens to hold them does not allow them."""
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("2002::/16"))
+"""IPv6 addresses that stand for IPv4 ones beyond a gateway: what is reached there cannot be seen here."""
+
+
+def ranges_of(texts: Iterable[str]) -> tuple[Range, ...]:
+    """The ranges; one address is a range of one. Raises ValueError for anything else, and for stray bits."""
+    return tuple(ip_network(each) for each in texts)
+
+
+def is_within(address: str | None, ranges: Sequence[Range]) -> bool:
+    """True where the address is one and lies in one of the ranges."""
+    try:
+        here = plain(ip_address(address or ""))
+    except ValueError:  # a socket without an address
+        return False
+    return any(here in each for each in ranges)
+
+
+def literal(host: str) -> Address | None:
+    """The address that a host is written as; None of a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def plain(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one only wraps, as a dual-stack listener sees it; else itself."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def may_be_sent_to(address: Address, allowed: Sequence[Range]) -> bool:
+    """Whether the service may connect to an address that somebody other than its operator has named.
+
+    Where `allowed` names ranges: to those alone. Where it names none: to public addresses alone. Never to
+    where clouds keep credentials, and to this machine or its link only where a range names just that.
+    """
+    here = plain(address)
+    if here in _METADATA or any(here in each for each in _TRANSLATED):
+        return False
+    if not allowed:
+        return here.is_global and not here.is_multicast
+    within = [each for each in allowed if here in each]
+    special = [each for each in _OURSELVES if here in each]
+    if special:
+        return any(_holds(outer, inner) for outer in special for inner in within)
+    return bool(within)
+
+
+def _holds(outer: Range, inner: Range) -> bool:
+    if isinstance(outer, IPv4Network):
+        return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
