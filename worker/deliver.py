@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
+from ipaddress import ip_address
 from uuid import UUID
 
 import httpx
@@ -23,6 +25,7 @@ import structlog
 
 from app.commands import delivery
 from app.commands.delivery import DeliveryToSend
+from app.domain.addresses import Address, Range, may_be_sent_to, plain, ranges_of
 from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.records.engine import transaction
@@ -43,6 +46,7 @@ class Courier:
         self._timeout = configuration.webhook_timeout
         self._attempts = configuration.webhook_attempts
         self._backoff = timedelta(seconds=configuration.webhook_backoff)
+        self._allowed = ranges_of(configuration.destination_ranges)
         self._lock = threading.Lock()
         self._busy: Counter[UUID] = Counter()
 
@@ -81,7 +85,7 @@ class Courier:
                     self._busy[message.destination_id] -= 1
 
     def _deliver(self, message: DeliveryToSend) -> bool:
-        error = asyncio.run(send(message, seconds=self._timeout))
+        error = asyncio.run(send(message, seconds=self._timeout, allowed=self._allowed))
         with transaction() as session:
             if error is None:
                 delivery.delivered(session, delivery_id=message.delivery_id)
@@ -102,10 +106,11 @@ class Courier:
         return error is None
 
 
-async def send(message: DeliveryToSend, *, seconds: float) -> str | None:
+async def send(message: DeliveryToSend, *, seconds: float, allowed: Sequence[Range]) -> str | None:
     """Posts the message; None where the answer was a 2xx within `seconds` in all, otherwise what went wrong.
 
-    A redirect is a refusal: it could lead the signed message to an address nobody approved.
+    A redirect is a refusal: it could lead the signed message to an address nobody approved. A name is looked
+    up once, and the connection goes to the address that was judged: it cannot be another one by then.
     """
     timestamp = int(time.time())
     body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -118,14 +123,26 @@ async def send(message: DeliveryToSend, *, seconds: float) -> str | None:
         "FirstRead-Signature": delivery.sign(message.secret, timestamp=timestamp, body=body),
     }
     try:
-        async with (
-            asyncio.timeout(seconds),
-            httpx.AsyncClient(
-                verify=_certificates(), trust_env=False, follow_redirects=False, timeout=seconds
-            ) as client,
-            client.stream("POST", message.url, content=body, headers=headers) as response,
-        ):
-            status = response.status_code
+        async with asyncio.timeout(seconds):
+            url = httpx.URL(message.url)
+            address = await _address(url, allowed=allowed)
+            async with (
+                httpx.AsyncClient(
+                    verify=_certificates(), trust_env=False, follow_redirects=False, timeout=seconds
+                ) as client,
+                client.stream(
+                    "POST",
+                    url.copy_with(host=str(address)),
+                    content=body,
+                    headers=headers | {"Host": url.netloc.decode()},
+                    extensions={"sni_hostname": url.host},  # and the certificate must be the name's
+                ) as response,
+            ):
+                status = response.status_code
+    except _NotAllowed:
+        return sentence(
+            "The destination's address is none this service may send to (FIRSTREAD_DESTINATION_RANGES)."
+        )
     except (TimeoutError, httpx.TimeoutException):
         return sentence(f"The destination did not answer within {seconds:g} seconds.")
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
@@ -135,6 +152,21 @@ async def send(message: DeliveryToSend, *, seconds: float) -> str | None:
     if 300 <= status < 400:
         return sentence(f"The destination answered {status}, a redirect, which is not followed.")
     return sentence(f"The destination answered {status}.")
+
+
+class _NotAllowed(Exception):
+    """The destination's name stands for no address that may be sent to."""
+
+
+async def _address(url: httpx.URL, *, allowed: Sequence[Range]) -> Address:
+    """The first of its addresses that may be sent to; raises _NotAllowed where there is none."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    for _family, _type, _protocol, _name, endpoint in found:
+        address = plain(ip_address(str(endpoint[0]).partition("%")[0]))
+        if may_be_sent_to(address, allowed):
+            return address
+    raise _NotAllowed
 
 
 @lru_cache(maxsize=1)

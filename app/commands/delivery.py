@@ -19,11 +19,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
+from app.domain.addresses import literal, may_be_sent_to, ranges_of
 from app.domain.roles import SYSTEM, Actor
 from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import Delivery, Destination, Reading, Review, Study
 from app.records.base import now
+from app.settings import settings
 
 LONGEST_PAUSE = timedelta(hours=1)
 _LONGEST_NAME = 100
@@ -46,7 +48,11 @@ class DeliveryToSend:
 
 
 def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
-    """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once."""
+    """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once.
+
+    An address that `may_be_sent_to` refuses is refused here already; what a name stands for is looked at each
+    time something is sent, since it can change.
+    """
     try:
         parts = urlsplit(url)
         valid = (
@@ -56,6 +62,12 @@ def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
         valid = False
     if not valid or len(url) > _LONGEST_URL:
         raise Unprocessable("A destination is an http or https address without a user name in it.")
+    address = literal(parts.hostname or "")
+    if address is not None and not may_be_sent_to(address, ranges_of(settings().destination_ranges)):
+        raise Unprocessable(
+            "Nothing is sent to this address: the service's operator has not allowed it"
+            " (FIRSTREAD_DESTINATION_RANGES)."
+        )
     if not name.strip() or len(name.strip()) > _LONGEST_NAME:
         raise Unprocessable(f"A destination needs a name of at most {_LONGEST_NAME} characters.")
     if session.scalar(select(Destination.id).where(Destination.name == name.strip())) is not None:

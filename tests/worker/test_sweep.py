@@ -57,7 +57,7 @@ def test_the_studies_of_a_silent_worker_are_free_again(database: str, broker: st
 
 def test_due_deliveries_are_rung_for(database: str, broker: str, blobs: Blobs) -> None:
     with transaction() as session:
-        delivery.add_destination(session, name="RIS", url="http://127.0.0.1:9/", by=SYSTEM)
+        delivery.add_destination(session, name="RIS", url="http://ris.test/", by=SYSTEM)
     a_screened_study(blobs)
     assert sweep(blobs) == (0, 0, 1)
     assert queue.waiting(queue.DUTY_QUEUE) == 1

@@ -130,7 +130,7 @@ def test_a_worker_that_is_told_to_end_amid_a_backlog_leaves_nothing_leased(
 def test_the_duty_worker_sweeps_and_delivers_by_itself(
     blobs: Blobs, start_worker: StartWorker, configure: Callable[..., None]
 ) -> None:
-    configure(sweep_interval=0.5)
+    configure(sweep_interval=0.5, destination_ranges="127.0.0.0/8")
     arrived = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

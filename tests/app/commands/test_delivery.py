@@ -22,6 +22,14 @@ def add(session: Session, name: str, url: str = "https://ris.example/hook") -> s
     return delivery.add_destination(session, name=name, url=url, by=SYSTEM)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "[fe80::1]"])
+def test_an_address_the_operator_has_not_allowed_is_refused_when_it_is_named(
+    session: Session, host: str
+) -> None:
+    with pytest.raises(Unprocessable, match="FIRSTREAD_DESTINATION_RANGES"):
+        add(session, "inside", f"http://{host}/hook")
+
+
 def a_reading(session: Session, blobs: Blobs) -> None:
     admission = admit(session, blobs, a_png())
     [study] = [study for study in claimed(session, size=100) if study.study_id == admission.study_id]
