@@ -4,7 +4,7 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 CODE := app worker models migrations tests bench install.py
 
-.PHONY: run test check fix bench scan catalogue faults fuzz python
+.PHONY: run test check fix bench scan catalogue faults fuzz soak python
 
 run: python
 	@$(PYTHON) install.py && exec .venv/bin/firstread up --until-parent-ends
@@ -36,6 +36,10 @@ bench: python
 faults: python
 	@$(PYTHON) install.py --extra test --extra export
 	@exec .venv/bin/python -m tests.faults $(ARGS)
+
+# 200 senders and 50 readers for ten minutes: what they wait, what is refused, what memory grows by.
+soak: python
+	@$(PYTHON) install.py --extra test --extra export && exec .venv/bin/python -m bench.soak $(ARGS)
 
 # The bill of materials of .venv (build/sbom.cdx.json, CycloneDX), and what the index's advisories say of it.
 scan: python

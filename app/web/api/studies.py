@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from app import queue
 from app.commands import audit, screening, viewing
@@ -110,12 +110,17 @@ async def post_studies(
     if kind != "multipart/form-data":
         raise UnsupportedMediaType("Send multipart/form-data with the radiographs in the field `files`.")
     boundary = boundary_in(options)
-    async with receiving_parts(request, parts_of(request).blobs, boundary=boundary, form=True) as received:
+    parts = parts_of(request)
+    turns = parts.turns
+    async with (
+        turns.place(request),
+        receiving_parts(request, parts.blobs, boundary=boundary, form=True) as received,
+    ):
         given: GivenMetadata = given_in(received.fields())
         if not received.files:
             raise Unprocessable("There is no file in the field `files`. Send at least one radiograph.")
-        outcomes = await run_in_threadpool(
-            admit_all, request, received, given=given, by=caller.actor, via=via
+        outcomes = await turns.run(
+            partial(admit_all, request, received, given=given, by=caller.actor, via=via)
         )
     return _answer(outcomes)
 

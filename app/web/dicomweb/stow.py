@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.commands.intake import Admission, GivenMetadata
@@ -64,10 +64,11 @@ async def store_in_study(request: Request, study_instance_uid: str, caller: _Sen
 
 async def _store(request: Request, caller: Caller, study_instance_uid: str | None) -> Response:
     form, media_type = dataset_form(request)
-    async with _receiving(request) as received:
+    turns = parts_of(request).turns
+    async with turns.place(request), _receiving(request) as received:
         if not received.files:
             raise BadRequest("The body holds no part. Send at least one instance.")
-        outcomes = await run_in_threadpool(
+        work = partial(
             admit_all,
             request,
             received,
@@ -77,6 +78,7 @@ async def _store(request: Request, caller: Caller, study_instance_uid: str | Non
             study_instance_uid=study_instance_uid,
             only=DICOM,
         )
+        outcomes = await turns.run(work)
     model = _answer(outcomes, base=base_url(request))
     return one_dataset(model, form=form, media_type=media_type, status=_status(outcomes))
 

@@ -1,0 +1,83 @@
+"""However many send: readers are served, and who cannot be served soon is asked to come back."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+from sqlalchemy import func, select
+from starlette.concurrency import run_in_threadpool
+
+from app.domain.roles import Scope
+from app.records import Study
+from app.records.engine import transaction
+from app.web.turns import Turns
+from tests.builders import a_dicom, a_key
+from tests.served import eventually, serving
+
+
+def test_beyond_its_places_a_process_asks_senders_to_come_back_and_keeps_nothing(
+    database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_UPLOADS_WAITING", "1")
+    with transaction() as session:
+        key = a_key(session, "ct", Scope.INTAKE, Scope.READ)
+    headers = {"Authorization": f"Bearer {key}"}
+    with serving(home) as service, service.client(headers) as client:
+        send = {"files": ("a.dcm", a_dicom(), "application/dicom")}
+        slow = client.build_request("POST", "/api/v1/studies", files={"files": ("b.dcm", a_dicom())})
+        body = slow.read()
+        head = "".join(f"{name}: {value}\r\n" for name, value in slow.headers.items())
+        with socket.create_connection(("127.0.0.1", service.port)) as first:
+            first.sendall(f"POST /api/v1/studies HTTP/1.1\r\n{head}\r\n".encode() + body[:1000])
+            eventually(lambda: client.post("/api/v1/studies", files=send).status_code == 503)
+            refused = client.post("/api/v1/studies", files=send)
+            assert (refused.status_code, refused.json()["retry"]) == (503, True)
+            assert int(refused.headers["Retry-After"]) > 0
+            kind = 'multipart/related; type="application/dicom"; boundary=x'
+            stow = client.post("/dicomweb/studies", content=b"--x--", headers={"Content-Type": kind})
+            assert stow.status_code == 503, "one place for all ways in"
+            assert client.get("/api/v1/worklist").status_code == 200
+            before = _stored()
+            first.sendall(body[1000:])
+            assert first.recv(100).startswith(b"HTTP/1.1 202")
+        assert _stored() == before + 1
+        assert client.post("/api/v1/studies", files=send).status_code == 202
+
+
+def test_readers_have_threads_however_many_send() -> None:
+    began, over = threading.Semaphore(0), threading.Event()
+
+    def admit() -> str:
+        began.release()
+        assert over.wait(20)
+        return "admitted"
+
+    async def crowd() -> list[str]:
+        turns, answers = Turns(at_once=2, most=100), []
+
+        async def send() -> None:
+            answers.append(await turns.run(admit))
+
+        async with anyio.create_task_group() as senders:
+            for _ in range(60):  # more than there are threads for everybody
+                senders.start_soon(send)
+            for _ in range(2):
+                await run_in_threadpool(began.acquire)
+            for _ in range(10):
+                answers.append(await run_in_threadpool(lambda: "read"))
+            await anyio.sleep(0.1)
+            assert not began.acquire(blocking=False), "two at a time"
+            over.set()
+        return answers
+
+    answers = anyio.run(crowd)
+    assert answers == ["read"] * 10 + ["admitted"] * 60
+
+
+def _stored() -> int:
+    with transaction() as session:
+        return session.scalar(select(func.count()).select_from(Study)) or 0
