@@ -99,6 +99,7 @@ _DOORS = [
     (("torch", "torchvision", "openvino", "safetensors"), ("models",)),
     (("httpx",), ("worker", "app.cli", "app.oidc")),
     (("authlib", "joserfc"), ("app.oidc",)),
+    (("cryptography",), ("app.commands.backup_seal",)),
     (("typer", "rich"), ("app.cli",)),
 ]
 

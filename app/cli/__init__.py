@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli.audit import audit
+from app.cli.backup import backup
 from app.cli.compare import compare
 from app.cli.evaluate import evaluate
 from app.cli.export import export
@@ -19,6 +20,7 @@ from app.cli.keys import keys
 from app.cli.predict import predict
 from app.cli.promotion import promote, rollback
 from app.cli.replay import replay
+from app.cli.restore import restore
 from app.cli.train import train
 from app.cli.users import users
 
@@ -146,6 +148,8 @@ cli.command()(promote)
 cli.command()(rollback)
 cli.command()(export)
 cli.command()(replay)
+cli.command()(backup)
+cli.command()(restore)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from app.commands.backup_refusal import BackupRefused
 from app.embedded.refusal import CannotStart
 from app.errors import Problem
 from app.settings import ServiceNotRunning
@@ -15,7 +16,7 @@ def in_words(error: Exception) -> str | None:
         return " ".join(_of_setting(one["loc"], one["msg"], one["input"]) for one in error.errors())
     if isinstance(error, Problem):
         return error.detail
-    if isinstance(error, CannotStart | ServiceNotRunning):
+    if isinstance(error, BackupRefused | CannotStart | ServiceNotRunning):
         return str(error)
     return None
 

@@ -1,0 +1,97 @@
+"""`firstread restore`: a backup brought back into an empty place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.settings import Settings
+
+
+def restore(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of backups, of which the newest is taken, or one backup in it.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Only read all of the backup and tell whether it is whole.")
+    ] = False,
+) -> None:
+    """Bring a backup back into an empty FIRSTREAD_HOME, or into the empty database and blob folder that are
+    configured, while no service runs there. Every hash is compared before it says that it is done.
+    """
+    from app.cli.backup import passphrase_of, progress
+    from app.commands.backup_restore import check as run_check
+    from app.commands.backup_restore import chosen
+    from app.commands.backup_refusal import BackupRefused
+    from app.settings import settings
+    from migrations import revisions
+
+    configured = settings()
+    try:
+        folder, manifest = chosen(source.absolute(), passphrase=passphrase_of(configured), known=revisions())
+        if check:
+            with progress() as report:
+                run_check(folder, manifest, report=report)
+            print(f"{folder.path / manifest.name} is whole: every byte is what was written.")
+            return
+        with _database(configured) as url:
+            _run(folder, manifest, url=url, configured=configured)
+    except OSError as error:
+        at = f" ({error.filename})" if error.filename else ""
+        raise BackupRefused(f"The backup was not restored: {error.strerror or error}{at}.") from error
+
+
+@contextmanager
+def _database(configured: Settings) -> Iterator[str]:
+    """Its address: as configured, or of an embedded server that runs for just that long."""
+    if configured.database_url is not None:
+        yield configured.database_url
+        return
+    from app.embedded.home import Home
+    from app.embedded.postgres import EmbeddedPostgres
+
+    home = Home(configured.home)
+    home.open()
+    try:
+        with EmbeddedPostgres(home.postgres, log=home.log("postgres")) as server:
+            yield server.url
+    finally:
+        home.close()
+
+
+def _run(folder: object, manifest: object, *, url: str, configured: Settings) -> None:
+    from app.cli.backup import programs_folder, progress
+    from app.cli.running import at_the_terminal
+    from app.commands.backup_folder import BackupFolder, Manifest
+    from app.commands.backup_programs import Programs
+    from app.commands.backup_restore import restore as run
+    from app.records.engine import build_engine
+    from migrations import newest_revision, upgrade
+
+    assert isinstance(folder, BackupFolder)
+    assert isinstance(manifest, Manifest)
+    engine = build_engine(url)
+    try:
+        with progress() as report:
+            done = run(
+                folder,
+                manifest,
+                engine=engine,
+                programs=Programs(programs_folder(configured), url=url),
+                blob_folder=configured.blob_folder,
+                migrate=lambda: upgrade(url),
+                by=at_the_terminal(),
+                report=report,
+            )
+    finally:
+        engine.dispose()
+    print(f"{done.name} was restored and every hash compared: {done.rows:,} rows, {done.blobs:,} blobs.")
+    if manifest.revision != newest_revision():
+        print(f"The database was brought from schema {manifest.revision} to {newest_revision()}.")
+    if done.lacking:
+        print(f"{done.lacking:,} blobs are not in it: the site no longer had them when it was made.")
+    print("Whoever was signed in signs in again; keys and accounts are as they were then.")

@@ -1,0 +1,158 @@
+"""A backup while the service runs: the database as of one instant, and the stored bytes its rows name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from app.blobs import Blobs
+from app.commands import audit
+from app.commands.backup_contents import blobs_named, revision_of, rows_of_tables, still_named
+from app.commands.backup_folder import BackupFolder, Manifest
+from app.commands.backup_programs import Programs
+from app.commands.backup_refusal import BackupRefused, Damaged
+from app.domain.roles import Actor
+from app.errors import NotFound
+
+Report = Callable[[str, int, int], None]
+"""Told of the stage, how much of it is done, and how much there is."""
+_AT_ONCE = 256
+_THREADS = 4
+"""Each waits for the disk most of the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackedUp:
+    """A backup that is whole."""
+
+    name: str
+    rows: int
+    blobs: int
+    copied: int
+    """Of the blobs; the others were in the folder."""
+    deleted_meanwhile: int
+    damaged: list[str]
+    """Sentences: blobs that rows of the site name and that it no longer has as they were stored."""
+
+
+def back_up(
+    *,
+    into: BackupFolder,
+    engine: Engine,
+    programs: Programs,
+    blobs: Blobs,
+    program: str,
+    known: Collection[str],
+    by: Actor,
+    keep: int,
+    report: Report,
+) -> BackedUp:
+    """The folder has one more backup, and at most `keep`. Raises BackupRefused; the others stay then.
+
+    `program` is the version of this one, which knows these revisions of the schema.
+    """
+    with into.held():
+        name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+        copy = _copy_database(into, engine, programs, known, report)
+        copied, lacking = _copy_blobs(into, blobs, copy.named, report)
+        named = sorted(copy.named - lacking.keys())
+        manifest = Manifest(
+            name=name,
+            program=program,
+            revision=copy.revision,
+            rows=copy.rows,
+            database_sha256=copy.sha256,
+            blobs=len(named),
+            blobs_sha256=into.write("blobs", named),
+            lacking=sorted(digest.hex() for digest in lacking),
+        )
+        with engine.connect() as connection:  # what was deleted since the snapshot is nobody's loss
+            lost = still_named(connection, set(lacking))
+        into.finish(manifest)
+        with Session(engine) as session, session.begin():
+            audit.record(session, action="site.backed-up", by=by, backup=name, images_lacking=len(lost))
+        into.keep_only(keep)
+    return BackedUp(
+        name=name,
+        rows=sum(copy.rows.values()),
+        blobs=len(named),
+        copied=copied,
+        deleted_meanwhile=len(lacking) - len(lost),
+        damaged=[lacking[digest] for digest in sorted(lost)],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Copy:
+    revision: str
+    rows: dict[str, int]
+    named: set[bytes]
+    sha256: str
+
+
+def _copy_database(
+    into: BackupFolder, engine: Engine, programs: Programs, known: Collection[str], report: Report
+) -> _Copy:
+    """pg_dump, the counts and the names of blobs are of one snapshot, which lasts until pg_dump is done."""
+    report("database", 0, 1)
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+        revision = revision_of(connection)
+        if revision is None:
+            raise BackupRefused("There is nothing to back up: the database has no tables of FirstRead yet.")
+        if revision not in known:
+            raise BackupRefused(
+                "The database was migrated by a newer version of FirstRead than this one; back up with it."
+            )
+        rows = rows_of_tables(connection)
+        named = blobs_named(connection)
+        sha256 = into.write("database", programs.dump(snapshot=snapshot))
+    report("database", 1, 1)
+    return _Copy(revision=revision, rows=rows, named=named, sha256=sha256)
+
+
+def _copy_blobs(
+    into: BackupFolder, blobs: Blobs, named: Iterable[bytes], report: Report
+) -> tuple[int, dict[bytes, str]]:
+    """How many were copied, and of those that could not be why, in a sentence."""
+    copied: list[str] = []
+
+    def keep(sha256: str) -> None:
+        try:
+            if into.keep_blob(sha256, blobs.path(sha256)):
+                copied.append(sha256)
+        except (FileNotFoundError, NotFound):  # deleted before the question, or before the answer
+            raise Damaged(f"The stored bytes {sha256[:12]} are missing from the blob folder.") from None
+
+    lacking = each_blob(sorted(named), keep, report)
+    return len(copied), lacking
+
+
+def each_blob(digests: list[bytes], do: Callable[[str], None], report: Report) -> dict[bytes, str]:
+    """Does it with each, several at once; returns those for which it raised Damaged, with the sentence."""
+    damaged: dict[bytes, str] = {}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="backup") as threads:
+        for start in range(0, len(digests), _AT_ONCE):
+            some = digests[start : start + _AT_ONCE]
+            for digest, future in [(digest, threads.submit(do, digest.hex())) for digest in some]:
+                try:
+                    future.result()
+                except Damaged as error:
+                    damaged[digest] = str(error)
+            report("images", start + len(some), len(digests))
+    return damaged
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,95 @@
+"""What a backup holds of a database: which stored bytes its rows name, and how many rows there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, column, func, inspect, literal_column, select, table, text, union
+from sqlalchemy.sql.selectable import Select
+
+BLOBS = (
+    ("images", "sha256"),
+    ("images", "preview_sha256"),
+    ("bundles", "sha256"),
+    ("bundle_exports", "sha256"),
+    ("dataset_files", "sha256"),
+    ("dataset_files", "thumbnail_sha256"),
+    ("snapshots", "sha256"),
+    ("snapshot_exports", "sha256"),
+)
+"""Columns that name blobs."""
+BLOBS_WITHIN = (("evaluations", "outcome", "$.detail.mistakes[*].picture_sha256"),)
+"""The same within JSON."""
+NO_BLOBS = frozenset(
+    {
+        ("api_keys", "key_sha256"),
+        ("sessions", "token_sha256"),
+        ("evaluations", "test_sha256"),
+        ("evaluation_orders", "test_sha256"),
+        ("snapshots", "test_sha256"),
+        ("test_patients", "test_sha256"),
+        ("reviews", "bundle_sha256"),
+        ("oidc_sign_ins", "state_sha256"),
+        ("oidc_sign_ins", "browser_sha256"),
+        ("recovery_codes", "code_sha256"),
+        ("placed_images", "image_sha256"),  # of radiographs that are rows of images or dataset_files
+    }
+)
+"""Hashes of something else, or of what a table above names; of foreign keys there is no need to speak."""
+_AT_ONCE = 10_000
+
+
+def blobs_named(connection: Connection) -> set[bytes]:
+    """The digests of all stored bytes that rows name; 32 bytes each, as there may be millions.
+
+    A schema of before a table or column came names none there.
+    """
+    names = union(*_selects(connection)).subquery()
+    rows = connection.execution_options(yield_per=_AT_ONCE).execute(select(names.c.sha256))
+    return {bytes.fromhex(sha256) for (sha256,) in rows if sha256 is not None}
+
+
+def still_named(connection: Connection, digests: set[bytes]) -> set[bytes]:
+    """Those of `digests` that rows name now."""
+    return digests & blobs_named(connection) if digests else set()
+
+
+def rows_of_tables(connection: Connection) -> dict[str, int]:
+    """How many rows each table has."""
+    counts = {}
+    for name in sorted(inspect(connection).get_table_names()):
+        counts[name] = connection.execute(select(func.count()).select_from(table(name))).scalar_one()
+    return counts
+
+
+def is_empty(connection: Connection) -> bool:
+    """True where the database holds nothing but what its extensions brought."""
+    return not connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace"
+            " WHERE nspname IN ('pg_catalog', 'information_schema') OR nspname LIKE 'pg\\_%')"
+            " AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e'))"
+        )
+    ).scalar_one()
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The schema's revision; None of a database without one."""
+    if "alembic_version" not in inspect(connection).get_table_names():
+        return None
+    version = table("alembic_version", column("version_num"))
+    return connection.execute(select(version.c.version_num)).scalar_one_or_none()
+
+
+def _selects(connection: Connection) -> list[Select[Any]]:
+    seen = inspect(connection)
+    there = {(name, each["name"]) for name in seen.get_table_names() for each in seen.get_columns(name)}
+    selects: list[Select[Any]] = []
+    for name, of in BLOBS:
+        if (name, of) in there:
+            selects.append(select(column(of).label("sha256")).select_from(table(name)))
+    for name, of, path in BLOBS_WITHIN:
+        if (name, of) in there:
+            each = func.jsonb_path_query(column(of), literal_column(f"'{path}'")).op("#>>")(text("'{}'"))
+            selects.append(select(each.label("sha256")).select_from(table(name)))
+    return selects

@@ -1,0 +1,170 @@
+"""A backup brought back into an empty place: checked before the database is touched, and again at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
+
+from app.blobs import Blobs
+from app.commands import audit
+from app.commands.backup import Report, each_blob, sha256_of
+from app.commands.backup_contents import blobs_named, is_empty, rows_of_tables
+from app.commands.backup_folder import BackupFolder, Manifest
+from app.commands.backup_programs import Programs
+from app.commands.backup_refusal import BackupRefused, Damaged
+from app.domain.roles import Actor
+from app.records import Session as SignedIn
+from app.records.base import now
+
+_NOTE = "restoring"
+"""In the blob folder while a restore is under way: an interrupted one may go on."""
+_ANY_SIZE = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What came back."""
+
+    name: str
+    rows: int
+    blobs: int
+    lacking: int
+    """Blobs that the site no longer had when the backup was made."""
+
+
+def chosen(source: Path, *, passphrase: str | None, known: Collection[str]) -> tuple[BackupFolder, Manifest]:
+    """The newest backup in the folder `source`, or the one that `source` is.
+
+    Raises BackupRefused where there is none, and where its schema is not among the `known` revisions.
+    """
+    one = (source / "manifest").exists()
+    folder = BackupFolder.at(source.parent if one else source, passphrase=passphrase)
+    names = folder.names()
+    name = source.name if one else names[-1] if names else None
+    if name not in names or name is None:
+        raise BackupRefused(f"There is no whole backup in {source}.")
+    manifest = folder.manifest(name)
+    if manifest.revision not in known:
+        raise BackupRefused(
+            f"The backup {name} was made by a newer version of FirstRead ({manifest.program}, schema "
+            f"{manifest.revision}) than this one; restore it with that version."
+        )
+    return folder, manifest
+
+
+def check(folder: BackupFolder, manifest: Manifest, *, report: Report) -> None:
+    """Every byte of the backup is what was written; raises Damaged with what is not."""
+    report("database", 0, 1)
+    folder.check_database(manifest)
+    report("database", 1, 1)
+
+    def compare(sha256: str) -> None:
+        found = hashlib.sha256()
+        with folder.blob(sha256) as chunks:
+            for chunk in chunks:
+                found.update(chunk)
+        if found.hexdigest() != sha256:
+            raise _is_other(sha256)
+
+    _refuse(manifest, each_blob(folder.digests(manifest), compare, report))
+
+
+def restore(
+    folder: BackupFolder,
+    manifest: Manifest,
+    *,
+    engine: Engine,
+    programs: Programs,
+    blob_folder: Path,
+    migrate: Callable[[], None],
+    by: Actor,
+    report: Report,
+) -> Restored:
+    """Database and stored bytes are those of the backup, brought to this version's schema by `migrate`.
+
+    Raises BackupRefused where the place is not empty or the backup is damaged; the database is empty then.
+    """
+    with engine.connect() as connection:
+        if not is_empty(connection):
+            raise BackupRefused("The database is not empty; a backup is restored into an empty one only.")
+    note = _noted(blob_folder, manifest)
+    report("database", 0, 2)
+    folder.check_database(manifest)
+    report("database", 1, 2)
+    digests = _restore_blobs(folder, manifest, Blobs(blob_folder), report)
+    with folder.database(manifest) as dump:
+        programs.load(dump)
+    with engine.connect() as connection:
+        rows = rows_of_tables(connection)
+    if rows != manifest.rows:
+        raise Damaged(f"The database does not hold the rows of the backup {manifest.name}; use neither.")
+    with engine.begin() as connection:  # whoever was signed in then, or has that cookie, signs in anew
+        connection.execute(update(SignedIn).where(SignedIn.ended_at.is_(None)).values(ended_at=now()))
+    migrate()
+    with engine.connect() as connection:
+        named = blobs_named(connection)
+    if not named <= digests | {bytes.fromhex(sha256) for sha256 in manifest.lacking}:
+        raise Damaged(f"Rows of the backup {manifest.name} name images that it does not have; use neither.")
+    with Session(engine) as session, session.begin():
+        audit.record(session, action="site.restored", by=by, backup=manifest.name)
+    note.unlink()
+    report("database", 2, 2)
+    return Restored(
+        name=manifest.name,
+        rows=sum(rows.values()),
+        blobs=len(digests),
+        lacking=len(manifest.lacking),
+    )
+
+
+def _noted(blob_folder: Path, manifest: Manifest) -> Path:
+    """The blob folder is empty, or what an interrupted restore of the same backup left of it."""
+    note = blob_folder / _NOTE
+    if not note.exists():
+        if any(path.is_file() for path in blob_folder.rglob("*")):
+            raise BackupRefused(
+                f"{blob_folder} holds images already; a backup is restored into an empty place only."
+            )
+    elif note.read_text() != manifest.name:
+        raise BackupRefused(
+            f"{blob_folder} holds a part of another backup, whose restore was interrupted; empty it first."
+        )
+    blob_folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(manifest.name)
+    return note
+
+
+def _restore_blobs(folder: BackupFolder, manifest: Manifest, blobs: Blobs, report: Report) -> set[bytes]:
+    """All blobs of the backup are kept, each compared with its digest."""
+
+    def bring(sha256: str) -> None:
+        if blobs.has(sha256):  # of a restore that was interrupted
+            if sha256_of(blobs.path(sha256)) == sha256:
+                return
+            blobs.path(sha256).unlink()
+        with folder.blob(sha256) as chunks, blobs.stage(max_bytes=_ANY_SIZE) as staged:
+            for chunk in chunks:
+                staged.write(chunk)
+            if staged.sha256 != sha256:
+                raise _is_other(sha256)
+            blobs.keep(staged)
+
+    digests = folder.digests(manifest)
+    _refuse(manifest, each_blob(digests, bring, report))
+    return set(digests)
+
+
+def _is_other(sha256: str) -> Damaged:
+    return Damaged(f"The blob {sha256[:12]} in the backup is not what was stored.")
+
+
+def _refuse(manifest: Manifest, damaged: dict[bytes, str]) -> None:
+    if damaged:
+        first, *others = damaged.values()
+        more = f" So are {len(others):,} more." if others else ""
+        raise Damaged(f"The backup {manifest.name} is damaged: {first}{more}")
