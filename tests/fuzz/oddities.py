@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import random
 import re
 import zipfile
@@ -200,6 +201,33 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 }
 
 
+def _cursor(value: Any) -> str:
+    """As `app.queries.cursor` writes them, so that what it holds is looked at."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+_UUID = "00000000-0000-4000-8000-000000000000"
+_CURSORS = tuple(
+    _cursor(value)
+    for value in (
+        ["2026-11-22T00:00:00+00:00", _UUID],
+        ["0001-01-01T00:00:00+14:00", _UUID],
+        ["9999-12-31T23:59:59-14:00", _UUID],
+        ["2026-11-22T00:00:00", _UUID],
+        ["2026-11-22T00:00:00+00:00", "0"],
+        ["2026-11-22T00:00:00+23:59", 5],
+        [None, None],
+        [[], {}],
+        {"0": 1, "1": 2},
+        "ab",
+        7,
+        [10**30, _UUID],
+        [1, 2, 3],
+    )
+)
+_OF_CURSORS = ("cursor", "before", "after", "from", "until", "next")
+
+
 def fuzz_oddities(world: World, findings: Findings, *, cases: int) -> None:
     """Every route, also those of pages, with odd values in address, form and headers; a tenth are zips."""
     rng = random.Random(findings.seed)
@@ -224,9 +252,10 @@ def _odd_request(world: World, findings: Findings, rng: random.Random, route: st
         known = world.known.get(name, ["00000000-0000-4000-8000-000000000000"])
         value = rng.choice(known) if rng.random() < 0.85 else _in_address(rng.choice(_ODD))
         path = re.sub(rf"\{{{name}(:\w+)?\}}", value.replace("\\", r"\\"), path)
-    query = "&".join(
-        f"{rng.choice(_NAMES)}={_in_address(rng.choice(_ODD))}" for _ in range(rng.choice((0, 0, 1, 3)))
-    )
+    asked = [(rng.choice(_NAMES), rng.choice(_ODD)) for _ in range(rng.choice((0, 0, 1, 3)))]
+    if rng.random() < 0.3:
+        asked.append((rng.choice(_OF_CURSORS), rng.choice(_CURSORS)))
+    query = "&".join(f"{name}={_in_address(value)}" for name, value in asked)
     headers = {
         name: rng.choice(values).encode("utf-8", "replace")
         for name, values in rng.sample(sorted(_HEADERS.items()), rng.choice((0, 1, 1, 2)))
