@@ -157,7 +157,9 @@ def required_of(session: Session) -> set[Role]:
 
 
 def _own(session: Session, by: Actor) -> User:
-    user = session.get_one(User, by.id, with_for_update=True)
+    user = session.get(User, by.id, with_for_update=True) if by.kind == "user" else None
+    if user is None:
+        raise Conflict("A key has no second factor.")
     if user.oidc_subject is not None:
         raise Conflict("You sign in at the provider, which asks for a second factor if it wants one.")
     return user

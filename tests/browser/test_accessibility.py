@@ -81,6 +81,13 @@ def unfolded(page: Any) -> None:
     page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
+def begin_second_factor(page: Any) -> None:
+    """The QR code and the secret are shown."""
+    page.fill("#password", PASSWORD)
+    page.click("button.main")
+    page.wait_for_selector(".qr svg")
+
+
 HELP = press("?", "#help[open]")
 PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /": (
@@ -92,6 +99,10 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/?signed={signed}"),
     ),
     "GET /account": (Shown("/account"),),
+    "GET /account/second-factor": (
+        Shown("/account/second-factor"),
+        Shown("/account/second-factor", begin_second_factor),
+    ),
     "GET /adjudication": (Shown("/adjudication"),),
     "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense")),
     "GET /audit/patient": (Shown("/audit/patient"),),
@@ -142,6 +153,8 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/training/snapshots?look=true&reviews=true&dataset={dataset}"),
     ),
     "GET /training/snapshots/{snapshot_id}": (Shown("/training/snapshots/{snapshot}"),),
+    "GET /sign-in/code": (),  # see test_second_factor.py
+    "GET /signed-out": (),  # see test_second_factor.py
     "GET /upload": (Shown("/upload"),),
 }
 """Each page in the states in which it looks different."""
@@ -154,6 +167,8 @@ NO_PAGES = {
     "GET /openapi.json",
     "GET /problems/{slug}",
     "GET /readyz",
+    "GET /sign-in/provider",  # leads to the provider
+    "GET /sign-in/provider/back",
     "GET /studies/{study_id}/now",
     "GET /studies/{study_id}/onwards",  # leads to the next study
     "GET /studies/{study_id}/pictures",
