@@ -4,93 +4,43 @@ from __future__ import annotations
 
 import http.client
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.checks import Check, examine
+from app.checks.machine import MACHINE
+from app.checks.service import SERVICE
+from app.checks.wrong import Wrong
 from app.cli.refusals import in_words
 from app.cli.running import service_url
 from app.embedded.home import held
-from app.embedded.refusal import DISK_RESERVE_BYTES, nearest_existing
 from app.settings import Settings, settings
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One check's outcome; `said` is a sentence or a figure."""
-
-    name: str
-    fine: bool
-    said: str
-
-
-class Wrong(Exception):
-    """A check failed; `str(error)` says what and what to do."""
+_MARKS = {True: "ok   ", False: "WRONG", None: "?    "}
 
 
 def doctor() -> int:
     """Prints one line per check; returns 0 when all is well, 1 otherwise."""
-    all_fine = True
-    for finding in _examine(settings()):
-        print(f"{'ok   ' if finding.fine else 'WRONG'} {finding.name:18} {finding.said}", flush=True)
-        all_fine = all_fine and finding.fine
+    configured, all_fine = settings(), True
+    for finding in examine(configured, checks_of(configured), unforeseen=_of_stranger):
+        print(f"{_MARKS[finding.fine]} {finding.name:22} {finding.said}", flush=True)
+        all_fine = all_fine and finding.fine is True
     return 0 if all_fine else 1
 
 
-def _examine(configured: Settings) -> Iterator[Finding]:
-    checks: list[tuple[str, Callable[[Settings], str]]] = [
-        ("python", lambda _: f"{platform.python_version()} on {platform.machine()}, {sys.platform}"),
-        ("disk", _disk),
-        ("codecs", _codecs),
-        ("network", _network),
-        ("service", _service),
-    ]
-    running = configured.database_url is not None or held(configured.home)
-    if running:
-        checks += [("database", _database), ("broker", _broker), ("web server", _web)]
-    for name, check in checks:
-        try:
-            yield Finding(name, True, check(configured))
-        except Wrong as wrong:
-            yield Finding(name, False, str(wrong))
-        except Exception as error:  # noqa: BLE001, a doctor who faints helps nobody
-            yield Finding(name, False, in_words(error) or _of_stranger(error))
+def checks_of(configured: Settings) -> Sequence[Check]:
+    """What the operator's page shows, and what only a terminal on the service's machine can see besides."""
+    here = (Check(name="python", look=_python), Check(name="service", look=_service))
+    if configured.database_url is None and not held(configured.home):
+        return (*here, *MACHINE, Check(name="bundle", look=_bundle))
+    promoted = Check(name="bundle", look=_promoted_bundle, after=("network",))
+    return (*here, *SERVICE, promoted, Check(name="web server", look=_web))
 
 
-def _disk(configured: Settings) -> str:
-    free = shutil.disk_usage(nearest_existing(configured.home.absolute())).free
-    if free < 4 * DISK_RESERVE_BYTES:
-        raise Wrong(
-            f"only {free / 1e9:.1f} GB are free where {configured.home.absolute()} lies; free some space."
-        )
-    return f"{free / 1e9:.0f} GB free at {configured.home.absolute()}"
-
-
-def _codecs(_configured: Settings) -> str:
-    import importlib.util
-
-    modules = {
-        "imagecodecs": "JPEG, JPEG lossless, JPEG 2000",
-        "jpeg_ls": "JPEG-LS",
-        "rle": "RLE",
-        "openjpeg": "JPEG 2000",
-        "gdcm": "the fallback",
-    }
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Wrong(
-            f"{', '.join(missing)} missing, so some transfer syntaxes cannot be decoded; run make run."
-        )
-    return "all decoders are installed"
-
-
-def _network(configured: Settings) -> str:
-    from models.bundle import Bundle, default_bundle_path
-
-    bundle = Bundle.load(configured.bundle or default_bundle_path(), device=configured.device)
-    return f"{bundle.manifest.name} {bundle.manifest.version} on {bundle.runtime}"
+def _python(_configured: Settings) -> str:
+    return f"{platform.python_version()} on {platform.machine()}, {sys.platform}"
 
 
 def _service(configured: Settings) -> str:
@@ -101,25 +51,33 @@ def _service(configured: Settings) -> str:
     return f"running on {configured.home.absolute()}"
 
 
-def _database(_configured: Settings) -> str:
-    from app.cli.prepare import schema_state
+def _bundle(configured: Settings) -> str:
+    """The file that a first start would promote can be loaded on this machine."""
+    from models.bundle import default_bundle_path
+
+    return _loaded(configured.bundle or default_bundle_path(), configured)
+
+
+def _promoted_bundle(configured: Settings) -> str:
+    """The one that reads can be loaded on this machine."""
+    from app.blobs import Blobs
+    from app.queries import soundness
     from app.records.engine import transaction
 
-    with transaction():
-        pass
-    present, wanted = schema_state()
-    if present != wanted:
-        raise Wrong(f"schema {present or 'none'} where {wanted} is needed; run firstread migrate.")
-    return f"answers, schema {present}"
+    with transaction() as session:
+        bundle = soundness.promoted(session)
+    assert bundle is not None
+    return _loaded(Blobs(configured.blob_folder).path(bundle.sha256), configured)
 
 
-def _broker(configured: Settings) -> str:
-    from app import queue
+def _loaded(file: Path, configured: Settings) -> str:
+    from models.bundle import Bundle, BundleRefused
 
-    queue.configure(configured)
-    if not queue.ready():
-        raise Wrong("does not answer; uploads are kept and screened once it does.")
-    return "answers"
+    try:
+        bundle = Bundle.load(file, device=configured.device)
+    except BundleRefused as error:
+        raise Wrong(f"{error} Promote another network, or start the version that made this one.") from error
+    return f"{bundle.manifest.name} {bundle.manifest.version} on {bundle.runtime}"
 
 
 def _web(configured: Settings) -> str:
@@ -131,7 +89,7 @@ def _web(configured: Settings) -> str:
         connection.request("GET", "/readyz")
         status = connection.getresponse().status
     except OSError as error:
-        raise Wrong(f"{url} does not answer: {error}") from error
+        raise Wrong(f"{url} does not answer: {error}. Start firstread web, or see its log.") from error
     finally:
         connection.close()
     if status != 200:
@@ -140,6 +98,6 @@ def _web(configured: Settings) -> str:
 
 
 def _of_stranger(error: Exception) -> str:
-    """What an error that no command expects says of itself; a refusal that is a sentence needs no type."""
-    said = str(error)
+    """What an error that no check expects says of itself; a refusal that is a sentence needs no type."""
+    said = in_words(error) or str(error)
     return said if said.endswith(".") else f"{type(error).__name__}: {said}"

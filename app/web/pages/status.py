@@ -7,36 +7,35 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app import queue
+from app import checks, queue
+from app.checks.service import SERVICE
 from app.domain.roles import Caller, Permission
-from app.domain.sentence import sentence
 from app.queries import operations
 from app.queries.conflicts import open_conflicts
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
 from app.web.pages.render import page
-from app.web.parts import parts_of
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 @router.get("/status")
 def status(request: Request, caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> Response:
-    """Parts, workers, the queue's age and the counts."""
+    """What `firstread doctor` says, workers, the queue's age and the counts."""
     with transaction() as session:
         backlog = operations.backlog(session)
         conflicts = open_conflicts(session)
-    answers = queue.ready()
+    workers = queue.workers()
     return page(
         request,
         "status.html",
         caller=caller,
         backlog=backlog,
         conflicts=conflicts,
-        disk=parts_of(request).disk(),
-        broker=sentence("ok") if answers else sentence("does not answer; studies wait for the next sweep"),
-        workers=queue.workers() if answers else {},
+        findings=checks.latest(settings(), SERVICE),
+        workers=workers,
+        at_work=sum(facts.get("part") == queue.SCREENING_QUEUE for facts in workers.values()),
         stalled=(backlog.oldest_unscreened_seconds or 0) > settings().stalled_minutes * 60,
         stalled_minutes=settings().stalled_minutes,
     )
