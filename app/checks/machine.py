@@ -38,7 +38,7 @@ def disk(configured: Settings) -> str:
             )
         least = free if least is None else min(least, free)
     gigabytes = f"{(least or 0) / 1e9:.0f}"
-    return sentence(f"{gigabytes} GB are free.")
+    return sentence(f"Free: {gigabytes} GB.")
 
 
 def folder_of_blobs(configured: Settings) -> str:
