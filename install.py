@@ -1,6 +1,6 @@
 """Makes the environment in .venv, or finds that nothing has changed since it was made.
 
-    python3.11 install.py [--extra test] [--extra export] [--extra browser]
+    python3.11 install.py [--extra test] [--extra export] [--extra browser] [--extra bench]
 
 Needs only the standard library of Python 3.11. pip's own words go to .venv/install.log; the terminal gets
 one line.
@@ -182,7 +182,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Makes the environment in .venv, unless it is there and up to date."
     )
-    parser.add_argument("--extra", action="append", default=[], choices=("test", "export", "browser"))
+    parser.add_argument(
+        "--extra", action="append", default=[], choices=("test", "export", "browser", "bench")
+    )
     asked = parser.parse_args().extra
     there = installed()
     known = there.get("extras")

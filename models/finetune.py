@@ -105,7 +105,7 @@ def finetune(
     if checkpoint.exists():
         run.load(checkpoint)
     else:
-        log(event="start", select_auc=_rounded(run.judge()))
+        log(event="start", select_auc=_rounded(run.judge()), minutes=round(clock.spent, 2))
     started = time.monotonic()
     while run.epoch < settings.epochs and not ranks.first(clock.is_spent):
         loss = run.one_epoch(data, twice=twice, log=log, report=report)
