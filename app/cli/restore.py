@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.commands.backup_folder import BackupFolder, Manifest
 
 
 def restore(
@@ -24,9 +27,9 @@ def restore(
     configured, while no service runs there. Every hash is compared before it says that it is done.
     """
     from app.cli.backup import passphrase_of, progress
+    from app.commands.backup_refusal import BackupRefused
     from app.commands.backup_restore import check as run_check
     from app.commands.backup_restore import chosen
-    from app.commands.backup_refusal import BackupRefused
     from app.settings import settings
     from migrations import revisions
 
@@ -63,17 +66,14 @@ def _database(configured: Settings) -> Iterator[str]:
         home.close()
 
 
-def _run(folder: object, manifest: object, *, url: str, configured: Settings) -> None:
+def _run(folder: BackupFolder, manifest: Manifest, *, url: str, configured: Settings) -> None:
     from app.cli.backup import programs_folder, progress
     from app.cli.running import at_the_terminal
-    from app.commands.backup_folder import BackupFolder, Manifest
     from app.commands.backup_programs import Programs
     from app.commands.backup_restore import restore as run
     from app.records.engine import build_engine
     from migrations import newest_revision, upgrade
 
-    assert isinstance(folder, BackupFolder)
-    assert isinstance(manifest, Manifest)
     engine = build_engine(url)
     try:
         with progress() as report:
