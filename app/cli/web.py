@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import uvicorn
 
 from app import queue
 from app.cli.logs import configure_logs
 from app.embedded.listener import listen
-from app.settings import settings
+from app.settings import Settings, settings
 from app.web.main import create_app
 
 _GRACE_SECONDS = 5
@@ -21,9 +22,15 @@ def web(*, fd: int | None) -> None:
     configure_logs(configured)
     queue.configure(configured)
     listener = socket.socket(fileno=fd) if fd is not None else listen(configured.host, configured.port)
-    server = uvicorn.Server(
+    server_of(create_app(), configured).run(sockets=[listener])
+
+
+def server_of(application: Any, configured: Settings, *, port: int = 8000) -> uvicorn.Server:
+    """The server of an ASGI application; `port` counts where it is given no socket."""
+    return uvicorn.Server(
         uvicorn.Config(
-            create_app(),
+            application,
+            port=port,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -37,4 +44,3 @@ def web(*, fd: int | None) -> None:
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
-    server.run(sockets=[listener])

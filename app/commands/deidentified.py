@@ -53,13 +53,13 @@ def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: 
     return export.id, jobs.ask(session, kind=KIND, subject_id=export.id, by=by)
 
 
-def fetch(session: Session, *, export_id: UUID, by: Actor) -> tuple[str, str]:
+def fetch(session: Session, *, snapshot_id: UUID, export_id: UUID, by: Actor) -> tuple[str, str]:
     """Somebody takes the zip, which is on record. Returns its sha256 and the snapshot's name.
 
     Raises NotFound where there is none, or not yet.
     """
     export = session.get(SnapshotExport, export_id)
-    if export is None or export.sha256 is None:
+    if export is None or export.sha256 is None or export.snapshot_id != snapshot_id:
         raise NotFound("There is no such export, or it is not made yet.")
     audit.record(
         session,

@@ -153,4 +153,4 @@ def test_what_is_no_option_and_what_is_not_made_are_refused(database: str, blobs
         asked(UUID(int=0))
     export = asked(snapshot)
     with transaction() as session, pytest.raises(NotFound):
-        deidentified.fetch(session, export_id=export, by=SYSTEM)
+        deidentified.fetch(session, snapshot_id=snapshot, export_id=export, by=SYSTEM)

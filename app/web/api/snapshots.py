@@ -177,14 +177,16 @@ def ask_export(snapshot_id: UUID, how: ToExport, caller: _Trainer) -> Export:
     responses=problems_of(401, 403, 404),
 )
 def get_export(
-    snapshot_id: UUID,  # noqa: ARG001
+    snapshot_id: UUID,
     export_id: UUID,
     request: Request,
     caller: _Trainer,
 ) -> FileResponse:
     """404 until it is made. Taking it is on record."""
     with transaction() as session:
-        sha256, name = deidentified.fetch(session, export_id=export_id, by=caller.actor)
+        sha256, name = deidentified.fetch(
+            session, snapshot_id=snapshot_id, export_id=export_id, by=caller.actor
+        )
     path = parts_of(request).blobs.path(sha256)
     return FileResponse(path, media_type="application/zip", filename=f"{name}.zip")
 
