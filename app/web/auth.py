@@ -192,7 +192,11 @@ def _check_origin(request: Request) -> None:
     own = {request.headers.get("host", "")}
     if settings().public_url:
         own.add(urlsplit(settings().public_url or "").netloc)
-    if urlsplit(origin).netloc not in own:
+    try:
+        site = urlsplit(origin).netloc
+    except ValueError:  # half an IPv6 address
+        site = None
+    if site not in own:
         raise CrossSite("The request came from another site. Use the pages of this service.")
 
 

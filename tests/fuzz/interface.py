@@ -89,7 +89,9 @@ def _ask(
         known = world.known.get(name)
         real = known and (mode is GenerationMode.POSITIVE or rng.random() < _SHARE_OF_KNOWN)
         path = path.replace(f"{{{name}}}", rng.choice(known) if real and known else _quoted(value))
-    request = {name: sent[name] for name in ("files", "json") if sent.get(name) is not None}
+    request = {"json": sent["json"]} if sent.get("json") is not None else {}
+    if sent.get("files") is not None:
+        request["files"] = [(_plain(field), _part(value)) for field, value in sent["files"]]
     if sent.get("data") is not None:
         data = sent["data"]
         request["data" if isinstance(data, dict) else "content"] = data
@@ -131,3 +133,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | int | float | bool) or value is None:
         return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
     return json.dumps(value)
+
+
+def _part(value: Any) -> Any:
+    """One part of a form: its file name, if it has one, and its bytes."""
+    name, content, *_ = value if isinstance(value, tuple) else (None, value)
+    return name and _plain(name), content if isinstance(content, bytes) else str(content).encode(
+        "utf-8", "replace"
+    )

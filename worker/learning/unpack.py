@@ -129,7 +129,7 @@ def _checked(
                 )
             )
         try:
-            path = clean_path(f"{folder}/{entry.filename}") if not entry.filename.startswith("/") else ""
+            path = clean_path(f"{folder}/{entry.filename}") if entry.filename[:1] not in ("", "/") else ""
         except Problem:
             path = ""
         if not path:
