@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.records.vector import HalfVector
 
-EACH = 3
+EACH = 2
 """Rows of a table, as unlike each other as its constraints allow."""
 _TRIES = 600
 _LITERAL = re.compile(r"'([^']*)'::text")

@@ -47,6 +47,10 @@ class Filled:
                 self.contents[revision] = contents(connection)
             _administer(server, f"CREATE DATABASE rows_{revision} TEMPLATE rows_now")
 
+    def at(self, revision: str) -> str:
+        """The URL of the database at the revision, which nobody may change."""
+        return self._server.url_of(f"rows_{revision}")
+
     def copy(self, revision: str) -> str:
         """The URL of one more database at the revision."""
         name = f"rows_copy_{next(_numbers)}"
@@ -104,7 +108,8 @@ def test_a_migration_is_undone_and_done_again_with_rows_in_every_table_or_says_w
 def test_a_migration_gives_up_where_tables_are_held_and_changes_nothing(
     older: str, revision: str, filled: Filled
 ) -> None:
-    url, before = filled.copy(older), filled.contents[older]
+    url = filled.copy(older) if revision in _TOUCHES_NOTHING else filled.at(older)
+    before = filled.contents[older]
     tables = ", ".join(before)
     holder = create_engine(url, poolclass=NullPool)
     with holder.connect() as held:
