@@ -21,7 +21,6 @@ import openvino
 import torch
 from numpy.typing import NDArray
 
-from models.compiled import compiled
 from models.export_graph import INPUT, Deployed
 from models.manifest import Manifest
 from models.preprocess import Float
@@ -99,7 +98,7 @@ def _openvino(graph: Deployed, _: Manifest, folder: Path) -> Written:
     path = folder / "network.xml"
     # In full: the network's weights are exact in half the bytes, but no longer once layers are fused.
     openvino.save_model(model, path, compress_to_fp16=False)
-    model = compiled(openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def ask(picture: Float) -> Answer:
         said = model(picture[None, None])

@@ -8,6 +8,7 @@ import copy
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
 import openvino
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.compiled import compiled
 from models.export import openvino_model
 from models.network import FEATURES, Network, imagenet_network
 from models.preprocess import Float
@@ -50,7 +50,10 @@ class FrozenFeatures:
             "NUM_STREAMS": str(threads),
             "PERFORMANCE_HINT": "THROUGHPUT",
         }
-        self._compiled = compiled(openvino.Core().compile_model(model, "CPU", settings))
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._free: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(threads):
+            self._free.put(compiled.create_infer_request())
         self._threads = threads
 
     def of(
@@ -60,21 +63,32 @@ class FrozenFeatures:
         1, side, side), in another thread, while the network is at work on those before.
         """
         out = np.empty((count, FEATURES), np.float32)
-        requests = openvino.AsyncInferQueue(self._compiled, self._threads)
 
-        def keep(request: openvino.InferRequest, first: int) -> None:
-            data = request.get_output_tensor(0).data
-            out[first : first + len(data)] = data
+        def infer(pictures: Float, first: int) -> None:
+            # Not openvino.AsyncInferQueue: its threads need the interpreter's lock to give back what they
+            # called, and a network that ends with the lock in hand waits for its threads, for ever.
+            request = self._free.get()
+            try:
+                request.infer([pictures])
+                out[first : first + len(pictures)] = request.get_output_tensor(0).data
+            finally:
+                self._free.put(request)
 
-        requests.set_callback(keep)
         coming: deque[tuple[int, Future[Float]]] = deque()
+        seen: deque[tuple[int, list[Future[None]]]] = deque()
         starts = iter(range(0, count, _BATCH))
-        with ThreadPoolExecutor(self._threads) as drawing:
+        with ThreadPoolExecutor(self._threads) as drawing, ThreadPoolExecutor(self._threads) as network:
 
             def prepare_next() -> None:
                 first = next(starts, None)
                 if first is not None:
                     coming.append((first, drawing.submit(batches, first, min(first + _BATCH, count))))
+
+            def await_one() -> None:
+                images, shares = seen.popleft()
+                for share in shares:
+                    share.result()
+                on_images(images)
 
             for _ in range(_AHEAD):
                 prepare_next()
@@ -82,10 +96,13 @@ class FrozenFeatures:
                 first, prepared = coming.popleft()
                 pictures = prepared.result()
                 prepare_next()
-                for at in range(0, len(pictures), _SHARE):
-                    requests.start_async([pictures[at : at + _SHARE]], first + at)
-                on_images(len(pictures))
-            requests.wait_all()
+                shares = range(0, len(pictures), _SHARE)
+                given = [network.submit(infer, pictures[at : at + _SHARE], first + at) for at in shares]
+                seen.append((len(pictures), given))
+                if len(seen) > 1:
+                    await_one()
+            while seen:
+                await_one()
         return out
 
     def of_prepared(self, prepared: Float, *, on_images: Callable[[int], None]) -> Float:

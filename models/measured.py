@@ -7,7 +7,6 @@ import openvino
 from numpy.typing import NDArray
 from torch import nn
 
-from models.compiled import compiled
 from models.export import openvino_model
 from models.preprocess import Float
 from models.stress import network_input
@@ -27,7 +26,7 @@ class Measured:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         model = openvino_model(module.eval(), side=side)
-        self._request = compiled(openvino.Core().compile_model(model, "CPU", settings)).create_infer_request()
+        self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
     def of(self, images: NDArray[np.uint8]) -> Float:
         """Float32 (n, features) for squashed images (n, side, side)."""

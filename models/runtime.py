@@ -15,7 +15,6 @@ import numpy as np
 import openvino
 
 from models.bundle_file import IR_BIN, IR_XML
-from models.compiled import compiled
 from models.manifest import BundleRefused, Manifest
 from models.phantom import phantom
 from models.preprocess import Float, prepare
@@ -81,7 +80,7 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
         }
-        self._compiled = compiled(core.compile_model(model, "CPU", settings))
+        self._compiled = core.compile_model(model, "CPU", settings)
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self.name = f"openvino/CPU {precision}"
         self.conditions: dict[str, str | int] = {

@@ -32,7 +32,7 @@ from models.start import Start
 from models.train import TrainingOrder, train
 from tests.builders import a_user, admit
 from tests.models.conftest import write_manifest
-from worker.learning.learner import Learner
+from tests.worker.here import LearnerHere
 from worker.screener import Screener
 
 WARD, CARE = "WARD1", "CARE7"
@@ -157,7 +157,7 @@ def test_a_station_that_is_misread_is_corrected_learnt_and_read_rightly(
     with transaction() as session:
         first, second = (a_user(session, name, Role.ADMINISTRATOR) for name in ("ann", "ben"))
         run_id, _ = retraining.retrain(session, blobs=blobs, occasion="asked", by=first)
-    learner = Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
+    learner = LearnerHere(blobs=blobs, folder=tmp_path / "jobs", name="tested")
     assert learner.drain(stop=threading.Event()) == 2, "a training and the evaluation of what came of it"
 
     with transaction() as session:

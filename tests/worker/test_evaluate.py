@@ -1,4 +1,4 @@
-"""A candidate judged by a locked test: a real child, real bundles, drawn chests; the gate's word is kept."""
+"""A candidate judged by a locked test: real bundles, drawn chests; the gate's word is kept."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from models.detail import LEAST_PATIENTS
 from tests.app.commands.candidates import a_snapshot
 from tests.builders import a_dicom, a_user
 from tests.models.conftest import Trained, draw_set, drawn, resealed, trained
+from tests.worker.here import LearnerHere
 from worker.learning.learner import Learner
 
 __all__ = ["drawn", "trained"]
@@ -33,7 +34,7 @@ __all__ = ["drawn", "trained"]
 
 @pytest.fixture
 def learner(database: str, broker: str, blobs: Blobs, tmp_path: Path) -> Iterator[Learner]:
-    yield Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
+    yield LearnerHere(blobs=blobs, folder=tmp_path / "jobs", name="tested")
 
 
 def registered(blobs: Blobs, path: Path) -> str:

@@ -23,12 +23,13 @@ from models.bundle import default_bundle_path
 from models.bundle_file import read_bundle
 from models.manifest import to_json
 from tests.app.web.conftest import SignIn, client, sign_in  # noqa: F401  (fixtures)
+from tests.worker.here import LearnerHere
 from worker.learning.learner import Learner
 
 
 @pytest.fixture
 def learner(database: str, broker: str, blobs: Blobs, tmp_path: Path) -> Iterator[Learner]:
-    yield Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
+    yield LearnerHere(blobs=blobs, folder=tmp_path / "jobs", name="tested")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Inspections: real files in a real child, and what is told of them."""
+"""Inspections: real files, and what is told of them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from models.bundle import default_bundle_path
 from tests.builders import a_dicom
 from tests.models.conftest import resealed
 from tests.worker.datasets import drawn_chests, png, reads_drawings
+from tests.worker.here import LearnerHere
 from worker.learning.child import Refused
 from worker.learning.inspect_child import run
 from worker.learning.learner import Learner
@@ -38,7 +39,7 @@ from worker.learning.unpack import Limits, ZipRefused, unpack
 @pytest.fixture
 def learner(database: str, broker: str, blobs: Blobs, tmp_path: Path) -> Iterator[Learner]:
     reads_drawings(blobs, tmp_path)
-    yield Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
+    yield LearnerHere(blobs=blobs, folder=tmp_path / "jobs", name="tested")
 
 
 def brought(blobs: Blobs, sent: Mapping[str, bytes]) -> UUID:

@@ -26,6 +26,7 @@ from models.manifest import to_json
 from tests.app.web.conftest import SignIn, client, sign_in  # noqa: F401  (fixtures)
 from tests.builders import admit, sign
 from tests.models.conftest import resealed
+from tests.worker.here import LearnerHere
 from worker.learning.learner import Learner
 from worker.screener import Screener
 
@@ -34,7 +35,7 @@ ADMINISTRATOR = Actor(kind="user", id=None, name="ada", permissions=permissions_
 
 @pytest.fixture
 def learner(database: str, broker: str, blobs: Blobs, tmp_path: Path) -> Iterator[Learner]:
-    yield Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
+    yield LearnerHere(blobs=blobs, folder=tmp_path / "jobs", name="tested")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 from app.domain.sentence import sentence
 from app.errors import Problem, Unavailable
-from models.compiled import keep_compiled
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL = sentence("The disk is full; nothing was changed. Make room and ask again.")
@@ -89,26 +88,29 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library has to say is no answer
     order = json.load(sys.stdin)
-    keep_compiled()
     _stand_back()
     said = Said(answers)
+    said.line(**outcome(order, report=said.report, tell=said.tell))
+
+
+def outcome(order: dict[str, Any], *, report: Report, tell: Tell) -> dict[str, Any]:  # noqa: PLR0911
+    """`{answer}`, or `{refused|failed|broke off: sentence}`."""
     try:
-        run = importlib.import_module(order["run"]).run
-        said.line(answer=run(order, report=said.report, tell=said.tell))
+        return {"answer": importlib.import_module(order["run"]).run(order, report=report, tell=tell)}
     except Refused as refusal:
-        said.line(refused=str(refusal))
+        return {"refused": str(refusal)}
     except BrokeOff as broken:
-        said.line(**{"broke off": str(broken)})
+        return {"broke off": str(broken)}
     except Unavailable as problem:
-        said.line(failed=problem.detail)
+        return {"failed": problem.detail}
     except Problem as problem:
-        said.line(refused=problem.detail)
+        return {"refused": problem.detail}
     except OSError as error:
         if error.errno not in FULL:
             raise
-        said.line(failed=DISK_FULL)
+        return {"failed": DISK_FULL}
     except MemoryError:
-        said.line(failed=sentence("This machine has too little memory for it; nothing was changed."))
+        return {"failed": sentence("This machine has too little memory for it; nothing was changed.")}
 
 
 def _stand_back() -> None:
@@ -139,4 +141,4 @@ if __name__ == "__main__":
     except BaseException:  # noqa: BLE001 - told on the way out, as the interpreter would
         traceback.print_exc()
     sys.stderr.flush()
-    os._exit(code)  # what was compiled is not ended (`models.compiled`); all that was to say is said
+    os._exit(code)  # all that was to say is said, whatever a library does on its way out

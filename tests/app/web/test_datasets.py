@@ -23,7 +23,7 @@ from app.records.engine import transaction
 from tests.app.web.conftest import KeyMaker, SignIn
 from tests.builders import a_png
 from tests.worker.datasets import drawn_chests, reads_drawings
-from worker.learning.learner import Learner
+from tests.worker.here import LearnerHere
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def send(client: TestClient, dataset: str, files: dict[str, bytes]) -> Any:
 def inspected(client: TestClient, dataset: str, blobs: Blobs, folder: Path) -> dict[str, Any]:
     answer = client.post(f"/api/v1/datasets/{dataset}/inspect")
     assert answer.status_code == 202, answer.text
-    Learner(blobs=blobs, folder=folder, name="tested").drain(stop=threading.Event())
+    LearnerHere(blobs=blobs, folder=folder, name="tested").drain(stop=threading.Event())
     found: dict[str, Any] = client.get(f"/api/v1/datasets/{dataset}").json()
     return found
 
@@ -195,7 +195,7 @@ def test_what_is_inspected_takes_no_files_and_is_asked_for_once(
     assert send(admin, dataset, {"NORMAL/2.png": a_png()}).status_code == 409
     assert admin.delete(f"/api/v1/datasets/{dataset}").status_code == 409
     assert admin.post(f"/api/v1/jobs/{first}/cancel").status_code == 202
-    Learner(blobs=blobs, folder=tmp_path, name="tested").drain(stop=threading.Event())
+    LearnerHere(blobs=blobs, folder=tmp_path, name="tested").drain(stop=threading.Event())
     assert admin.get(f"/api/v1/datasets/{dataset}").json()["state"] == "receiving"
     assert admin.delete(f"/api/v1/datasets/{dataset}").status_code == 204
     assert admin.get(f"/api/v1/datasets/{dataset}").status_code == 404
@@ -208,7 +208,7 @@ def test_the_page_shows_a_dataset_in_every_state(admin: TestClient, blobs: Blobs
     assert "Files have arrived" in admin.get(f"/training/datasets/{dataset}").text
     admin.post(f"/api/v1/datasets/{dataset}/inspect")
     assert "Waits for the training worker" in admin.get(f"/training/datasets/{dataset}").text
-    Learner(blobs=blobs, folder=tmp_path, name="tested").drain(stop=threading.Event())
+    LearnerHere(blobs=blobs, folder=tmp_path, name="tested").drain(stop=threading.Event())
     assert admin.get(f"/training/datasets/{dataset}").status_code == 200
 
 
