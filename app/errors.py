@@ -67,6 +67,15 @@ class NotAcceptable(Problem):
     title = sentence("No acceptable representation")
 
 
+class TooSlow(Problem):
+    """The request's body came to a halt."""
+
+    status = 408
+    slug = "too-slow"
+    title = sentence("The request came to a halt")
+    retry_helps = True
+
+
 class Conflict(Problem):
     """What was asked contradicts what has happened since."""
 

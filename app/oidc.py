@@ -10,9 +10,9 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 import httpx
@@ -33,6 +33,8 @@ from app.settings import Settings
 _SECONDS = 10.0
 _KNOWN_SECONDS = 3600.0
 _ASKED_ANEW_SECONDS = 60.0
+_SPARED_SECONDS = 20.0
+"""Whom a provider let wait in vain is not asked again for so long: others would wait as long."""
 _LEEWAY_SECONDS = 60
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures by a key of the provider's. None with a shared secret: that would be a password of ours."""
@@ -40,6 +42,8 @@ _REFUSED = sentence(
     "The provider's answer could not be checked. Try again; if it stays so, ask its administrator."
 )
 _SILENT = sentence("The provider does not answer. Administrators can sign in with a password.")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +67,56 @@ class Identity:
     groups: tuple[str, ...]
 
 
+class _Kept(Generic[T]):
+    """A document of the provider's. One thread asks for it; where there is one of before, nobody waits."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._asking = threading.Lock()
+        self._kept: tuple[float, T] | None = None
+
+    def value(self, *, at_most: float, or_older: bool = False) -> T:
+        """One of the last `at_most` seconds, or with `or_older` any there is while the provider is silent or
+        just being asked. Raises Unavailable where there is none.
+        """
+        if (young := self._young(at_most)) is not None:
+            return young
+        older = self._kept if or_older else None
+        if not self._asking.acquire(timeout=0 if older else _SECONDS):
+            if older is None:
+                raise Unavailable(_SILENT)
+            return older[1]
+        try:
+            if (young := self._young(at_most)) is not None:
+                return young
+            answer = self._ask()
+            self._kept = (time.monotonic(), answer)
+            return answer
+        except Unavailable:
+            if older is None:
+                raise
+            return older[1]
+        finally:
+            self._asking.release()
+
+    def _young(self, at_most: float) -> T | None:
+        kept = self._kept
+        return kept[1] if kept is not None and time.monotonic() - kept[0] <= at_most else None
+
+
 class Provider:
-    """The provider of the settings; its documents are kept for an hour. Safe to use from several threads."""
+    """The provider of the settings; its documents are kept for an hour. Safe to use from several threads, and
+    one that is silent holds up few of them: it is then left alone for a while.
+    """
 
     def __init__(self, configuration: Settings) -> None:
         assert configuration.oidc_issuer and configuration.oidc_client_id
         self.issuer: str = configuration.oidc_issuer
         self._client_id: str = configuration.oidc_client_id
         self._configuration = configuration
-        self._lock = threading.Lock()
-        self._metadata: tuple[float, OpenIDProviderMetadata] | None = None
-        self._keys: tuple[float, KeySet] | None = None
+        self._metadata = _Kept(self._ask_for_metadata)
+        self._keys = _Kept(self._ask_for_keys)
+        self._spared_until = 0.0
 
     def ask(self, *, redirect_uri: str) -> Question:
         """A new question; each is for one answer. Raises Unavailable while the provider is silent."""
@@ -176,25 +219,21 @@ class Provider:
 
     def _described(self) -> OpenIDProviderMetadata:
         """The provider's own description; its issuer is the one of the settings."""
-        with self._lock:
-            if self._metadata is None or time.monotonic() - self._metadata[0] > _KNOWN_SECONDS:
-                document = self._request("GET", get_well_known_url(self.issuer, external=True))
-                metadata = OpenIDProviderMetadata(document)
-                addresses = [
-                    document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
-                ]
-                if document.get("issuer") != self.issuer or not all(map(self._is_safe, addresses)):
-                    raise NotSignedIn(_REFUSED)
-                self._metadata = (time.monotonic(), metadata)
-            return self._metadata[1]
+        return self._metadata.value(at_most=_KNOWN_SECONDS, or_older=True)
 
     def _signing_keys(self, *, anew: bool = False) -> KeySet:
-        address = self._described()["jwks_uri"]
-        with self._lock:
-            age = time.monotonic() - self._keys[0] if self._keys else _KNOWN_SECONDS + 1
-            if self._keys is None or age > (_ASKED_ANEW_SECONDS if anew else _KNOWN_SECONDS):
-                self._keys = (time.monotonic(), KeySet.import_key_set(self._request("GET", address)))
-            return self._keys[1]
+        return self._keys.value(at_most=_ASKED_ANEW_SECONDS if anew else _KNOWN_SECONDS)
+
+    def _ask_for_metadata(self) -> OpenIDProviderMetadata:
+        document = self._request("GET", get_well_known_url(self.issuer, external=True))
+        metadata = OpenIDProviderMetadata(document)
+        addresses = [document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+        if document.get("issuer") != self.issuer or not all(map(self._is_safe, addresses)):
+            raise NotSignedIn(_REFUSED)
+        return metadata
+
+    def _ask_for_keys(self) -> KeySet:
+        return KeySet.import_key_set(self._request("GET", self._described()["jwks_uri"]))
 
     def _is_safe(self, address: object) -> bool:
         """Tokens travel by TLS, unless the operator named a provider without it."""
@@ -203,13 +242,18 @@ class Provider:
 
     def _request(self, method: str, address: str, **options: Any) -> Any:
         """The JSON object at the address. Nothing of it is logged, since it holds secrets."""
+        if time.monotonic() < self._spared_until:
+            raise Unavailable(_SILENT)
         try:
             with httpx.Client(
                 verify=self._trusted(), trust_env=False, follow_redirects=False, timeout=_SECONDS
             ) as client:
                 response = client.request(method, address, **options)
             document = response.json()
-        except (httpx.TransportError, OSError):
+        except httpx.TransportError:
+            self._spared_until = time.monotonic() + _SPARED_SECONDS
+            raise Unavailable(_SILENT) from None
+        except OSError:
             raise Unavailable(_SILENT) from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             raise NotSignedIn(_REFUSED) from None

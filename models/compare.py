@@ -117,6 +117,7 @@ def compare(
         },
         "cuts": {"active": _cuts(active, finding), "candidate": _cuts(candidate, finding)},
         "pixel_gate": {"active": _has_gate(active), "candidate": _has_gate(candidate)},
+        "findings": {"active": _looked_for(active), "candidate": _looked_for(candidate)},
     }
 
 
@@ -209,6 +210,8 @@ def _ask(
         (int(silent[0].sum()), int(silent[1].sum())),
         np.array(read, dtype=np.intp),
         (silent[0], silent[1]),
+        truth,
+        patients,
     )
 
 
@@ -225,6 +228,11 @@ def _cuts(bundle: Bundle, finding: str) -> list[str]:
 
 def _has_gate(bundle: Bundle) -> bool:
     return bool(bundle.manifest.appearance and bundle.manifest.familiarity.get("limit") is not None)
+
+
+def _looked_for(bundle: Bundle) -> list[str]:
+    """Research findings decide nothing, and may go."""
+    return [finding.name for finding in bundle.manifest.findings if not finding.research]
 
 
 def _named(bundle: Bundle) -> dict[str, str]:

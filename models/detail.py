@@ -207,11 +207,18 @@ def _subgroup(pair: Pair, *, of: str, value: str, rounds: int, seed: int) -> dic
 
 
 def _withheld(pair: Pair, group: NDArray[np.bool_]) -> dict[str, Any]:
-    """How many of a group's images were asked of, and how many of them each bundle withheld: the group's
-    other figures are of those that both read.
+    """Of how many of a group's images and patients was asked, and how many images each bundle withheld: the
+    group's other figures are of those that both read.
     """
     counts = {name: int(silent[group].sum()) for name, silent in zip(NAMES, pair.silent, strict=True)}
-    return {"asked": int(group.sum()), "withheld": counts}
+    with_it, without = (
+        len(np.unique(pair.asked_patients[group & there])) for there in (pair.asked_truth, ~pair.asked_truth)
+    )
+    return {
+        "asked": int(group.sum()),
+        "asked_enough": min(with_it, without) >= LEAST_PATIENTS,
+        "withheld": counts,
+    }
 
 
 def _mistakes(pair: Pair) -> list[dict[str, Any]]:

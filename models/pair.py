@@ -37,6 +37,9 @@ class Pair:
         default_factory=lambda: (np.empty(0, np.bool_), np.empty(0, np.bool_))
     )
     """For each image that was asked of whether each withheld it."""
+    asked_truth: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    asked_patients: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    """Of all that was asked of, read or not."""
 
     @property
     def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -54,6 +57,8 @@ class Pair:
             self.withheld,
             self.at[chosen],
             self.silent,
+            self.asked_truth,
+            self.asked_patients,
         )
 
 

@@ -84,6 +84,7 @@ def promotion_gate(comparison: Mapping[str, Any]) -> tuple[Line, ...]:
         _retained(comparison, enough),
         _withheld(comparison),
         *_withheld_when_changed(comparison),
+        _looked_for(comparison),
         _laned(comparison),
         _gated(comparison),
         _explained(comparison),
@@ -140,6 +141,8 @@ def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:
             group["patients_with"],
             group["patients_without"],
         )
+        if group["asked_enough"]:
+            yield _withheld_of_group(group, name, said_fact, said_value)
         if not group["sufficient"]:
             yield Line(
                 name,
@@ -160,17 +163,6 @@ def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:
                 MARGINS[f"subgroup {figure}"],
                 enough=True,
             )
-        asked, most = group["asked"], MARGINS["subgroup withheld"]
-        more = (group["withheld"]["candidate"] - group["withheld"]["active"]) / asked
-        yield Line(
-            f"{name} withheld",
-            more <= most,
-            sentence(
-                f"{said_fact} {said_value}: the candidate withholds {more:+.1%} of the {asked} images beside "
-                f"the active bundle; {most:.0%} more at most."
-            ),
-            short_by=round(more - most, 4) if more > most else None,
-        )
     for fact in detail["untold"]:
         said_fact = FACTS.get(fact, fact)
         yield Line(
@@ -181,6 +173,21 @@ def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:
             ),
             blocks=False,
         )
+
+
+def _withheld_of_group(group: Mapping[str, Any], name: str, said_fact: str, said_value: str) -> Line:
+    """Judged by who was asked of: a candidate must not pass by withholding a group until it is too small."""
+    asked, most = group["asked"], MARGINS["subgroup withheld"]
+    more = (group["withheld"]["candidate"] - group["withheld"]["active"]) / asked
+    return Line(
+        f"{name} withheld",
+        more <= most,
+        sentence(
+            f"{said_fact} {said_value}: the candidate withholds {more:+.1%} of the {asked} images beside "
+            f"the active bundle; {most:.0%} more at most."
+        ),
+        short_by=round(more - most, 4) if more > most else None,
+    )
 
 
 def _not_worse(
@@ -259,6 +266,20 @@ def _withheld_when_changed(comparison: Mapping[str, Any]) -> Iterator[Line]:
             ),
             short_by=round(more - most, 4) if more > most else None,
         )
+
+
+def _looked_for(comparison: Mapping[str, Any]) -> Line:
+    """The other lines are of one finding: what the candidate cannot find at all would show in none."""
+    known = comparison["findings"]["candidate"]
+    lacking = [finding for finding in comparison["findings"]["active"] if finding not in known]
+    if lacking:
+        findings = ", ".join(lacking)
+        said = sentence(
+            f"The active bundle looks for these findings, and the candidate does not: {findings}."
+        )
+    else:
+        said = sentence("The candidate looks for every finding that the active bundle looks for.")
+    return Line("findings", not lacking, said)
 
 
 def _laned(comparison: Mapping[str, Any]) -> Line:

@@ -33,7 +33,7 @@ def table() -> str:
         ("withheld", "of the images, more than the active bundle", f"{MARGINS['withheld']:.0%} at most"),
         (
             "withheld of each subgroup",
-            "the same of its images",
+            f"the same of its images, where {LEAST_PATIENTS} patients of each class were asked of",
             f"{MARGINS['subgroup withheld']:.0%} at most",
         ),
         (
@@ -41,6 +41,7 @@ def table() -> str:
             "the same",
             f"{MARGINS['withheld when changed']:.0%} at most",
         ),
+        ("findings", "all but those for research", "every one that the active bundle looks for"),
         ("lanes", "rule-in and rule-out", "every one that the active bundle has"),
         ("gate for pixels", "whether there is one", "where the active bundle has one"),
         ("explanations", "the map's own test", "passed, or not shown by the active bundle either"),

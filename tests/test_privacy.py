@@ -24,16 +24,17 @@ from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
 from tests.served import Service, eventually, serving
 
 MARKED = {
-    "PatientName": "Namezqx^Marked",
-    "PatientID": "IDZQX-31415",
+    "PatientName": "Namezqxmarked^Marked",
+    "PatientID": "IDZQXMARKED-31415",
     "PatientBirthDate": "20211103",
-    "AccessionNumber": "ACCZQX-92",
-    "ReferringPhysicianName": "Doczqx^Refers",
-    "StudyDescription": "DESCZQX chest",
-    "PatientComments": "COMZQX lives alone",
+    "AccessionNumber": "ACCZQXMARKED-92",
+    "ReferringPhysicianName": "Doczqxmarked^Refers",
+    "StudyDescription": "DESCZQXMARKED chest",
+    "PatientComments": "COMZQXMARKED lives alone",
 }
-WORDS = "WORDZQX spoke with her mother"
-_MARK = re.compile(rb"(?i)zqx|20211103|2021-11-03|03 Nov 2021|3 Nov 2021")
+WORDS = "WORDZQXMARKED spoke with her mother"
+# Long: a short one would be found in the base64 of what other tests have sent by the same broker.
+_MARK = re.compile(rb"(?i)zqxmarked|20211103|2021-11-03|03 Nov 2021|3 Nov 2021")
 _ADDRESS = re.compile(r'(?:href|src|action|data-[a-z-]*url)="([^"]*)"')
 
 
@@ -107,40 +108,50 @@ def _send(machine: httpx.Client) -> list[str]:
     cut = a_dicom(tags=MARKED)
     cut = cut[: len(cut) * 2 // 3]
     another = a_dicom(
-        tags=MARKED | {"PatientName": "Otherzqx", "PatientID": "OTHERZQX"}, study_instance_uid="1.2.3.99"
+        tags=MARKED | {"PatientName": "Otherzqxmarked", "PatientID": "OTHERzqxmarked"},
+        study_instance_uid="1.2.3.99",
     )
     same_study = a_dicom(tags=MARKED, study_instance_uid="1.2.3.99")
     studies = []
     for data in (*marked, another, same_study, cut):
-        answer = machine.post("/api/v1/studies", files={"files": ("NAMEZQX.dcm", data, "application/dicom")})
+        answer = machine.post(
+            "/api/v1/studies", files={"files": ("NAMEzqxmarked.dcm", data, "application/dicom")}
+        )
         if answer.status_code < 300:
             studies += [study["id"] for study in answer.json()["studies"]]
-    said = {"patient_id": MARKED["PatientID"], "patient_name": MARKED["PatientName"], "age": "zqx"}
-    machine.post("/api/v1/studies", files={"files": ("NAMEZQX.png", a_png(), "image/png")}, data=said)
+    said = {"patient_id": MARKED["PatientID"], "patient_name": MARKED["PatientName"], "age": "zqxmarked"}
+    machine.post("/api/v1/studies", files={"files": ("NAMEzqxmarked.png", a_png(), "image/png")}, data=said)
     said["age"] = "4"
-    machine.post("/api/v1/studies", files={"files": ("NAMEZQX.png", a_png(), "image/png")}, data=said)
+    machine.post("/api/v1/studies", files={"files": ("NAMEzqxmarked.png", a_png(), "image/png")}, data=said)
     body = b"--x\r\nContent-Type: application/dicom\r\n\r\n%s\r\n--x--\r\n"
     kind = 'multipart/related; type="application/dicom"; boundary=x'
-    for data in (a_dicom(tags=MARKED), cut, b"NAMEZQX is no image"):
+    for data in (a_dicom(tags=MARKED), cut, b"NAMEzqxmarked is no image"):
         machine.post("/dicomweb/studies", content=body % data, headers={"Content-Type": kind})
     return studies
 
 
 def _ask(machine: httpx.Client) -> None:
     """A PACS searches by name, which the standard has in the address; ours are asked with nonsense."""
-    for query in ("PatientName=Namezqx*", "PatientID=IDZQX-31415&limit=zqx", "PatientBirthDate=20211103zqx"):
+    for query in (
+        "PatientName=Namezqxmarked*",
+        "PatientID=IDZQXMARKED-31415&limit=zqxmarked",
+        "PatientBirthDate=20211103zqxmarked",
+    ):
         machine.get(f"/dicomweb/studies?{query}", headers={"Accept": "application/dicom+json"})
-    machine.get("/dicomweb/studies/Namezqx")
-    machine.get("/api/v1/studies/Namezqx")
-    machine.get("/api/v1/studies?cursor=Namezqx")
-    machine.post("/api/v1/studies/Namezqx/review", json={"comment": WORDS, "findings": {"zqx": "zqx"}})
-    machine.post("/api/v1/destinations", json={"name": "Namezqx", "url": "Namezqx"})
+    machine.get("/dicomweb/studies/Namezqxmarked")
+    machine.get("/api/v1/studies/Namezqxmarked")
+    machine.get("/api/v1/studies?cursor=Namezqxmarked")
+    machine.post(
+        "/api/v1/studies/Namezqxmarked/review",
+        json={"comment": WORDS, "findings": {"zqxmarked": "zqxmarked"}},
+    )
+    machine.post("/api/v1/destinations", json={"name": "Namezqxmarked", "url": "Namezqxmarked"})
 
 
 def _read(person: httpx.Client, studies: list[str]) -> None:
     """A radiologist signs in, searches, reads, mistypes, signs and amends."""
     person.headers["Accept"] = "text/html"
-    person.post("/sign-in", data={"username": "Namezqx", "password": "zqx"})
+    person.post("/sign-in", data={"username": "Namezqxmarked", "password": "zqxmarked"})
     person.post("/sign-in", data={"username": "alice", "password": PASSWORD})
     page = person.get("/").text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
@@ -150,9 +161,9 @@ def _read(person: httpx.Client, studies: list[str]) -> None:
     def post(address: str, **more: Any) -> httpx.Response:
         return person.post(address, data=fields | more, follow_redirects=True)
 
-    for asked in ("Namezqx", "IDZQX-31415", "ACCZQX-92"):
+    for asked in ("Namezqxmarked", "IDZQXMARKED-31415", "ACCZQXMARKED-92"):
         found = post("/worklist/search", text=asked)
-        assert "Namezqx" in found.text
+        assert "Namezqxmarked" in found.text
     read = eventually(_screened, seconds=60)
     assert isinstance(read, str)
     for study in {*studies, read}:

@@ -1,7 +1,8 @@
 """Send finished readings to webhooks: signed, with a deadline, without following redirects.
 
-A destination that is slow or dead may hold two threads and no more, so that it delays neither the others nor
-the sweeper. Neither addresses nor what was sent are logged.
+A destination that is slow or dead may hold two threads and no more, and all of them together no more than
+`ROUNDS`: whatever does not answer, the sweeper and the sealer have a thread. Neither addresses nor what was
+sent are logged.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from app.errors import Unavailable
 from app.records.engine import transaction
 from app.settings import Settings
 
+ROUNDS = 4
+"""Threads that send at a time, to however many destinations."""
 _AT_ONCE = 2
 """Messages on their way to one destination at a time."""
 _BEYOND_TIMEOUT = timedelta(seconds=30)
@@ -49,13 +52,17 @@ class Courier:
         self._allowed = ranges_of(configuration.destination_ranges)
         self._lock = threading.Lock()
         self._busy: Counter[UUID] = Counter()
+        self._rounds = threading.Semaphore(ROUNDS)
 
     def drain(self, *, stop: threading.Event) -> int:
         """Sends what is due, the longest due first, until nothing is or `stop`; returns how many arrived.
+        Where `ROUNDS` threads are at it this one leaves it to them.
 
         A message may arrive twice (its FirstRead-Delivery is the same): a crash between the sending and the
         record of it sends it again. A database that does not answer ends the round; the sweeper rings again.
         """
+        if not self._rounds.acquire(blocking=False):
+            return 0
         arrived = 0
         try:
             while not stop.is_set():
@@ -65,6 +72,8 @@ class Courier:
                     arrived += self._deliver(message)
         except Unavailable:
             _log.warning("database_silent")
+        finally:
+            self._rounds.release()
         return arrived
 
     @contextmanager

@@ -28,7 +28,7 @@ def backup(
 ) -> None:
     """Back up the database, the images and the networks while the service runs; what is in the folder already
     is not copied again. Encrypted where FIRSTREAD_BACKUP_PASSPHRASE_FILE is set. Exit code 0: a whole backup;
-    3: one that lacks what the site itself has lost, as told; 1: none, and the former ones are as they were.
+    3: a whole one, but the site has lost something, as told; 1: none, and the former ones are as they were.
     """
     sys.exit(_run(target=target.absolute(), keep=keep))
 
@@ -68,7 +68,11 @@ def _tell(made: BackedUp, *, target: Path, encrypted: bool) -> int:
         print(f"{made.deleted_meanwhile:,} blobs were deleted while it was made, and are not in it.")
     if not made.damaged:
         return 0
-    print(f"It lacks {len(made.damaged):,} blobs that the site has lost; is the disk sound?", file=sys.stderr)
+    print(
+        f"The site has lost {len(made.damaged):,} blobs, of which this backup lacks {made.lacking:,}; "
+        "is the site's disk sound?",
+        file=sys.stderr,
+    )
     for sentence in made.damaged[:_TOLD]:
         print(sentence, file=sys.stderr)
     return _INCOMPLETE

@@ -27,9 +27,10 @@ def screening() -> None:
 def duty() -> None:
     """Sweeps and delivers until SIGTERM, and rings for the sweeps itself (`worker.main`).
 
-    One per site is enough, two do no harm: every task may run twice.
+    One per site is enough, two do no harm: every task may run twice. Deliveries take four of its threads at
+    most (`worker.deliver`), so that sweeping and sealing never wait for a destination.
     """
-    _run("duty", listens_to=queue.DUTY_QUEUE, threads=4)
+    _run("duty", listens_to=queue.DUTY_QUEUE, threads=6)
 
 
 def training() -> None:

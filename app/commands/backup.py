@@ -40,6 +40,8 @@ class BackedUp:
     deleted_meanwhile: int
     damaged: list[str]
     """Sentences: blobs that rows of the site name and that it no longer has as they were stored."""
+    lacking: int
+    """Of those; the others are of former backups, and in this one too."""
 
 
 def back_up(
@@ -61,8 +63,9 @@ def back_up(
     with into.held():
         name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
         copy = _copy_database(into, engine, programs, known, report)
-        copied, lacking = _copy_blobs(into, blobs, copy.named, report)
-        named = sorted(copy.named - lacking.keys())
+        copied, damaged = _copy_blobs(into, blobs, copy.named, report)
+        lacking = {digest for digest in damaged if not into.is_sound(digest.hex())}
+        named = sorted(copy.named - lacking)
         manifest = Manifest(
             name=name,
             program=program,
@@ -74,7 +77,7 @@ def back_up(
             lacking=sorted(digest.hex() for digest in lacking),
         )
         with engine.connect() as connection:  # what was deleted since the snapshot is nobody's loss
-            lost = still_named(connection, set(lacking))
+            lost = still_named(connection, set(damaged))
         into.finish(manifest)
         with Session(engine) as session, session.begin():
             audit.record(session, action="site.backed-up", by=by, backup=name, images_lacking=len(lost))
@@ -84,8 +87,9 @@ def back_up(
         rows=sum(copy.rows.values()),
         blobs=len(named),
         copied=copied,
-        deleted_meanwhile=len(lacking) - len(lost),
-        damaged=[lacking[digest] for digest in sorted(lost)],
+        deleted_meanwhile=len(lacking - lost),
+        lacking=len(lacking & lost),
+        damaged=[damaged[digest] for digest in sorted(lost)],
     )
 
 
@@ -123,18 +127,20 @@ def _copy_database(
 def _copy_blobs(
     into: BackupFolder, blobs: Blobs, named: Iterable[bytes], report: Report
 ) -> tuple[int, dict[bytes, str]]:
-    """How many were copied, and of those that could not be why, in a sentence."""
+    """How many were copied, and of those that the site does not have as they were stored why, in a sentence."""
     copied: list[str] = []
 
     def keep(sha256: str) -> None:
         try:
-            if into.keep_blob(sha256, blobs.path(sha256)):
-                copied.append(sha256)
-        except (FileNotFoundError, NotFound):  # deleted before the question, or before the answer
-            raise Damaged(f"The stored bytes {sha256[:12]} are missing from the blob folder.") from None
+            path = blobs.path(sha256)
+        except NotFound as error:
+            raise Damaged(error.detail) from None
+        except OSError as error:
+            raise Damaged(f"The stored bytes {sha256[:12]} cannot be read: {error.strerror}.") from error
+        if into.keep_blob(sha256, path):
+            copied.append(sha256)
 
-    lacking = each_blob(sorted(named), keep, report)
-    return len(copied), lacking
+    return len(copied), each_blob(sorted(named), keep, report)
 
 
 def each_blob(digests: list[bytes], do: Callable[[str], None], report: Report) -> dict[bytes, str]:

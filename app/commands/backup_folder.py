@@ -123,22 +123,23 @@ class BackupFolder:
     def keep_blob(self, sha256: str, source: Path) -> bool:
         """The bytes of `source` are here, and are those of the digest; False where they were before.
 
-        Raises Damaged where they are others, and FileNotFoundError where there are none here nor there.
+        Raises Damaged where `source` has others or cannot be read; what was here before stays then.
         """
         path = self._blob(sha256)
         try:
             size = source.stat().st_size
-        except FileNotFoundError:
-            if path.exists():
-                return False
-            raise
+        except OSError as error:
+            raise _unreadable(sha256, error) from error
         if path.exists() and path.stat().st_size == self.seal.size(size):
             return False
         digest = hashlib.sha256()
         new = self._unfinished / uuid4().hex
-        with source.open("rb") as stream:
-            chunks = _hashed(Unsealed().open(stream, purpose=""), digest)
+        try:
+            chunks = _hashed(_stored(source, sha256), digest)
             _write(new, self.seal.close(chunks, purpose=f"blob {sha256}"))
+        except Damaged:
+            new.unlink()
+            raise
         if digest.hexdigest() != sha256:
             new.unlink()
             raise Damaged(f"The stored bytes {sha256[:12]} are not those that were stored.")
@@ -147,6 +148,17 @@ class BackupFolder:
         with self._changing:
             self._changed |= {path.parent, path.parent.parent, self.path}
         return True
+
+    def is_sound(self, sha256: str) -> bool:
+        """True where the bytes of the digest are here."""
+        digest = hashlib.sha256()
+        try:
+            with self.blob(sha256) as chunks:
+                for chunk in chunks:
+                    digest.update(chunk)
+        except Damaged:
+            return False
+        return digest.hexdigest() == sha256
 
     def finish(self, manifest: Manifest) -> None:
         """The backup has its name; from now on it is one."""
@@ -243,6 +255,19 @@ def _hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
     for chunk in chunks:
         digest.update(chunk)
         yield chunk
+
+
+def _stored(source: Path, sha256: str) -> Iterator[bytes]:
+    """The bytes of the site; what its disk refuses is its damage, and not that of the folder."""
+    try:
+        with source.open("rb") as stream:
+            yield from Unsealed().open(stream, purpose="")
+    except OSError as error:
+        raise _unreadable(sha256, error) from error
+
+
+def _unreadable(sha256: str, error: OSError) -> Damaged:
+    return Damaged(f"The stored bytes {sha256[:12]} cannot be read: {error.strerror}.")
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:

@@ -11,10 +11,15 @@ import socket
 from app.embedded.refusal import CannotStart
 
 _BACKLOG = 2048
+_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence after which a peer is asked whether it is there, and how often; by the names on Linux."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes any free one. Raises CannotStart with a sentence."""
+    """A listening TCP socket; port 0 takes any free one. Raises CannotStart with a sentence.
+
+    A connection whose peer has vanished ends after two minutes; those that are accepted inherit that.
+    """
     if not 0 <= port <= 65535:
         raise CannotStart(f"{port} is no port; choose one from 1 to 65535, for example with PORT=8000.")
     try:
@@ -29,6 +34,10 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _ALIVE.items():
+            if hasattr(socket, name):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:

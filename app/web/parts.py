@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import CapacityLimiter
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
@@ -32,6 +33,8 @@ class Parts:
         self.refusals = RefusalLog()
         self.throttle = SignInThrottle(queue.redis_url())
         self.provider = Provider(settings()) if settings().oidc_issuer else None
+        self.at_provider = CapacityLimiter(4)
+        """Threads that may wait for the provider; readers need the others."""
         self.turns = Turns(at_once=settings().uploads_at_once, most=settings().uploads_waiting)
         self.pictures = Pictures(settings().home / "cache" / "pictures")
         self._decoders: DecoderPool | None = None

@@ -6,6 +6,7 @@ without a word of its insides.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import traceback
@@ -17,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BadRequest, Problem, TooLarge
+from app.errors import BadRequest, Problem, TooLarge, TooSlow
 from app.settings import settings
 from app.web.metrics import in_flight, observe
 from app.web.problems import answer, is_upload, route_of
@@ -50,6 +51,8 @@ _HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SMALL_BODY = 1024**2
 """Bytes of a request that uploads nothing."""
+PATIENCE_SECONDS = 60.0
+"""For the next bytes of a body: whoever is gone keeps neither a place nor what was received."""
 
 _log = structlog.get_logger("app.web.access")
 
@@ -120,20 +123,30 @@ def _check_address(scope: Scope) -> None:
 
 
 def _limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
-    """The body, until it turns out to be longer than it may be; refused unread where it says so itself.
+    """The body, until it turns out to be longer than it may be or nothing more of it comes; refused unread
+    where it says so itself.
 
     That is when a route first asks for it, so after the caller's rule and with the refusal's audit row.
     """
     uploads = scope["method"] == "POST" and is_upload(scope["path"])
     limit = settings().max_upload_bytes if uploads else SMALL_BODY
     length = headers.get("content-length", "0")
-    seen = 0
+    seen, whole = 0, False
 
     async def receive_limited() -> Message:
-        nonlocal seen
+        nonlocal seen, whole
         if seen == 0 and (len(length) > 18 or not length.isdecimal() or int(length) > limit):
             raise _too_large(limit)
-        message = await receive()
+        try:
+            # once the body is there, what comes next is the end of the connection, whenever that is
+            async with asyncio.timeout(None if whole else PATIENCE_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow(
+                f"Nothing of the request came for {PATIENCE_SECONDS:g} seconds, and nothing of it was kept. "
+                "Send it again."
+            ) from None
+        whole = not message.get("more_body", False)
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))
             if seen > limit:

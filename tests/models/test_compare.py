@@ -19,7 +19,7 @@ from app.errors import Unprocessable
 from models.bundle import Bundle
 from models.compare import compare, delong, mcnemar
 from models.dataset import Labelled, load
-from models.detail import LEAST_PATIENTS
+from models.detail import LEAST_PATIENTS, detail
 from models.examples import DatasetRefused, list_examples
 from models.figures import Array
 from models.pair import LANES, Pair
@@ -163,6 +163,7 @@ def _comparison(**changes: Any) -> dict[str, Any]:
         "explanations": {"active": False, "candidate": False},
         "cuts": {"active": ["rule-in"], "candidate": ["rule-in", "rule-out"]},
         "pixel_gate": {"active": True, "candidate": True},
+        "findings": {"active": ["pneumonia"], "candidate": ["pneumonia", "effusion"]},
     } | changes
 
 
@@ -181,6 +182,7 @@ def _group(**changes: Any) -> dict[str, Any]:
         "sufficient": True,
         "difference": {name: changes.get(name, same) for name in ("auc", "sensitivity", "specificity")},
         "asked": 120,
+        "asked_enough": True,
         "withheld": changes.get("withheld", {"active": 1, "candidate": 1}),
     }
     return {"detail": {"subgroups": [girls], "untold": []}}
@@ -218,6 +220,7 @@ def _low(least: float) -> dict[str, float]:
         ),
         ("stress 1.0", {"stress": [_stressed(difference={"value": 0.1, "low": -0.02, "high": 0.3})]}),
         ("stress 1.0 withheld", {"stress": [_stressed(withheld={"active": 0, "candidate": 7})]}),
+        ("findings", {"findings": {"active": ["pneumonia", "effusion"], "candidate": ["pneumonia"]}}),
         ("lanes", {"cuts": {"active": ["rule-in", "rule-out"], "candidate": ["rule-out"]}}),
         ("pixel gate", {"pixel_gate": {"active": True, "candidate": False}}),
         ("calibration", {"candidate": {"even_odds": {"slope": 0.4, "intercept": 0.0, "error": 0.06}}}),
@@ -237,18 +240,45 @@ def test_every_line_can_keep_a_candidate_out(line: str, changes: Mapping[str, An
     found = {one.name: one for one in lines}[line]
     assert found.passes is not True
     assert found.blocks
-    figureless = ("explanations", "lanes", "pixel gate")
+    figureless = ("explanations", "findings", "lanes", "pixel gate")
     assert found.passes is None or line in figureless or (found.short_by or 0) > 0
 
 
 def test_a_group_too_small_is_insufficient_and_named_and_keeps_nobody_out() -> None:
     small = _group()
-    small["detail"]["subgroups"][0] |= {"sufficient": False, "patients_with": LEAST_PATIENTS - 1}
+    few = {"sufficient": False, "asked_enough": False, "patients_with": LEAST_PATIENTS - 1}
+    small["detail"]["subgroups"][0] |= few
     small["detail"]["untold"] = ["station"]
     lines = promotion_gate(_comparison(**small))
     assert may_be_promoted(lines)
     assert [line.name for line in lines if line.passes is None] == ["sex F", "station"]
     assert all("Insufficient" in line.sentence for line in lines if line.passes is None)
+
+
+def test_a_group_that_a_candidate_withheld_until_it_was_small_keeps_it_out() -> None:
+    hidden = _group(withheld={"active": 1, "candidate": 30})
+    hidden["detail"]["subgroups"][0] |= {"sufficient": False, "patients_with": LEAST_PATIENTS - 1}
+    lines = {line.name: line for line in promotion_gate(_comparison(**hidden))}
+    assert lines["sex F"].passes is None
+    assert lines["sex F withheld"].passes is False
+    assert not may_be_promoted(tuple(lines.values()))
+
+
+def test_the_patients_of_a_group_are_counted_though_nobody_read_them() -> None:
+    count = LEAST_PATIENTS
+    truth = np.arange(2 * count) % 2 == 0
+    patients = np.array([str(at) for at in range(2 * count)])
+    read = np.array([0, 1])
+    nobody = np.ones(2 * count, np.bool_)
+    nobody[read] = False
+    pair = replace(
+        _pair([1, 0], [0.9, 0.1], [0.9, 0.1]),
+        at=read, silent=(nobody, nobody), asked_truth=truth, asked_patients=patients,
+    )  # fmt: skip
+    facts = {"sex": np.array(["F"] * 2 * count)}
+    [girls] = detail(pair, facts=facts, rounds=10, seed=1)["subgroups"]
+    assert (girls["sufficient"], girls["asked_enough"], girls["asked"]) == (False, True, 2 * count)
+    assert girls["withheld"] == {"active": 2 * count - 2, "candidate": 2 * count - 2}
 
 
 def test_the_table_of_the_gate_in_the_documentation_is_the_one_in_the_code() -> None:

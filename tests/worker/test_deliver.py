@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -28,7 +29,7 @@ from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
 from tests.builders import a_screened_study, a_user
-from worker.deliver import Courier
+from worker.deliver import ROUNDS, Courier
 from worker.sweep import Sweeper
 
 
@@ -256,6 +257,24 @@ def test_a_slow_destination_holds_two_threads_and_no_more(hook: Hook, blobs: Blo
         thread.join()
     assert hook.most_at_once == 2
     assert len(hook.received) == 5
+
+
+def test_silent_destinations_hold_four_threads_whatever_their_number_and_delay_no_sweep(
+    hook: Hook, blobs: Blobs, database: str
+) -> None:
+    with transaction() as session:
+        for number in range(3):  # six threads, by two for each
+            delivery.add_destination(session, name=f"slow {number}", url=hook.url, by=SYSTEM)
+    for _ in range(2):
+        a_screened_study(blobs)
+    hook.seconds = 0.5
+    courier, stop = Courier(settings()), threading.Event()
+    pool = ThreadPoolExecutor(max_workers=6)  # as many as a duty worker has
+    rung = [pool.submit(courier.drain, stop=stop) for _ in range(12)]
+    assert pool.submit(lambda: [round.done() for round in rung]).result(timeout=10).count(False) == ROUNDS
+    pool.shutdown()
+    assert hook.most_at_once == ROUNDS
+    assert sum(round.result() for round in rung) == len(hook.received) == 6
 
 
 def test_nothing_more_goes_to_a_disabled_destination(hook: Hook, secret: str) -> None:

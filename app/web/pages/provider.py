@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -27,8 +29,12 @@ _LONGEST = 4096
 
 
 @router.get("/sign-in/provider", dependencies=[anyone()])
-def ask(request: Request, next: str = "/") -> Response:
+async def ask(request: Request, next: str = "/") -> Response:
     """Leads to the provider. A link and no form: `form-action 'self'` lets no form leave the site."""
+    return await _apart(request, lambda: _ask(request, next))
+
+
+def _ask(request: Request, next: str) -> Response:
     provider = _provider(request)
     browser = secrets.token_urlsafe(32)
     try:
@@ -51,8 +57,12 @@ def ask(request: Request, next: str = "/") -> Response:
 
 
 @router.get("/sign-in/provider/back", dependencies=[anyone()])
-def back(request: Request, state: str = "", code: str = "", error: str = "", iss: str = "") -> Response:
+async def back(request: Request, state: str = "", code: str = "", error: str = "", iss: str = "") -> Response:
     """Where the provider leads back to: opens a session for who it says it is."""
+    return await _apart(request, lambda: _back(request, state=state, code=code, error=error, iss=iss))
+
+
+def _back(request: Request, *, state: str, code: str, error: str, iss: str) -> Response:
     provider = _provider(request)
     try:
         with transaction() as session:
@@ -84,12 +94,16 @@ def back(request: Request, state: str = "", code: str = "", error: str = "", iss
 
 
 @router.get("/signed-out", dependencies=[anyone()])
-def signed_out(request: Request) -> Response:
+async def signed_out(request: Request) -> Response:
     """After signing out here: leads to the provider, which ends its session too. On a shared machine the next
     person would otherwise be signed in as the last one.
 
     A page between, since no answer to a form may lead to another site.
     """
+    return await _apart(request, lambda: _signed_out(request))
+
+
+def _signed_out(request: Request) -> Response:
     provider = parts_of(request).provider
     address = provider.sign_out_address(back_to=f"{_base()}/sign-in") if provider else None
     if address is None:
@@ -97,6 +111,11 @@ def signed_out(request: Request) -> Response:
     response = page(request, "signed_out.html", address=address, provider=settings().oidc_name)
     response.headers["Refresh"] = f"0; url={address}"
     return response
+
+
+async def _apart(request: Request, answer: Callable[[], Response]) -> Response:
+    """The answer, made in one of few threads: those of all other requests never wait for the provider."""
+    return await to_thread.run_sync(answer, limiter=parts_of(request).at_provider)
 
 
 def _provider(request: Request) -> Provider:

@@ -191,6 +191,27 @@ def test_what_was_deleted_meanwhile_breaks_nothing_and_what_the_site_lost_is_tol
     assert restored.lacking >= 3
 
 
+def test_what_the_site_damages_later_stays_in_its_backups_and_is_told(
+    story: str, blobs: Blobs, empty: str, tmp_path: Path
+) -> None:
+    first = _back_up(tmp_path / "b", keep=1, passphrase=_PASSPHRASE)
+    cut, lost, unreadable = _images(story)
+    stored = {sha256: blobs.read(sha256) for sha256 in (cut, lost, unreadable)}
+    os.truncate(blobs.path(cut), 100)
+    blobs.path(lost).unlink()
+    blobs.path(unreadable).unlink()
+    (blobs.path(_bundle(story)).parents[1] / unreadable[:2] / unreadable).symlink_to("/proc/self/mem")
+    second = _back_up(tmp_path / "b", keep=1, passphrase=_PASSPHRASE)
+    said = " ".join(second.damaged)
+    assert f"{cut[:12]} are not those that were stored." in said
+    assert f"{lost[:12]} are missing" in said
+    assert f"{unreadable[:12]} cannot be read: Input/output error." in said
+    assert (second.lacking, second.deleted_meanwhile) == (first.lacking, 0)
+    assert second.blobs == first.blobs
+    _restore(tmp_path / "b", empty, tmp_path / "blobs", passphrase=_PASSPHRASE)
+    assert {sha256: Blobs(tmp_path / "blobs").read(sha256) for sha256 in stored} == stored
+
+
 @pytest.mark.parametrize("passphrase", [None, _PASSPHRASE])
 def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
     passphrase: str | None, story: str, empty: str, tmp_path: Path
@@ -459,6 +480,12 @@ def _but(rows: dict[Any, dict[str, Any]], column: str) -> dict[Any, dict[str, An
 
 def _images(url: str) -> list[str]:
     return sorted(row["sha256"] for row in _contents(url)["images"].values())
+
+
+def _bundle(url: str) -> str:
+    """The one whose bytes are there."""
+    [sha256] = {row["sha256"] for row in _contents(url)["bundles"].values()} - {"b" * 64}
+    return str(sha256)
 
 
 def _contents(url: str) -> Contents:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,8 @@ from starlette.testclient import TestClient
 
 from app.commands import oidc, people
 from app.domain.roles import SYSTEM, Role
-from app.errors import Conflict
+from app.errors import Conflict, Unavailable
+from app.oidc import Provider, Question
 from app.records import AuditEvent, OidcSignIn, User
 from app.records import Session as SessionRecord
 from app.records.base import now
@@ -271,6 +276,66 @@ def test_while_the_provider_is_silent_administrators_sign_in_with_a_password(
         a_user(session, "ada", Role.ADMINISTRATOR)
     form = {"username": "ada", "password": PASSWORD}
     assert browser.post("/sign-in", data=form, follow_redirects=False).status_code == 303
+
+
+def test_who_waits_for_the_provider_keeps_nobody_else_waiting(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def silent(*_: object, **__: object) -> Question:
+        answers.wait(60)
+        raise Unavailable("silent")
+
+    monkeypatch.setattr(Provider, "ask", silent)
+    waiting = browser.app.state.parts.at_provider  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(51) as threads:
+        asked = [threads.submit(browser.get, START) for _ in range(50)]
+        try:
+            deadline = time.monotonic() + 30
+            while waiting.statistics().tasks_waiting < 50 - waiting.total_tokens:
+                assert time.monotonic() < deadline, "the threads of all requests are taken"
+                time.sleep(0.02)
+            assert threads.submit(browser.get, "/sign-in").result(timeout=30).status_code == 200
+        finally:
+            answers.set()
+        assert {each.result(timeout=30).status_code for each in asked} == {503}
+
+
+def test_a_silent_provider_is_left_alone_for_a_while(
+    provider: SmallProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.oidc._SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("FIRSTREAD_OIDC_ISSUER", f"http://127.0.0.1:{server.getsockname()[1]}")
+        silent = Provider(Settings())
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                silent.ask(redirect_uri="http://firstread.test")
+        server.settimeout(5)
+        server.accept()[0].close()
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.accept()
+        silent._spared_until = 0.0
+        with pytest.raises(Unavailable):
+            silent.ask(redirect_uri="http://firstread.test")
+        server.accept()[0].close()
+
+
+def test_a_description_of_before_serves_while_the_provider_is_silent_and_keys_of_before_do_not(
+    browser: TestClient, provider: SmallProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sign_in(browser).status_code == 303
+    monkeypatch.setattr("app.oidc._KNOWN_SECONDS", -1.0)
+    provider.broken = True  # its token endpoint answers all the same
+    assert browser.get(START, follow_redirects=False).status_code == 303
+    browser.cookies.clear()
+    provider.broken = False
+    back = led_back(browser)
+    provider.broken = True
+    assert browser.get(back, follow_redirects=False).status_code == 503
+    assert not is_in(browser)
 
 
 def test_local_passwords_can_be_left_to_administrators(
