@@ -127,7 +127,7 @@ def _copy_database(
 def _copy_blobs(
     into: BackupFolder, blobs: Blobs, named: Iterable[bytes], report: Report
 ) -> tuple[int, dict[bytes, str]]:
-    """How many were copied, and of those that the site does not have as they were stored why, in a sentence."""
+    """How many were copied, and in a sentence each what the site does not have as it was stored."""
     copied: list[str] = []
 
     def keep(sha256: str) -> None:
