@@ -22,18 +22,21 @@ _TOLD = 10
 
 def backup(
     target: Annotated[
-        Path, typer.Argument(help="Folder of the site's backups; made if it is not there. On another disk.")
+        Path, typer.Argument(help="Folder of the site's backups, on another disk; --new makes it.")
     ],
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a folder of backups; never by cron, see docs/backup.md.")
+    ] = False,
     keep: Annotated[int, typer.Option(min=1, help="Backups to keep; older ones are removed.")] = 14,
 ) -> None:
     """Back up the database, the images and the networks while the service runs; what is in the folder already
     is not copied again. Encrypted where FIRSTREAD_BACKUP_PASSPHRASE_FILE is set. Exit code 0: a whole backup;
     3: a whole one, but the site has lost something, as told; 1: none, and the former ones are as they were.
     """
-    sys.exit(_run(target=target.absolute(), keep=keep))
+    sys.exit(_run(target=target.absolute(), new=new, keep=keep))
 
 
-def _run(*, target: Path, keep: int) -> int:
+def _run(*, target: Path, new: bool, keep: int) -> int:
     from app.blobs import Blobs
     from app.cli.running import at_the_terminal, running_settings
     from app.commands.backup import back_up
@@ -45,9 +48,10 @@ def _run(*, target: Path, keep: int) -> int:
     configured = running_settings()
     url = configured.resolved_database_url
     passphrase = passphrase_of(configured)
+    folder = BackupFolder.new if new else BackupFolder.for_one_more
     with _told(target), progress() as report:
         made = back_up(
-            into=BackupFolder.at_or_new(target, passphrase=passphrase),
+            into=folder(target, passphrase=passphrase),
             engine=engine(),
             programs=Programs(programs_folder(configured), url=url),
             blobs=Blobs(configured.blob_folder),

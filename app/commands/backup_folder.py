@@ -77,10 +77,10 @@ class BackupFolder:
         return cls(path, seal_of(lock, passphrase))
 
     @classmethod
-    def at_or_new(cls, path: Path, *, passphrase: str | None) -> BackupFolder:
-        """The same, made where there is nothing yet; readable by this user alone."""
+    def new(cls, path: Path, *, passphrase: str | None) -> BackupFolder:
+        """One made where there is nothing yet, readable by this user alone; elsewhere BackupRefused."""
         if (path / HEADER).exists():
-            return cls.at(path, passphrase=passphrase)
+            raise BackupRefused(f"{path} is a folder of backups already; leave out --new.")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise BackupRefused(
                 f"{path} is not empty and no backup of FirstRead; name a folder of its own for backups."
@@ -94,6 +94,16 @@ class BackupFolder:
         _sync_folder(path)
         _sync_folder(path.parent)
         return cls(path, seal)
+
+    @classmethod
+    def for_one_more(cls, path: Path, *, passphrase: str | None) -> BackupFolder:
+        """The folder at `path`; raises BackupRefused where it is none, as a disk may be missing there."""
+        if not (path / HEADER).exists():
+            raise BackupRefused(
+                f"{path} holds no backups of FirstRead. Is its disk mounted? If the first one is to be made "
+                "there, say so with --new."
+            )
+        return cls.at(path, passphrase=passphrase)
 
     @contextmanager
     def held(self) -> Iterator[None]:

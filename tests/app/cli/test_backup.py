@@ -29,9 +29,12 @@ def test_a_running_service_is_backed_up_encrypted_and_comes_back_in_another_home
         for name, value in words.items():
             up.variables[name] = value
     try:
-        made = service.command("backup", str(target))
+        unmounted = service.command("backup", str(target))
+        made = service.command("backup", "--new", str(target))
     finally:
         del service.variables["FIRSTREAD_BACKUP_PASSPHRASE_FILE"]
+    assert unmounted.returncode == 1
+    assert "Is its disk mounted? " in unmounted.stderr
     assert (made.returncode, made.stderr) == (0, "")
     assert " is whole, encrypted: " in made.stdout
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
@@ -79,9 +82,9 @@ def test_a_passphrase_that_cannot_be_had_is_no_unencrypted_backup(
 
 
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(service: Up, tmp_path: Path) -> None:
-    assert service.command("backup", str(tmp_path / "b")).returncode == 0
+    assert service.command("backup", "--new", str(tmp_path / "b")).returncode == 0
     for words, said in (
-        (("backup", "/proc/nowhere"), "No backup was made: "),
+        (("backup", "--new", "/proc/nowhere"), "No backup was made: "),
         (("restore", str(tmp_path)), f"{tmp_path} is no backup of FirstRead"),
         (("restore", str(tmp_path / "b")), "FirstRead is running already on "),
     ):

@@ -23,7 +23,7 @@ from app.cli.backup import programs_folder
 from app.commands import audit_seals, backup_seal, registry
 from app.commands.backup import BackedUp, back_up
 from app.commands.backup_contents import BLOBS, NO_BLOBS
-from app.commands.backup_folder import BackupFolder
+from app.commands.backup_folder import HEADER, BackupFolder
 from app.commands.backup_programs import Programs
 from app.commands.backup_refusal import BackupRefused, Damaged
 from app.commands.backup_restore import Restored, check, chosen, restore
@@ -336,6 +336,21 @@ def test_a_half_written_backup_is_none(story: str, tmp_path: Path) -> None:
         _back_up(tmp_path)
 
 
+def test_only_a_folder_that_has_backups_gets_one_more_unless_a_new_one_is_asked_for(
+    story: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mounted").mkdir()
+    for place in ("mounted", "nowhere"):  # a disk that is not there
+        with pytest.raises(BackupRefused, match=r"Is its disk mounted\?"):
+            BackupFolder.for_one_more(tmp_path / place, passphrase=None)
+        assert not list((tmp_path / "mounted").iterdir())
+        assert not (tmp_path / "nowhere").exists()
+    _back_up(tmp_path / "mounted")
+    assert len(BackupFolder.for_one_more(tmp_path / "mounted", passphrase=None).names()) == 1
+    with pytest.raises(BackupRefused, match="leave out --new"):
+        BackupFolder.new(tmp_path / "mounted", passphrase=None)
+
+
 def test_two_backups_into_one_folder_do_not_meet(story: str, tmp_path: Path) -> None:
     _back_up(tmp_path / "b")
     with (
@@ -419,8 +434,9 @@ def _back_up(
     known: list[str] | None = None,
     report: Callable[[str, int, int], None] = _quiet,
 ) -> BackedUp:
+    there = (target / HEADER).exists()
     return back_up(
-        into=BackupFolder.at_or_new(target, passphrase=passphrase),
+        into=(BackupFolder.for_one_more if there else BackupFolder.new)(target, passphrase=passphrase),
         engine=engine(),
         programs=programs or Programs(_programs(), url=settings().resolved_database_url),
         blobs=Blobs(settings().blob_folder),
