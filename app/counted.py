@@ -53,7 +53,7 @@ def add(readings: Iterable[Counted]) -> None:
         for finding, score in reading.scores.items():
             if reading.bundle is not None:
                 _observe(scores.setdefault(reading.bundle, {}), finding, score, SCORE_BUCKETS)
-    if not outcomes:
+    if not outcomes or queue.is_silent():
         return
     try:
         with queue.minutes() as client:

@@ -121,6 +121,11 @@ def ring(task: str, *ids: str) -> None:
             _ring(task, together)
 
 
+def is_silent() -> bool:
+    """True for a while after the broker did not answer: what can do without it does not wait for it again."""
+    return time.monotonic() < _silence.until
+
+
 def _ring(task: str, ids: Iterable[str]) -> None:
     try:
         with queue.connection_or_acquire(None) as connection:

@@ -106,7 +106,7 @@ def _act(
             return rest_body(next(fresh))
 
     clients = [
-        threading.Thread(target=act, args=(_Client(url, key), body, heard, stop), daemon=True)
+        threading.Thread(target=_told, args=(act, _Client(url, key), body, heard, stop), daemon=True)
         for _ in range(count)
     ]
     for client in clients:
@@ -221,14 +221,26 @@ def _read(client: _Client, _fresh: object, heard: Heard, stop: Any) -> None:
             studies = [row["id"] for row in json.loads(answer)["studies"]] or ["-"]
 
 
+def _told(act: Callable[..., None], client: _Client, fresh: object, heard: Heard, stop: Any) -> None:
+    try:
+        act(client, fresh, heard, stop)
+    except Exception as error:  # noqa: BLE001 - a client that died must not pass for a quiet one
+        heard.wrong[f"a client: {type(error).__name__}"] += 1
+
+
 def _listen(client: _Client, _fresh: object, heard: Heard, stop: Any) -> None:
     try:
         client.connection.request(
             "GET", "/api/v1/events", headers=client.headers | {"Accept": "text/event-stream"}
         )
         answer = client.connection.getresponse()
+        if answer.status != 200:
+            heard.wrong[f"live stream: {answer.status}"] += 1
+            return
         while not stop.is_set() and answer.readline():
             heard.events += 1
+        if not stop.is_set():
+            heard.wrong["live stream: ended"] += 1
     except (OSError, http.client.HTTPException) as error:
         heard.wrong[f"live stream: {type(error).__name__}"] += 1
 

@@ -88,4 +88,6 @@ def bucket_of(value: float, bounds: tuple[float, ...]) -> str:
 
 def _scores(findings: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
     for name in sorted(findings)[:MOST_FINDINGS]:
-        yield name if _FINDING.fullmatch(name) else "other", float(findings[name]["probability"])
+        label = name.replace(" ", "_")
+        if _FINDING.fullmatch(label):
+            yield label, float(findings[name]["probability"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -76,7 +76,10 @@ def _by(name: str, said: str, label: str, values: Mapping[str, float]) -> GaugeM
 
 def _disks() -> Iterator[Metric]:
     places = {"home": settings().home, "blobs": settings().blob_folder}
-    usage = {place: shutil.disk_usage(folder) for place, folder in places.items() if Path(folder).exists()}
+    usage = {}
+    for place, folder in places.items():
+        with suppress(OSError):  # not there, or a mount that has gone stale: the other is told
+            usage[place] = shutil.disk_usage(folder)
     free = {place: float(used.free) for place, used in usage.items()}
     yield _by("firstread_disk_free_bytes", "Bytes free on the disk of this folder.", "place", free)
     size = {place: float(used.total) for place, used in usage.items()}

@@ -41,17 +41,25 @@ class Sender(threading.Thread):
         self._deadline = deadline
 
     def run(self) -> None:
+        with self._ledger.broken_clients_told():
+            self._send_all()
+
+    def _send_all(self) -> None:
         while (taken := self._take()) and time.monotonic() < self._deadline:
             door = self._door_for(taken)
             for picture in taken:
                 self._ledger.sending(picture, door.name)
             if self._rng.random() < 0.05:  # a second sender of the same, at the same moment
-                twin = threading.Thread(target=self._post, args=(taken, door), daemon=True)
+                twin = threading.Thread(target=self._post_too, args=(taken, door), daemon=True)
                 twin.start()
                 self._post(taken, door)
                 twin.join()
             else:
                 self._post(taken, door)
+
+    def _post_too(self, taken: list[Picture], door: Door) -> None:
+        with self._ledger.broken_clients_told():
+            self._post(taken, door)
 
     def _take(self) -> list[Picture]:
         """The next picture when its time has come; sometimes several, for one request."""
@@ -125,6 +133,10 @@ class Reader(threading.Thread):
         self._stop_asked = stop
 
     def run(self) -> None:
+        with self._ledger.broken_clients_told():
+            self._sign_on()
+
+    def _sign_on(self) -> None:
         while not self._stop_asked.wait(self._rng.uniform(0.1, 0.6)):
             try:
                 self._sign_one()

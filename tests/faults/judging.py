@@ -54,6 +54,7 @@ def _pictures(service: Service, ledger: Ledger, verdict: Verdict) -> None:
     forbidden = {sha256 for sha256, story in sent.items() if not story.good or story.door == "nobody"}
     unknown = [sha256 for sha256 in sent if not sent[sha256].acknowledged and sha256 not in forbidden]
 
+    verdict.must_be_none("clients that broke", ledger.broken)
     verdict.must_be_none("lost: no record", [sha256 for sha256 in acknowledged if sha256 not in times])
     verdict.must_be_none("lost: no bytes, or others", [s for s in times if not _intact(service, s)])
     verdict.must_be_none("twice: images", [sha256 for sha256, count in times.items() if count > 1])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.faults.pictures import Picture
@@ -34,7 +37,18 @@ class Ledger:
     counts: Counter[str] = field(default_factory=Counter)
     delivered: dict[str, int] = field(default_factory=dict)
     """How often the receiver took each delivery with success."""
+    broken: list[str] = field(default_factory=list)
+    """What ended a client before its time: an answer that no client should have got."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def broken_clients_told(self) -> Iterator[None]:
+        """What a client's thread dies of is on record."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not pass over it
+            with self.lock:
+                self.broken.append("".join(traceback.format_exception(error))[-1500:])
 
     def sending(self, picture: Picture, door: str) -> None:
         with self.lock:

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 
+import psycopg
+
 from tests.faults.clients import Reader, Sender, receiving
 from tests.faults.disorder import Disorder
 from tests.faults.judging import Verdict, judge, unsettled
@@ -146,7 +148,7 @@ def _await_rest(service: Service) -> None:
         try:
             if service.ask("/readyz").status == 200 and (left := unsettled(service)) == 0:
                 return
-        except (Unanswered, OSError):
+        except (Unanswered, OSError, psycopg.Error):
             pass
         time.sleep(0.5)
     raise AssertionError(

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,17 @@ def start() -> Network:
     return network
 
 
-def trained(folder: Path, *, log: Callable[..., None] = lambda **_: None, **by: Any) -> Network:
+MORE = 60
+"""Epochs that nobody waits for: whoever is to be killed is still at work."""
+
+
+def trained(
+    folder: Path,
+    *,
+    log: Callable[..., None] = lambda **_: None,
+    epochs: int = SETTINGS.epochs,
+    **by: Any,
+) -> Network:
     """Trained by these ``ranks`` or so many ``processes``; the checkpoint is in the folder."""
     data, select = _drawn_chests(18, first=0), _drawn_chests(7, first=100)
     run: Callable[..., Network] = finetune_together if "processes" in by else finetune
@@ -45,7 +56,7 @@ def trained(folder: Path, *, log: Callable[..., None] = lambda **_: None, **by: 
         start(),
         data,
         select,
-        settings=SETTINGS,
+        settings=replace(SETTINGS, epochs=epochs),
         seed=7,
         checkpoint=folder / "checkpoint.pt",
         log=log,
@@ -69,7 +80,7 @@ def _say(**event: Any) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     if "asking" in sys.argv:
-        trained(folder, log=_say, processes=2, threads=2)
+        trained(folder, log=_say, epochs=MORE, processes=2, threads=2)
         return
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
