@@ -42,17 +42,25 @@ def sign_in(
     administrators_only: bool = False,
 ) -> SignedIn:
     """A new session for the right password, which awaits the second factor of who has one; else NotSignedIn,
-    after the same time and in the same words for any wrong answer, a locked account included.
+    after the same time and in the same words for any wrong answer, a locked account and one whose password
+    opens nothing here included.
     """
     user = session.scalar(select(User).where(User.username == username.strip().lower()))
-    right, updated_hash = passwords.verify(password, user.password_hash if user else None)
-    if user is None or not right or not may_come_in(user):
+    known = user.password_hash if user else None
+    right, updated_hash = passwords.verify(password, known)
+    if user is not None and right:
+        session.refresh(user, with_for_update=True)  # what was changed meanwhile holds
+    if (
+        user is None
+        or not right
+        or user.password_hash != known
+        or not may_come_in(user)
+        or (administrators_only and Role.ADMINISTRATOR.value not in user.roles)
+    ):
         raise NotSignedIn(
             "The user name or the password is not right."
             " After many attempts an account is locked for a while."
         )
-    if administrators_only and Role.ADMINISTRATOR.value not in user.roles:
-        raise NotSignedIn("Only administrators sign in with a password here. Sign in at the provider.")
     if updated_hash:
         user.password_hash = updated_hash
     if user.totp_since is None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from argon2 import _password_hasher
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.commands import keys, passwords, people, sessions
+from app.commands import keys, oidc, passwords, people, sessions
+from app.commands.sessions import Lockout
 from app.domain.roles import SYSTEM, Actor, Caller, Permission, Role, Scope
 from app.errors import Conflict, NotSignedIn, Unprocessable
 from app.records import ApiKey, User
 from app.records import Session as SessionRecord
 from app.records.base import now
-from app.records.engine import driver_of
+from app.records.engine import driver_of, transaction
 from tests.builders import PASSWORD, a_key, a_user
 
 _DAY = timedelta(days=1)
@@ -45,6 +48,58 @@ def test_a_given_first_password_is_not_shown_and_need_not_change(session: Sessio
         session, username="Admin", password="given by the site", address=None, lifetime=_DAY
     )
     assert not signed_in.must_change_password
+
+
+def _reset(session: Session, user_id: UUID) -> None:
+    people.reset_password(session, user_id=user_id, by=SYSTEM)
+
+
+def _link(session: Session, user_id: UUID) -> None:
+    oidc.link(session, user_id=user_id, issuer="https://login.example", subject="4711", by=SYSTEM)
+
+
+def _disable(session: Session, user_id: UUID) -> None:
+    people.disable_user(session, user_id=user_id, by=SYSTEM)
+
+
+def _lock(session: Session, user_id: UUID) -> None:
+    lockout = Lockout(attempts=1, lasting=_DAY)
+    sessions.count_wrong(session, username="grace", address=None, lockout=lockout)
+
+
+def _enrol(session: Session, user_id: UUID) -> None:
+    session.execute(update(User).where(User.id == user_id).values(totp_secret="A", totp_since=now()))
+
+
+@pytest.mark.parametrize("change", [_reset, _link, _disable, _lock, _enrol])
+def test_what_changes_while_a_password_is_compared_holds_for_that_sign_in(
+    database: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[Session, UUID], None]
+) -> None:
+    with transaction() as session:
+        grace = a_user(session, "grace", Role.RADIOLOGIST)
+    assert grace.id is not None
+    compare, user_id = passwords.verify, grace.id
+
+    def compare_slowly(password: str, known: str | None) -> tuple[bool, str | None]:
+        right, _ = compare(password, known)
+        with transaction() as meanwhile:
+            change(meanwhile, user_id)
+        return right, "a newer hash of the old password"
+
+    monkeypatch.setattr(passwords, "verify", compare_slowly)
+    if change is _enrol:
+        with transaction() as session:
+            signed = sessions.sign_in(
+                session, username="grace", password=PASSWORD, address=None, lifetime=_DAY
+            )
+        assert signed.awaits_second_factor
+        return
+    with pytest.raises(NotSignedIn), transaction() as session:
+        _sign_in(session, "grace")
+    with transaction() as session:
+        assert session.scalars(select(SessionRecord)).all() == []
+        kept = session.scalars(select(User.password_hash)).one()
+        assert kept != "a newer hash of the old password"
 
 
 @pytest.mark.parametrize(("name", "password"), [("grace", "wrong"), ("nobody", PASSWORD), ("grace", "")])
