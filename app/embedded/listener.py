@@ -12,7 +12,7 @@ from app.embedded.refusal import CannotStart
 
 _BACKLOG = 2048
 _ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""Seconds of silence after which a peer is asked whether it is there, and how often; by the names on Linux."""
+"""Seconds of silence after which a peer is asked whether it is there, and between that, and how often."""
 
 
 def listen(host: str, port: int) -> socket.socket:

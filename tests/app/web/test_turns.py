@@ -7,13 +7,19 @@ import threading
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
 
+from app.cli.web import server_of
 from app.domain.roles import Scope
+from app.embedded.listener import address_of, listen
 from app.records import Study
 from app.records.engine import transaction
+from app.settings import settings
+from app.web import security
+from app.web.main import create_app
 from app.web.turns import Turns
 from tests.builders import a_dicom, a_key
 from tests.served import eventually, serving
@@ -46,6 +52,32 @@ def test_beyond_its_places_a_process_asks_senders_to_come_back_and_keeps_nothing
             assert first.recv(100).startswith(b"HTTP/1.1 202")
         assert _stored() == before + 1
         assert client.post("/api/v1/studies", files=send).status_code == 202
+
+
+def test_a_sender_that_falls_silent_is_answered_and_another_has_its_place(
+    database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setenv("FIRSTREAD_UPLOADS_WAITING", "1")
+    settings.cache_clear()
+    with transaction() as session:
+        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
+    listener = listen("127.0.0.1", 0)
+    server = server_of(create_app(), settings())
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client:
+            whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
+            head = "".join(f"{name}: {value}\r\n" for name, value in whole.headers.items())
+            with socket.create_connection(listener.getsockname(), timeout=20) as silent:
+                silent.sendall(f"POST /api/v1/studies HTTP/1.1\r\n{head}\r\n".encode() + whole.read()[:1000])
+                assert silent.recv(100).startswith(b"HTTP/1.1 408")
+                assert _stored() == 0
+                assert client.send(whole).status_code == 202
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 def test_readers_have_threads_however_many_send() -> None:
