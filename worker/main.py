@@ -1,7 +1,7 @@
 """The Celery program.
 
     celery -A worker.main worker -Q screening -P threads -c 1     screens; one thread holds the network
-    celery -A worker.main worker -Q duty -P threads -c 6          sweeps, delivers and seals
+    celery -A worker.main worker -Q duty -P threads -c 7          sweeps, delivers and seals
     celery -A worker.main worker -Q training -P threads -c 1      inspects datasets, trains, evaluates
 
 `firstread worker`, `firstread duty` and `firstread trainer` start the same. SIGTERM ends a process within

@@ -30,7 +30,7 @@ def duty() -> None:
     One per site is enough, two do no harm: every task may run twice. Deliveries take four of its threads at
     most (`worker.deliver`), so that sweeping and sealing never wait for a destination.
     """
-    _run("duty", listens_to=queue.DUTY_QUEUE, threads=6)
+    _run("duty", listens_to=queue.DUTY_QUEUE, threads=7)
 
 
 def training() -> None:

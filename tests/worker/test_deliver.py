@@ -29,6 +29,7 @@ from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
 from tests.builders import a_screened_study, a_user
+from tests.served import eventually
 from worker.deliver import ROUNDS, Courier
 from worker.sweep import Sweeper
 
@@ -259,7 +260,7 @@ def test_a_slow_destination_holds_two_threads_and_no_more(hook: Hook, blobs: Blo
     assert len(hook.received) == 5
 
 
-def test_silent_destinations_hold_four_threads_whatever_their_number_and_delay_no_sweep(
+def test_slow_destinations_hold_four_threads_whatever_their_number_so_that_sweeping_has_one(
     hook: Hook, blobs: Blobs, database: str
 ) -> None:
     with transaction() as session:
@@ -267,14 +268,17 @@ def test_silent_destinations_hold_four_threads_whatever_their_number_and_delay_n
             delivery.add_destination(session, name=f"slow {number}", url=hook.url, by=SYSTEM)
     for _ in range(2):
         a_screened_study(blobs)
-    hook.seconds = 0.5
+    hook.seconds = 1.0
     courier, stop = Courier(settings()), threading.Event()
-    pool = ThreadPoolExecutor(max_workers=6)  # as many as a duty worker has
-    rung = [pool.submit(courier.drain, stop=stop) for _ in range(12)]
-    assert pool.submit(lambda: [round.done() for round in rung]).result(timeout=10).count(False) == ROUNDS
-    pool.shutdown()
+    with ThreadPoolExecutor(max_workers=ROUNDS) as pool:
+        rounds = [pool.submit(courier.drain, stop=stop) for _ in range(ROUNDS)]
+        eventually(lambda: hook.at_once == ROUNDS)
+        assert courier.drain(stop=stop) == 0, "those at it take what is left"
     assert hook.most_at_once == ROUNDS
-    assert sum(round.result() for round in rung) == len(hook.received) == 6
+    assert sum(round.result() for round in rounds) == len(hook.received) == 6
+    hook.seconds = 0.0
+    a_screened_study(blobs)
+    assert courier.drain(stop=stop) == 3, "and whose rounds ended begin others"
 
 
 def test_nothing_more_goes_to_a_disabled_destination(hook: Hook, secret: str) -> None:
