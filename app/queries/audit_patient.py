@@ -39,11 +39,11 @@ class PatientFound:
     """The patient named by a study has others too, which are in here; False where nobody is named."""
 
 
-def ask(session: Session, *, asked: PatientAsked, by: Actor, on_record: bool = True) -> PatientFound:
+def ask(session: Session, *, asked: PatientAsked, by: Actor) -> PatientFound:
     """The patient's studies, and on record that their trail was asked for; without the words of the question.
 
     A study names its patient: all studies with its PatientID and issuer are meant. Raises Unprocessable for
-    what cannot be one, NotFound where nothing is meant. Further pages of one answer need not be `on_record`.
+    what cannot be one, NotFound where nothing is meant.
     """
     patient_id, issuer, study = (
         (text or "").strip() for text in (asked.patient_id, asked.issuer, asked.study)
@@ -61,14 +61,13 @@ def ask(session: Session, *, asked: PatientAsked, by: Actor, on_record: bool = T
         raise NotFound("No study here is meant by that, and the audit trail tells of none.")
     if len(named) > _MOST:
         raise Unprocessable(f"More than {_MOST} studies have this patient ID. Name the issuer, or a study.")
-    if on_record:
-        audit.record(
-            session,
-            action="audit.patient-asked",
-            by=by,
-            study_id=named[0] if len(named) == 1 else None,
-            studies=len(named),
-        )
+    audit.record(
+        session,
+        action="audit.patient-asked",
+        by=by,
+        study_id=named[0] if len(named) == 1 else None,
+        studies=len(named),
+    )
     return PatientFound(study_ids=tuple(named), others=bool(study) and len(named) > 1)
 
 

@@ -84,7 +84,9 @@ def ask_of_patient(request: Request, caller: Annotated[Caller, require(Permissio
 def of_patient(
     request: Request, form: Posted, caller: Annotated[Caller, require(Permission.READ_AUDIT)]
 ) -> Response:
-    """Who saw and did what to a patient's studies. Posted, so that no patient data enter an address."""
+    """Who saw and did what to a patient's studies. Posted, so that no patient data enter an address; each
+    page is on record.
+    """
     asked = _Asked(
         patient_id=form.text("patient_id").strip(),
         issuer=form.text("issuer").strip(),
@@ -96,7 +98,7 @@ def of_patient(
             patient_id=asked.patient_id or None, issuer=asked.issuer or None, study=asked.study or None
         )
         with transaction() as session:
-            found = ask(session, asked=wanted, by=caller.actor, on_record=before is None)
+            found = ask(session, asked=wanted, by=caller.actor)
             shown = audit.trail(
                 session, wanted=TrailFilter(studies=found.study_ids), to=caller.actor, before=before
             )
@@ -139,7 +141,7 @@ def _of_patient(
 def _before(text: str) -> int | None:
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > 2**62:
+    if len(text) > 19 or not text.isascii() or not text.isdigit() or int(text) > 2**62:
         raise Unprocessable("The page cannot be continued from there. Ask again.")
     return int(text)
 
