@@ -47,10 +47,11 @@ class SessionShown:
 
 @dataclass(frozen=True, kw_only=True)
 class SecondFactorShown:
-    """What the person it belongs to may know of it; `pending_secret` only until it is in force."""
+    """What the person it belongs to may know of it; never the secret."""
 
     since: datetime | None
-    pending_secret: str | None
+    pending: bool
+    """A secret was made and is not in force yet."""
     codes_left: int
     at_provider: bool
 
@@ -138,7 +139,7 @@ def second_factor(session: Session, *, who: Actor) -> SecondFactorShown | None:
     unused = select(func.count()).where(RecoveryCode.user_id == user.id, RecoveryCode.used_at.is_(None))
     return SecondFactorShown(
         since=user.totp_since,
-        pending_secret=user.totp_secret if user.totp_since is None else None,
+        pending=user.totp_secret is not None and user.totp_since is None,
         codes_left=session.scalar(unused) or 0,
         at_provider=user.oidc_subject is not None,
     )

@@ -33,13 +33,15 @@ def second_factor_page(request: Request, caller: _Self) -> Response:
 
 @router.post("/begin")
 def begin(request: Request, form: Posted, caller: _Self) -> Response:
-    """Shows a new secret, as a QR code and as text, once the password was given."""
+    """Shows a new secret, as a QR code and as text, once the password was given. No other page shows it: a
+    session alone must not be able to put it in force.
+    """
     try:
         with sessions.Reproof(request, caller), transaction() as session:
-            second_factor.begin(session, password=form.secret("password"), by=caller.actor)
+            secret = second_factor.begin(session, password=form.secret("password"), by=caller.actor)
     except _REFUSALS as problem:
         return _page(request, caller, problem=problem)
-    return see("/account/second-factor")
+    return _page(request, caller, secret=secret)
 
 
 @router.post("/confirm")
@@ -79,12 +81,13 @@ def remove(request: Request, form: Posted, caller: _Self) -> Response:
     return response
 
 
-def _page(request: Request, caller: Caller, *, problem: Problem | None = None) -> Response:
+def _page(
+    request: Request, caller: Caller, *, secret: str | None = None, problem: Problem | None = None
+) -> Response:
     with transaction() as session:
         factor = queries.second_factor(session, who=caller.actor)
     shown: dict[str, Any] = {"qr": None, "secret": None}
-    if factor is not None and factor.pending_secret is not None:
-        secret = factor.pending_secret
+    if secret is not None:
         shown = {"qr": _qr(secret, name=caller.actor.name), "secret": _spelled(secret)}
     return page(
         request,

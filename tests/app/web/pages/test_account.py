@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pyotp
 import pytest
 from starlette.testclient import TestClient
 
@@ -55,6 +58,23 @@ def test_only_a_page_of_ours_is_led_back_to(client: TestClient, referer: str) ->
 def test_the_sign_in_never_leads_to_another_site(client: TestClient, elsewhere: str) -> None:
     page = client.get("/sign-in", params={"next": elsewhere}).text
     assert 'name="next" value="/"' in page
+
+
+def test_a_secret_is_shown_once_to_who_gave_the_password(browser: Browser) -> None:
+    alice, path = browser("alice", Role.RADIOLOGIST), "/account/second-factor"
+    refused = post(alice, f"{path}/begin", get(alice, path), password="not hers")
+    assert refused.status_code == 422 and 'class="secret"' not in refused.text
+    shown = post(alice, f"{path}/begin", get(alice, path), password=PASSWORD).text
+    found = re.search(r'<p class="secret">([A-Z2-7 ]+)</p>', shown)
+    assert found is not None and 'class="qr"' in shown
+    app = pyotp.TOTP(found.group(1).replace(" ", ""))
+    # whoever finds the session open afterwards learns nothing, also not by a wrong code
+    missed = post(alice, f"{path}/confirm", shown, code="not one")
+    assert missed.status_code == 422
+    for page in (get(alice, path), missed.text):
+        assert app.secret not in page.replace(" ", "") and 'class="qr"' not in page
+        assert f'action="{path}/confirm"' in page
+    assert 'class="secret"' in post(alice, f"{path}/confirm", missed.text, code=app.now()).text
 
 
 def test_a_wrong_password_keeps_the_name_and_says_so(client: TestClient) -> None:
