@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from app.cli.audit_progress import bar
 from app.cli.running import at_the_terminal, running_settings
-from app.commands import audit
+from app.commands import audit, audit_seals
 from app.dicom import audit_message
 from app.dicom.audit_message import AuditedEvent
 from app.errors import Conflict, Unavailable, Unprocessable
@@ -21,17 +22,29 @@ from app.settings import Settings
 from app.syslog import SyslogSilent
 from worker.seal import event_message, syslog_of
 
+_PATIENCE_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
+
 
 def export(*, out: Path | None, identified: bool, since: datetime | None, until: datetime | None) -> None:
-    """Every event of that time is told, and that it was. Raises Conflict where the file is there already,
-    Unprocessable without a syslog server, Unavailable where it does not take them.
+    """Every event of that time is told; that it was begun is on record before the first one leaves. Raises
+    Conflict where the file is there already, Unprocessable without a syslog server, Unavailable where it does
+    not take them, or where who writes to the trail comes to no end.
     """
     configured = running_settings()
     span = Span(since=since, until=until)
+    newest = _settled()
     with _way_out(out, configured) as tell, bar("messages") as report:
         with transaction() as session:
-            newest = audit_messages.newest_id(session) or 0
             of = audit_messages.count(session, up_to=newest, span=span)
+            audit.record(
+                session,
+                action="audit.exported",
+                by=at_the_terminal(),
+                events=of,
+                identified=identified,
+                to="file" if out else "syslog",
+            )
         told, last = 0, None
         while True:
             with transaction() as session:
@@ -43,16 +56,20 @@ def export(*, out: Path | None, identified: bool, since: datetime | None, until:
             tell(events)
             told, last = told + len(events), events[-1].id
             report(told, of)
-    with transaction() as session:
-        audit.record(
-            session,
-            action="audit.exported",
-            by=at_the_terminal(),
-            events=told,
-            identified=identified,
-            to="file" if out else "syslog",
-        )
     print(f"{told} messages {f'are in {out}' if out else 'are with the syslog server'}.")
+
+
+def _settled() -> int:
+    """The newest id that was drawn, once all up to it are there or never will be."""
+    with transaction() as session:
+        mark = audit_seals.watermark(session)
+    ends = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        with transaction() as session:
+            if audit_seals.has_settled(session, mark):
+                return mark.id
+        time.sleep(_LOOK_SECONDS)
+    raise Unavailable("Somebody has been writing to the audit trail for long and has not ended. Try again.")
 
 
 @contextmanager

@@ -34,11 +34,6 @@ def sealed_up_to(session: Session) -> int | None:
     return session.scalar(select(func.max(AuditSeal.last_id)))
 
 
-def newest_id(session: Session) -> int | None:
-    """The id of the newest event."""
-    return session.scalar(select(func.max(AuditEvent.id)))
-
-
 def count(session: Session, *, up_to: int, span: Span) -> int:
     """How many events those are."""
     statement = select(func.count()).select_from(AuditEvent)

@@ -15,11 +15,12 @@ from sqlalchemy import select, text
 from typer.testing import CliRunner
 
 from app.blobs import Blobs
-from app.cli import cli
+from app.cli import audit_export, cli
 from app.cli.audit_heads import heads
 from app.cli.refusals import in_words
+from app.commands import audit as trail
 from app.commands import viewing
-from app.domain.roles import Actor, Role
+from app.domain.roles import SYSTEM, Actor, Role
 from app.errors import Unprocessable
 from app.records import AuditEvent
 from app.records.engine import transaction
@@ -136,6 +137,21 @@ def test_export_of_a_time_has_the_events_of_that_time(database: str, tmp_path: P
     )
 
 
+def test_an_export_leaves_out_nothing_that_is_still_being_written(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_export, "_PATIENCE_SECONDS", 0.3)
+    out = tmp_path / "out"
+    with transaction() as slow:
+        trail.record(slow, action="study.screening", by=SYSTEM)
+        slow.flush()
+        record_events(1)
+        assert "has not ended. Try again." in _refused("export", "--out", str(out))
+        assert not out.exists()
+        assert _details("audit.exported") == []
+    assert "2 messages" in _run("export", "--out", str(out)).stdout
+
+
 def test_export_goes_to_the_syslog_server_or_says_that_there_is_none(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +163,8 @@ def test_export_goes_to_the_syslog_server_or_says_that_there_is_none(
         _run("export", "--syslog")
         assert all(b" DICOM+RFC3881 - " in octets for octets in server.received(2))
     assert "did not take the messages" in _refused("export", "--syslog")
+    told = [details["events"] for details in _details("audit.exported")]
+    assert told == [2, 3], "that it was begun is on record, whatever became of it"
     _run("export", code=2)
 
 
