@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.domain.sentence import sentence
+
 ADDRESS = r"^(udp|tcp|tls)://([^/@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$"
 """How a server is written; without a port it is the registered one."""
 NOTICE, WARNING = 5, 4
@@ -73,7 +75,7 @@ class Syslog:
                 self._stream(octets)
         except (OSError, OverflowError) as error:  # ssl's errors are OSErrors; a port can be too large
             raise SyslogSilent(
-                f"The syslog server did not take the messages ({type(error).__name__})."
+                sentence(f"The syslog server did not take the messages ({type(error).__name__}).")
             ) from error
 
     def _datagrams(self, messages: Sequence[bytes]) -> None:

@@ -11,7 +11,7 @@ from app.checks.wrong import Wrong
 from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.language import N_
-from app.queries import operations, soundness
+from app.queries import audit_sealing, operations, soundness
 from app.records.engine import transaction
 from app.settings import Settings
 
@@ -182,6 +182,41 @@ def deliveries(_configured: Settings) -> str:
     return sentence("No result is late.")
 
 
+def audit_trail(configured: Settings) -> str:
+    """It is sealed, and its heads are where the site wants them."""
+    late = audit_sealing.late_after(configured.audit_seal_interval)
+    with transaction() as session:
+        unsealed = audit_sealing.unsealed_seconds(session)
+        sending = audit_sealing.sending(session)
+    minutes = f"{unsealed / 60:.0f}"
+    if unsealed > late:
+        raise Wrong(
+            sentence(
+                f"The audit trail has not been sealed for {minutes} minutes. See that a duty worker runs; its"
+                " log says whether it waits for a transaction."
+            )
+        )
+    if configured.audit_syslog is None:
+        return sentence("It is sealed.")
+    if sending.error is not None:
+        said_why = sending.error
+        raise Wrong(
+            sentence(
+                "Seals on the audit trail do not leave the house. See that the syslog server runs and that"
+                f" FIRSTREAD_AUDIT_SYSLOG is its address. {said_why}"
+            )
+        )
+    minutes = f"{sending.waiting_seconds / 60:.0f}"
+    if sending.waiting_seconds > late:
+        raise Wrong(
+            sentence(
+                f"A seal on the audit trail has waited {minutes} minutes to be sent to syslog. See that a"
+                " duty worker runs and has FIRSTREAD_AUDIT_SYSLOG too."
+            )
+        )
+    return sentence("It is sealed, and the syslog server has the heads.")
+
+
 def _at_work(part: str) -> int:
     return sum(facts.get("part") == part for facts in queue.workers().values())
 
@@ -207,5 +242,6 @@ SERVICE = (
     Check(name=N_("network"), look=network, after=(*_TABLES, "folder of stored bytes"), good_for_seconds=30),
     Check(name=N_("waiting studies"), look=waiting, after=_TABLES),
     Check(name=N_("deliveries"), look=deliveries, after=_TABLES),
+    Check(name=N_("audit trail"), look=audit_trail, after=_TABLES),
 )
 """Everything that is looked at where the service runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from app.records import Delivery, Image, Study
 from app.records.engine import engine, forget_engine, transaction
 from app.settings import settings
 from app.web.main import create_app
+from tests.audited import seal_all
 from tests.builders import PASSWORD, a_screened_study, a_user, an_admitted_study
 from worker.network import Network
+from worker.seal import Sealer
 from worker.sweep import Sweeper
 
 _NO_WEB_SERVER = {"web server"}
@@ -245,6 +248,25 @@ def test_a_study_that_waits_and_a_result_that_arrived_nowhere(sound: None, blobs
     assert wrong["deliveries"].endswith("Send them again from the page Destinations.")
 
 
+def test_an_audit_trail_that_nobody_seals(sound: None) -> None:
+    _an_hour_ago("audit_events", "at")
+    assert _only("audit trail").startswith("The audit trail has not been sealed for 60 minutes.")
+    seal_all()
+    assert _wrong() == {}
+
+
+def test_a_syslog_server_that_does_not_take_the_seals(sound: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, "AUDIT_SYSLOG", "tcp://127.0.0.1:1")
+    seal_all()
+    assert _wrong() == {}, "sealed a moment ago"
+    _an_hour_ago("audit_seals", "sealed_at")
+    assert _only("audit trail").startswith("A seal on the audit trail has waited 60 minutes")
+    Sealer(settings()).round(stop=threading.Event())
+    said = _only("audit trail")
+    assert said.startswith("Seals on the audit trail do not leave the house. See that the syslog server runs")
+    assert said.endswith("did not take the messages (ConnectionRefusedError).")
+
+
 def test_the_doctor_prints_a_line_for_each_and_ends_with_1_where_one_is_wrong(
     sound: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +288,12 @@ def test_the_operators_page_says_the_same(sound: None, blobs: Blobs, session: Se
     for name in ("database", "clock", "secrets", "duty worker"):
         assert f'<th scope="row">{name}</th><td>ok</td>' in page
     assert page.count(" s ago</td>") == len(SERVICE)
+
+
+def _an_hour_ago(table: str, column: str) -> None:
+    with transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        session.execute(text(f"UPDATE {table} SET {column} = {column} - interval '60 min'"))
 
 
 def _an_hour_earlier() -> dict[str, object]:
