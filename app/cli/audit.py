@@ -33,12 +33,14 @@ def verify(
     from app.cli.running import at_the_terminal, running_settings
     from app.commands import audit as trail
     from app.queries import audit_chain
+    from app.queries.audit_sealing import late_after
     from app.records.engine import transaction
 
     known = heads(head or [])
-    running_settings()
+    configured = running_settings()
     with bar("events") as report, transaction() as session:
         found = audit_chain.verify(session, known=known, report=report)
+    halted = found.unsealed_seconds > late_after(configured.audit_seal_interval)
     with transaction() as session:
         trail.record(
             session,
@@ -46,7 +48,7 @@ def verify(
             by=at_the_terminal(),
             events=found.events,
             seals=found.seals,
-            findings=len(found.findings) + found.untold,
+            findings=len(found.findings) + found.untold + halted,
             known_heads=len(known),
         )
     for sentence in found.findings:
@@ -60,8 +62,13 @@ def verify(
         print(f"Newest head: {found.newest.number}:{found.newest.head}")
     if known and not found.findings:
         print(f"{len(known)} given {'head is' if len(known) == 1 else 'heads are'} in the chain.")
-    if found.findings:
+    if halted:
+        print("Sealing has come to a halt: nothing vouches for those. See the duty worker and its log.")
+    if found.all_by_restore:
+        print("The audit trail was tampered with, or the restore took what those heads vouch for.")
+    elif found.findings:
         print("The audit trail was tampered with.")
+    if found.findings or halted:
         sys.exit(1)
 
 

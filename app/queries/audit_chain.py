@@ -31,11 +31,26 @@ class Verified:
     unsealed: int = 0
     oldest_unsealed: str | None = None
     """When the oldest of those happened, in UTC."""
+    unsealed_seconds: float = 0.0
+    """How long ago that was."""
     newest: Head | None = None
     findings: list[str] = field(default_factory=list)
     """What was tampered with and where, a sentence each."""
     untold: int = 0
     """Further findings, beyond the first fifty."""
+    restored: str | None = None
+    """The restore that may have made `by_restore` of the findings."""
+    by_restore: int = 0
+
+    @property
+    def all_by_restore(self) -> bool:
+        """Nothing was found but what a restore does too."""
+        return 0 < self.by_restore == len(self.findings) + self.untold
+
+    def lacks(self, sentence: str) -> None:
+        """One more, of a head from elsewhere: a restore takes away what was sealed since the backup."""
+        self.by_restore += self.restored is not None
+        self.find(" ".join(filter(None, (sentence, self.restored))))
 
     def find(self, sentence: str) -> None:
         """One more."""
@@ -57,7 +72,7 @@ def verify(
 
     It may run while events are written and sealed: what is sealed does not change.
     """
-    found = Verified(newest=newest_head(session))
+    found = Verified(newest=newest_head(session), restored=_restored(session))
     _check_guards(session, found)
     of = session.scalar(select(func.coalesce(func.sum(AuditSeal.rows), 0))) or 0
     missing = dict(known or {})
@@ -74,7 +89,7 @@ def verify(
             events.skip_below(min(digests, default=seal.last_id))
         _compare(found, seal, digests, events)
         if seal.number in given and given[seal.number] != seal.head:
-            found.find(
+            found.lacks(
                 f"{_begin(seal)} is not the one that was known: its head was {given[seal.number]} and is "
                 f"{seal.head}. Events up to {seal.last_id} were rewritten and sealed again."
             )
@@ -84,7 +99,7 @@ def verify(
         found.seals += 1
         report(min(events.read, of), of)
     _check_end(session, found, before, missing)
-    found.unsealed, found.oldest_unsealed = _unsealed(session, after=before.last_id)
+    _count_unsealed(session, found, after=before.last_id)
     report(of, of)
     return found
 
@@ -244,6 +259,13 @@ def _numbers(noun: str, first: int, last: int) -> str:
     return f"{noun} {first} was" if first == last else f"{noun}s {first} to {last} were"
 
 
+def _restored(session: Session) -> str | None:
+    """The newest restore that the trail tells of."""
+    statement = select(AuditEvent.id, _moment(AuditEvent.at)).where(AuditEvent.action == "site.restored")
+    row = session.execute(statement.order_by(AuditEvent.id.desc()).limit(1)).one_or_none()
+    return None if row is None else f"Or a restore from a backup did it: event {row[0]}, of {row[1]} UTC."
+
+
 def _check_guards(session: Session, found: Verified) -> None:
     guards = set(session.scalars(_SWITCHED_ON))
     for name in _GUARDS:
@@ -258,16 +280,20 @@ def _check_end(session: Session, found: Verified, before: _Before, missing: Mapp
         found.find(f"The end of the trail was cut off: seal {sent} was sent to syslog, and {end}.")
     for head, number in missing.items():
         if number is None:
-            found.find(f"No seal has the head {head}: the end of the trail was cut off, or rewritten; {end}.")
+            found.lacks(
+                f"No seal has the head {head}: the end of the trail was cut off, or rewritten; {end}."
+            )
         elif number > before.number:
-            found.find(f"The end of the trail was cut off: seal {number} had the head {head}, and {end}.")
+            found.lacks(f"The end of the trail was cut off: seal {number} had the head {head}, and {end}.")
         else:
             found.find(f"Seal {number}, whose head was {head}, is gone.")
 
 
-def _unsealed(session: Session, *, after: int | None) -> tuple[int, str | None]:
-    statement = select(func.count(), _moment(func.min(AuditEvent.at)))
+def _count_unsealed(session: Session, found: Verified, *, after: int | None) -> None:
+    oldest = func.min(AuditEvent.at).filter(func.isfinite(AuditEvent.at))
+    ago = extract("epoch", func.clock_timestamp() - oldest)
+    statement = select(func.count(), _moment(oldest), ago)
     if after is not None:
         statement = statement.where(AuditEvent.id > after)
-    count, oldest = session.execute(statement).one()
-    return int(count), oldest
+    found.unsealed, found.oldest_unsealed, seconds = session.execute(statement).one()
+    found.unsealed_seconds = float(seconds or 0)

@@ -77,6 +77,32 @@ def test_verify_tells_what_was_tampered_with_and_ends_with_1(database: str, tmp_
     assert _details("audit.verified")[0]["findings"] == 2
 
 
+def test_verify_says_that_sealing_has_come_to_a_halt_and_ends_with_1(database: str) -> None:
+    record_events(3)
+    seal_all()
+    record_events(2)
+    assert "Sealing" not in _run("verify").stdout, "a moment ago"
+    with transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        session.execute(text("UPDATE audit_events SET at = at - interval '11 min' WHERE id = 4"))
+    said = _run("verify", code=1).stdout
+    assert "Sealing has come to a halt" in said
+    assert "tampered" not in said
+    assert _details("audit.verified")[-1]["findings"] == 1
+
+
+def test_after_a_restore_verify_names_it_beside_the_heads_that_it_took(database: str) -> None:
+    record_events(3)
+    seal_all()
+    with transaction() as session:
+        trail.record(session, action="site.restored", by=SYSTEM, backup="20261122T021500Z")
+    seal_all()
+    said = _run("verify", "--head", f"2:{_HEAD}", code=1).stdout
+    assert "is not the one that was known" in said
+    assert "Or a restore from a backup did it: event 4, of 20" in said
+    assert said.endswith("was tampered with, or the restore took what those heads vouch for.\n")
+
+
 @pytest.mark.parametrize(
     ("line", "number"),
     [

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
-from app.commands import audit_sending
+from app.commands import audit, audit_sending
 from app.commands.audit_seals import Head, head_of, leaf, lines
+from app.domain.roles import SYSTEM
 from app.queries import audit_chain
 from app.queries.audit_chain import Verified
 from app.records import AuditSeal
@@ -215,6 +216,21 @@ def test_a_tail_that_was_cut_off_shows_by_a_head_that_was_kept(sealed: list[Head
     assert "cut off" in finding
     assert "seal 2" in finding
     assert _verify({sealed[1].head: 2}).findings == []
+
+
+def test_where_the_site_was_restored_the_finding_of_a_missing_head_says_so(sealed: list[Head]) -> None:
+    _tamper("DELETE FROM audit_seals WHERE number > 2", "DELETE FROM audit_events WHERE id > 9")
+    with transaction() as session:
+        audit.record(session, action="site.restored", by=SYSTEM)
+    seal_all()
+    known: dict[str, int | None] = {sealed[2].head: 3, sealed[3].head: 4}
+    found = _verify(known)
+    assert [
+        sentence.count("Or a restore from a backup did it: event 21, of ") for sentence in found.findings
+    ] == [1, 1]
+    assert found.all_by_restore
+    _tamper("UPDATE audit_events SET count = 2 WHERE id = 3")
+    assert not _verify(known).all_by_restore, "a restore changes no event"
 
 
 def test_a_tail_that_was_cut_off_and_grew_again_shows_by_a_head_that_was_kept(sealed: list[Head]) -> None:
