@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     Durations are in seconds unless the name says otherwise; sizes are in bytes.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FIRSTREAD_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FIRSTREAD_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("var"), description="Data, logs and run files of the embedded service.")
     host: str = Field(default="127.0.0.1", description="Address the web server listens on.")
@@ -226,17 +228,9 @@ class Settings(BaseSettings):
     def _whole_provider(self) -> Settings:
         if self.oidc_issuer is None:
             return self
-        lacks = [
-            name
-            for name, value in (
-                ("OIDC_CLIENT_ID", self.oidc_client_id),
-                ("OIDC_ROLE_MAP", self.oidc_role_map),
-                ("PUBLIC_URL", self.public_url),
-            )
-            if not value
-        ]
-        if lacks:
-            raise ValueError(f"FIRSTREAD_OIDC_ISSUER also needs FIRSTREAD_{' and FIRSTREAD_'.join(lacks)}")
+        needed = ("oidc_client_id", "oidc_role_map", "public_url")
+        if lacks := [f"FIRSTREAD_{name.upper()}" for name in needed if not getattr(self, name)]:
+            raise ValueError(f"FIRSTREAD_OIDC_ISSUER also needs {' and '.join(lacks)}")
         if self.oidc_client_secret is not None and self.oidc_client_secret_file is not None:
             raise ValueError(
                 "set FIRSTREAD_OIDC_CLIENT_SECRET or FIRSTREAD_OIDC_CLIENT_SECRET_FILE, not both"

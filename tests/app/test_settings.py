@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from pydantic_core import PydanticUndefined
+from pydantic_core import InitErrorDetails, PydanticUndefined
 
+from app.cli.refusals import in_words
 from app.settings import ServiceNotRunning, Settings
 
 _README = Path(__file__).resolve().parents[2] / "README.md"
@@ -60,6 +61,43 @@ def test_a_value_that_makes_no_sense_is_refused(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"OIDC_ISSUER": "https://login.example"}, "also needs FIRSTREAD_OIDC_CLIENT_ID"),
+        ({"BATCH_SIZE": "many"}, "FIRSTREAD_BATCH_SIZE ('many') cannot be used"),
+        ({"LOCAL_SIGN_IN": "nobody"}, "FIRSTREAD_LOCAL_SIGN_IN ('nobody') cannot be used"),
+        ({"LANGUAGE": "tlh"}, "FIRSTREAD_LANGUAGE ('tlh') cannot be used: there is a catalogue"),
+        ({"AUDIT_SYSLOG": "http://who:hunter2@syslog"}, "FIRSTREAD_AUDIT_SYSLOG cannot be used"),
+    ],
+)
+def test_what_is_said_of_bad_settings_holds_no_secret(
+    monkeypatch: pytest.MonkeyPatch, home: Path, wrong: dict[str, str], said: str
+) -> None:
+    secrets = ("DATABASE_URL", "BROKER_URL", "ADMIN_PASSWORD", "BACKUP_PASSPHRASE", "OIDC_CLIENT_SECRET")
+    for name in secrets:
+        monkeypatch.setenv(f"FIRSTREAD_{name}", "x://who:hunter2@where/1")
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"FIRSTREAD_{name}", value)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    sentence = in_words(refused.value)
+    assert sentence is not None and said in sentence
+    assert "hunter2" not in sentence
+    assert "hunter2" not in str(refused.value)  # what a log would have of it
+
+
+def test_of_no_setting_that_may_hold_a_secret_the_value_is_said() -> None:
+    for name in Settings.model_fields:
+        error = ValidationError.from_exception_data(
+            "Settings",
+            [InitErrorDetails(type="string_type", loc=(f"FIRSTREAD_{name.upper()}",), input="hunter2")],
+        )
+        harmless = name == "language" or isinstance(Settings.model_fields[name].default, int | float)
+        chosen = name in ("local_sign_in", "audit_messages")
+        assert ("hunter2" in str(in_words(error))) == (harmless or chosen), name
 
 
 def test_commands_find_the_running_service_through_its_home(home: Path) -> None:
