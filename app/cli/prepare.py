@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 import migrations
+from app.commands.backup_refusal import refuse_half_restored
 from app.embedded.refusal import CannotStart
 from app.queries import people
 from app.records.engine import engine, transaction
@@ -17,8 +18,10 @@ from app.settings import Settings, settings
 def migrate() -> None:
     """The database has this version's schema. Two processes that migrate at once take turns.
 
-    Raises CannotStart when the database was made by a newer version, or somebody holds a table of it.
+    Raises CannotStart when the database was made by a newer version, or somebody holds a table of it, and
+    BackupRefused while a restore has not ended.
     """
+    refuse_half_restored(settings().blob_folder)
     try:
         migrations.upgrade(settings().resolved_database_url)
     except migrations.DatabaseBusy as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from app.commands.backup_refusal import refuse_half_restored
 from app.embedded.child import Child
 from app.embedded.home import Home
 from app.embedded.listener import address_of, listen
@@ -38,7 +39,8 @@ class Prepared:
 def up(*, until_parent_ends: bool) -> None:
     """Runs until somebody asks for the end; then nothing that was started here runs any more.
 
-    Raises CannotStart with a sentence when it could not start; nothing runs then either.
+    Raises CannotStart with a sentence when it could not start, and BackupRefused while a restore has not
+    ended; nothing runs then either.
     """
     started = time.monotonic()
     signals = Signals(until_parent_ends=until_parent_ends)
@@ -49,6 +51,7 @@ def up(*, until_parent_ends: bool) -> None:
     supervisor = Supervisor(signals=signals, say=say)
     listener: socket.socket | None = None
     try:
+        refuse_half_restored(configured.blob_folder)
         listener = listen(configured.host, configured.port)
         say(f"FirstRead starts; its data is in {home.folder}.")
         _start_servers(configured, home, supervisor, signals, listener)

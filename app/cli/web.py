@@ -9,6 +9,7 @@ import uvicorn
 
 from app import queue
 from app.cli.logs import configure_logs
+from app.commands.backup_refusal import refuse_half_restored
 from app.embedded.listener import listen
 from app.settings import Settings, settings
 from app.web.main import create_app
@@ -19,6 +20,7 @@ _GRACE_SECONDS = 5
 def web(*, fd: int | None) -> None:
     """Serves until SIGINT or SIGTERM, on the inherited socket `fd` or on a new one."""
     configured = settings()
+    refuse_half_restored(configured.blob_folder)
     configure_logs(configured)
     queue.configure(configured)
     listener = socket.socket(fileno=fd) if fd is not None else listen(configured.host, configured.port)

@@ -11,6 +11,7 @@ from celery.utils.nodenames import host_format
 
 from app import queue
 from app.cli.logs import configure_logs
+from app.commands.backup_refusal import refuse_half_restored
 from app.settings import settings
 from worker.memory import one_heap, without_converter
 
@@ -44,6 +45,7 @@ def training() -> None:
 def _run(name: str, *, listens_to: str, threads: int) -> None:
     one_heap()
     configured = settings()
+    refuse_half_restored(configured.blob_folder)
     configure_logs(configured)
     queue.configure(configured)
     import worker.main  # noqa: F401  (registers the tasks)

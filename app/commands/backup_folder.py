@@ -13,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import threading
@@ -21,11 +20,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
+from app.commands.backup_files import hashed, stored, sync_folder, unreadable, write
 from app.commands.backup_refusal import BackupRefused, Damaged
-from app.commands.backup_seal import CHUNK, Seal, Unsealed, new_seal, seal_of
+from app.commands.backup_seal import Seal, new_seal, seal_of
 
 HEADER = "firstread-backup.json"
 _FORMAT = 1
@@ -89,10 +88,10 @@ class BackupFolder:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
         new = path / f"{HEADER}.new"
-        _write(new, [json.dumps({"format": _FORMAT, "lock": lock}).encode()])
+        write(new, [json.dumps({"format": _FORMAT, "lock": lock}).encode()])
         new.replace(path / HEADER)
-        _sync_folder(path)
-        _sync_folder(path.parent)
+        sync_folder(path)
+        sync_folder(path.parent)
         return cls(path, seal)
 
     @classmethod
@@ -127,7 +126,7 @@ class BackupFolder:
     def write(self, name: str, chunks: Iterable[bytes]) -> str:
         """The file `name` of the backup that is being made; returns the sha256 of what it says."""
         digest = hashlib.sha256()
-        _write(self._unfinished / name, self.seal.close(_hashed(chunks, digest), purpose=name))
+        write(self._unfinished / name, self.seal.close(hashed(chunks, digest), purpose=name))
         return digest.hexdigest()
 
     def keep_blob(self, sha256: str, source: Path) -> bool:
@@ -139,14 +138,14 @@ class BackupFolder:
         try:
             size = source.stat().st_size
         except OSError as error:
-            raise _unreadable(sha256, error) from error
+            raise unreadable(sha256, error) from error
         if path.exists() and path.stat().st_size == self.seal.size(size):
             return False
         digest = hashlib.sha256()
         new = self._unfinished / uuid4().hex
         try:
-            chunks = _hashed(_stored(source, sha256), digest)
-            _write(new, self.seal.close(chunks, purpose=f"blob {sha256}"))
+            chunks = hashed(stored(source, sha256), digest)
+            write(new, self.seal.close(chunks, purpose=f"blob {sha256}"))
         except Damaged:
             new.unlink()
             raise
@@ -173,7 +172,7 @@ class BackupFolder:
     def finish(self, manifest: Manifest) -> None:
         """The backup has its name; from now on it is one."""
         for folder in self._changed:
-            _sync_folder(folder)
+            sync_folder(folder)
         self._changed.clear()
         said = json.dumps(asdict(manifest)).encode()
         self.write("manifest", [said, b"\n", hashlib.sha256(said).hexdigest().encode()])
@@ -181,21 +180,28 @@ class BackupFolder:
         made.mkdir(mode=0o700)
         for name in ("database", "blobs", "manifest"):
             (self._unfinished / name).rename(made / name)
-        _sync_folder(made)
+        sync_folder(made)
         made.rename(self.path / manifest.name)
-        _sync_folder(self.path)
+        sync_folder(self.path)
 
-    def keep_only(self, newest: int) -> int:
-        """Older backups than so many are gone, and the blobs that only they named; returns how many."""
+    def keep_only(self, newest: int) -> str | None:
+        """Older backups than so many are gone, and the blobs that only they named.
+
+        Where a backup cannot tell which it names all stay; returns why, in a sentence.
+        """
         old = self.names()[:-newest]
         for name in old:
             (self.path / name).rename(self._unfinished / name)  # never half a backup under its name
-        if old:
+        if not old:
+            return None
+        try:
             kept = {self._blob(d.hex()) for name in self.names() for d in self.digests(self.manifest(name))}
-            for path in (self.path / "blobs").glob("*/*"):
-                if path not in kept:
-                    path.unlink()
-        return len(old)
+        except (Damaged, OSError) as error:
+            return f"No blobs of older backups were removed: {error}"
+        for path in (self.path / "blobs").glob("*/*"):
+            if path not in kept:
+                path.unlink()
+        return None
 
     def manifest(self, name: str) -> Manifest:
         """What the backup says of itself."""
@@ -215,7 +221,7 @@ class BackupFolder:
         """The blobs that the backup names and has."""
         digest = hashlib.sha256()
         with self._opened(self.path / manifest.name / "blobs", "blobs", of=manifest.name) as chunks:
-            packed = b"".join(_hashed(chunks, digest))
+            packed = b"".join(hashed(chunks, digest))
         if digest.hexdigest() != manifest.blobs_sha256:
             raise Damaged(f"The list of blobs of the backup {manifest.name} is damaged.")
         return [packed[start : start + _DIGEST] for start in range(0, len(packed), _DIGEST)]
@@ -259,38 +265,3 @@ class BackupFolder:
     def _blob(self, sha256: str) -> Path:
         name = self.seal.name(sha256)
         return self.path / "blobs" / name[:2] / name
-
-
-def _hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-
-
-def _stored(source: Path, sha256: str) -> Iterator[bytes]:
-    """The bytes of the site; what its disk refuses is its damage, and not that of the folder."""
-    try:
-        with source.open("rb") as stream:
-            yield from Unsealed().open(stream, purpose="")
-    except OSError as error:
-        raise _unreadable(sha256, error) from error
-
-
-def _unreadable(sha256: str, error: OSError) -> Damaged:
-    return Damaged(f"The stored bytes {sha256[:12]} cannot be read: {error.strerror}.")
-
-
-def _write(path: Path, chunks: Iterable[bytes]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", CHUNK) as stream:
-        for chunk in chunks:
-            stream.write(chunk)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,14 @@ from app.blobs import Blobs
 from app.commands import audit
 from app.commands.backup import Report, each_blob, sha256_of
 from app.commands.backup_contents import blobs_named, is_empty, rows_of_tables
+from app.commands.backup_files import sync_folder
 from app.commands.backup_folder import BackupFolder, Manifest
 from app.commands.backup_programs import Programs
-from app.commands.backup_refusal import BackupRefused, Damaged
+from app.commands.backup_refusal import NOTE, BackupRefused, Damaged
 from app.domain.roles import Actor
 from app.records import Session as SignedIn
 from app.records.base import now
 
-_NOTE = "restoring"
-"""In the blob folder while a restore is under way: an interrupted one may go on."""
 _ANY_SIZE = 2**62
 
 
@@ -87,21 +87,30 @@ def restore(
 ) -> Restored:
     """Database and stored bytes are those of the backup, brought to this version's schema by `migrate`.
 
-    Raises BackupRefused where the place is not empty or the backup is damaged; the database is empty then.
+    Raises BackupRefused where the place is not empty or the backup is damaged. From the first byte to the end
+    a note in `blob_folder` keeps every part of the service from starting; an interrupted restore goes on
+    where the database is empty or holds just the rows of the backup.
     """
     with engine.connect() as connection:
-        if not is_empty(connection):
-            raise BackupRefused("The database is not empty; a backup is restored into an empty one only.")
+        loaded = not is_empty(connection)
+    if loaded and not (blob_folder / NOTE).exists():
+        raise BackupRefused("The database is not empty; a backup is restored into an empty one only.")
     note = _noted(blob_folder, manifest)
     report("database", 0, 2)
     folder.check_database(manifest)
     report("database", 1, 2)
     digests = _restore_blobs(folder, manifest, Blobs(blob_folder), report)
-    with folder.database(manifest) as dump:
-        programs.load(dump)
+    if not loaded:
+        with folder.database(manifest) as dump:
+            programs.load(dump)
     with engine.connect() as connection:
         rows = rows_of_tables(connection)
     if rows != manifest.rows:
+        if loaded:  # of a restore that was interrupted after the migrations, or of something else
+            raise BackupRefused(
+                "The database is not empty, and its rows are not those of the backup; empty it and the "
+                "folder of blobs, and restore again."
+            )
         raise Damaged(f"The database does not hold the rows of the backup {manifest.name}; use neither.")
     with engine.begin() as connection:  # whoever was signed in then, or has that cookie, signs in anew
         connection.execute(update(SignedIn).where(SignedIn.ended_at.is_(None)).values(ended_at=now()))
@@ -113,6 +122,7 @@ def restore(
     with Session(engine) as session, session.begin():
         audit.record(session, action="site.restored", by=by, backup=manifest.name)
     note.unlink()
+    sync_folder(blob_folder)
     report("database", 2, 2)
     return Restored(
         name=manifest.name,
@@ -124,7 +134,9 @@ def restore(
 
 def _noted(blob_folder: Path, manifest: Manifest) -> Path:
     """The blob folder is empty, or what an interrupted restore of the same backup left of it."""
-    note = blob_folder / _NOTE
+    note = blob_folder / NOTE
+    new = blob_folder / f"{NOTE}.new"
+    new.unlink(missing_ok=True)
     if not note.exists():
         if any(path.is_file() for path in blob_folder.rglob("*")):
             raise BackupRefused(
@@ -135,7 +147,12 @@ def _noted(blob_folder: Path, manifest: Manifest) -> Path:
             f"{blob_folder} holds a part of another backup, whose restore was interrupted; empty it first."
         )
     blob_folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(manifest.name)
+    with new.open("w") as stream:
+        stream.write(manifest.name)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.replace(note)  # never there and empty
+    sync_folder(blob_folder)
     return note
 
 
