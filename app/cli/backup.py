@@ -31,7 +31,8 @@ def backup(
 ) -> None:
     """Back up the database, the images and the networks while the service runs; what is in the folder already
     is not copied again. Encrypted where FIRSTREAD_BACKUP_PASSPHRASE_FILE is set. Exit code 0: a whole backup;
-    3: a whole one, but the site has lost something, as told; 1: none, and the former ones are as they were.
+    3: a whole one, but the site has lost something or a former one is damaged, as told; 1: none, and the
+    former ones are as they were.
     """
     sys.exit(_run(target=target.absolute(), new=new, keep=keep))
 
@@ -70,8 +71,10 @@ def _tell(made: BackedUp, *, target: Path, encrypted: bool) -> int:
     print(f" ({made.copied:,} copied, the others were there).")
     if made.deleted_meanwhile:
         print(f"{made.deleted_meanwhile:,} blobs were deleted while it was made, and are not in it.")
+    if made.all_stay is not None:
+        print(made.all_stay, file=sys.stderr)
     if not made.damaged:
-        return 0
+        return 0 if made.all_stay is None else _INCOMPLETE
     print(
         f"The site has lost {len(made.damaged):,} blobs, of which this backup lacks {made.lacking:,}; "
         "is the site's disk sound?",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -42,6 +43,8 @@ class BackedUp:
     """Sentences: blobs that rows of the site name and that it no longer has as they were stored."""
     lacking: int
     """Of those; the others are of former backups, and in this one too."""
+    all_stay: str | None
+    """Why no blob of older backups could be removed, in a sentence."""
 
 
 def back_up(
@@ -61,8 +64,9 @@ def back_up(
     `program` is the version of this one, which knows these revisions of the schema.
     """
     with into.held():
-        name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
-        copy = _copy_database(into, engine, programs, known, report)
+        name = _name(into)
+        begin = partial(_recorded, engine, name, by)
+        copy = _copy_database(into, engine, programs, known, report, begin=begin)
         copied, damaged = _copy_blobs(into, blobs, copy.named, report)
         lacking = {digest for digest in damaged if not into.is_sound(digest.hex())}
         named = sorted(copy.named - lacking)
@@ -79,9 +83,7 @@ def back_up(
         with engine.connect() as connection:  # what was deleted since the snapshot is nobody's loss
             lost = still_named(connection, set(damaged))
         into.finish(manifest)
-        with Session(engine) as session, session.begin():
-            audit.record(session, action="site.backed-up", by=by, backup=name, images_lacking=len(lost))
-        into.keep_only(keep)
+        all_stay = into.keep_only(keep)
     return BackedUp(
         name=name,
         rows=sum(copy.rows.values()),
@@ -90,7 +92,25 @@ def back_up(
         deleted_meanwhile=len(lacking - lost),
         lacking=len(lacking & lost),
         damaged=[damaged[digest] for digest in sorted(lost)],
+        all_stay=all_stay,
     )
+
+
+def _name(into: BackupFolder) -> str:
+    """Of now, after all others: which are the newest is told by the names."""
+    name, others = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}", into.names()
+    if others and name <= others[-1]:
+        raise BackupRefused(
+            f"By the clock of this machine it is {name}, and there is a later backup, {others[-1]}. Set the "
+            "clock right, or move that backup elsewhere."
+        )
+    return name
+
+
+def _recorded(engine: Engine, name: str, by: Actor) -> None:
+    """On record before a byte is copied: also what is stopped half-way has taken data out."""
+    with Session(engine) as session, session.begin():
+        audit.record(session, action="site.backed-up", by=by, backup=name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +122,18 @@ class _Copy:
 
 
 def _copy_database(
-    into: BackupFolder, engine: Engine, programs: Programs, known: Collection[str], report: Report
+    into: BackupFolder,
+    engine: Engine,
+    programs: Programs,
+    known: Collection[str],
+    report: Report,
+    *,
+    begin: Callable[[], None],
 ) -> _Copy:
-    """pg_dump, the counts and the names of blobs are of one snapshot, which lasts until pg_dump is done."""
+    """pg_dump, the counts and the names of blobs are of one snapshot, which lasts until pg_dump is done.
+
+    `begin` is called once it is sure that this database can be backed up.
+    """
     report("database", 0, 1)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -117,6 +146,7 @@ def _copy_database(
             raise BackupRefused(
                 "The database was migrated by a newer version of FirstRead than this one; back up with it."
             )
+        begin()
         rows = rows_of_tables(connection)
         named = blobs_named(connection)
         sha256 = into.write("database", programs.dump(snapshot=snapshot))
@@ -140,7 +170,8 @@ def _copy_blobs(
         if into.keep_blob(sha256, path):
             copied.append(sha256)
 
-    return len(copied), each_blob(sorted(named), keep, report)
+    damaged = each_blob(sorted(named), keep, report)
+    return len(copied), damaged
 
 
 def each_blob(digests: list[bytes], do: Callable[[str], None], report: Report) -> dict[bytes, str]:

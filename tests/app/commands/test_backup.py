@@ -25,7 +25,7 @@ from app.commands.backup import BackedUp, back_up
 from app.commands.backup_contents import BLOBS, NO_BLOBS
 from app.commands.backup_folder import HEADER, BackupFolder
 from app.commands.backup_programs import Programs
-from app.commands.backup_refusal import BackupRefused, Damaged
+from app.commands.backup_refusal import BackupRefused, Damaged, refuse_half_restored
 from app.commands.backup_restore import Restored, check, chosen, restore
 from app.commands.backup_seal import CHUNK, Sealed
 from app.domain.roles import SYSTEM
@@ -189,6 +189,44 @@ def test_what_was_deleted_meanwhile_breaks_nothing_and_what_the_site_lost_is_tol
     assert deleted[:12] not in said
     restored = _restore(tmp_path / "b", empty, tmp_path / "blobs")
     assert restored.lacking >= 3
+
+
+def test_a_clock_set_back_makes_no_backup_and_removes_none(story: str, tmp_path: Path) -> None:
+    first = _back_up(tmp_path / "b")
+    later = first.name.replace("20", "29", 1)
+    (tmp_path / "b" / first.name).rename(tmp_path / "b" / later)
+    with pytest.raises(BackupRefused, match="there is a later backup, 29"):
+        _back_up(tmp_path / "b", keep=1)
+    assert BackupFolder.at(tmp_path / "b", passphrase=None).names() == [later]
+
+
+def test_a_damaged_older_backup_keeps_all_blobs_and_fails_no_newer_one(story: str, tmp_path: Path) -> None:
+    _back_up(tmp_path / "b")
+    damaged = _back_up(tmp_path / "b")
+    gone = _images(story)[0]
+    with engine().begin() as connection:
+        connection.execute(text(_FORGET), {"gone": gone})
+    manifest = tmp_path / "b" / damaged.name / "manifest"
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    third = _back_up(tmp_path / "b", keep=2)
+    folder = BackupFolder.at(tmp_path / "b", passphrase=None)
+    assert folder.names() == [damaged.name, third.name]
+    assert third.all_stay == (
+        f"No blobs of older backups were removed: The manifest of the backup {damaged.name} is damaged."
+    )
+    assert (tmp_path / "b" / "blobs" / gone[:2] / gone).exists()
+    assert _back_up(tmp_path / "b", keep=2).all_stay is None
+    assert not (tmp_path / "b" / "blobs" / gone[:2] / gone).exists()
+
+
+def test_data_that_was_taken_out_is_on_record_however_the_backup_ended(story: str, tmp_path: Path) -> None:
+    def recorded() -> int:
+        return sum(row["action"] == "site.backed-up" for row in _contents(story)["audit_events"].values())
+
+    assert _killed_at("images", tmp_path / "b") == -signal.SIGKILL
+    assert recorded() == 1
+    _back_up(tmp_path / "b")
+    assert recorded() == 2
 
 
 def test_what_the_site_damages_later_stays_in_its_backups_and_is_told(
@@ -373,6 +411,40 @@ def test_a_place_with_data_is_refused_and_stays_as_it_is(
     assert _tables(empty) == []
 
 
+def test_a_restore_that_was_interrupted_serves_nobody_and_goes_on(
+    story: str, empty: str, tmp_path: Path
+) -> None:
+    with engine().begin() as connection:
+        fill(connection)
+    _back_up(tmp_path / "b")
+    with pytest.raises(KeyboardInterrupt):
+        _restore(tmp_path / "b", empty, tmp_path / "blobs", migrate=_interrupted)
+    assert "studies" in _tables(empty)
+    with pytest.raises(BackupRefused, match=r"has not ended, .* run `firstread restore` of it to its end"):
+        refuse_half_restored(tmp_path / "blobs")
+    with _engine(empty).begin() as connection:
+        connection.execute(text("UPDATE sessions SET ended_at = NULL"))  # as if it ended a moment earlier
+    _restore(tmp_path / "b", empty, tmp_path / "blobs")
+    refuse_half_restored(tmp_path / "blobs")
+    after = _contents(empty)
+    assert after["studies"] == _contents(story)["studies"]
+    assert after["sessions"]
+    assert all(row["ended_at"] for row in after["sessions"].values())
+
+
+def test_what_is_no_interrupted_restore_is_refused_beside_its_note(
+    story: str, empty: str, tmp_path: Path
+) -> None:
+    _back_up(tmp_path / "b")
+    with pytest.raises(KeyboardInterrupt):
+        _restore(tmp_path / "b", empty, tmp_path / "blobs", migrate=_interrupted)
+    an_admitted_study(Blobs(settings().blob_folder))
+    before = _contents(story)
+    with pytest.raises(BackupRefused, match="its rows are not those of the backup"):
+        _restore(tmp_path / "b", story, tmp_path / "blobs")
+    assert _contents(story) == before
+
+
 def test_an_older_schema_is_migrated_up_and_a_newer_one_refused(
     postgres: EmbeddedPostgres, database: str, empty: str, tmp_path: Path
 ) -> None:
@@ -453,7 +525,18 @@ def _check(source: Path, *, passphrase: str | None = None) -> None:
     check(folder, manifest, report=_quiet)
 
 
-def _restore(source: Path, url: str, blob_folder: Path, *, passphrase: str | None = None) -> Restored:
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def _restore(
+    source: Path,
+    url: str,
+    blob_folder: Path,
+    *,
+    passphrase: str | None = None,
+    migrate: Callable[[], None] | None = None,
+) -> Restored:
     folder, manifest = chosen(source, passphrase=passphrase, known=revisions())
     return restore(
         folder,
@@ -461,7 +544,7 @@ def _restore(source: Path, url: str, blob_folder: Path, *, passphrase: str | Non
         engine=_engine(url),
         programs=Programs(_programs(), url=url),
         blob_folder=blob_folder,
-        migrate=lambda: upgrade(url),
+        migrate=migrate or (lambda: upgrade(url)),
         by=SYSTEM,
         report=_quiet,
     )
