@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import syslog
 from app.domain.addresses import ranges_of
 from app.domain.order import Credits
 from app.domain.roles import Role
 from app.language import SOURCE, languages
-from app.syslog import ADDRESS as SYSLOG_ADDRESS
 
 
 class ServiceNotRunning(Exception):
@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     )
     audit_syslog: str | None = Field(
         default=None,
-        pattern=SYSLOG_ADDRESS,
+        pattern=syslog.ADDRESS,
         description="Syslog server for the audit trail's heads: `udp://`, `tcp://` or `tls://`, `host:port`.",
     )
     audit_syslog_ca: Path | None = Field(
@@ -232,8 +232,16 @@ class Settings(BaseSettings):
         if lacks := [f"FIRSTREAD_{name.upper()}" for name in needed if not getattr(self, name)]:
             raise ValueError(f"FIRSTREAD_OIDC_ISSUER also needs {' and '.join(lacks)}")
         if self.oidc_client_secret is not None and self.oidc_client_secret_file is not None:
+            raise ValueError("set FIRSTREAD_OIDC_CLIENT_SECRET or the same with _FILE, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _way_of_messages(self) -> Settings:
+        if self.audit_messages != "off" and self.audit_syslog is None:
+            raise ValueError("FIRSTREAD_AUDIT_MESSAGES also needs FIRSTREAD_AUDIT_SYSLOG")
+        if self.audit_messages == "identified" and not syslog.UNHEARD.match(self.audit_syslog or ""):
             raise ValueError(
-                "set FIRSTREAD_OIDC_CLIENT_SECRET or FIRSTREAD_OIDC_CLIENT_SECRET_FILE, not both"
+                "with identified FIRSTREAD_AUDIT_MESSAGES, FIRSTREAD_AUDIT_SYSLOG must be tls://"
             )
         return self
 

@@ -16,6 +16,8 @@ from app.domain.sentence import sentence
 
 ADDRESS = r"^(udp|tcp|tls)://([^/@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$"
 """How a server is written; without a port it is the registered one."""
+UNHEARD = re.compile(r"tls://|(udp|tcp)://(127\.0\.0\.1|localhost|\[::1\])(:|$)")
+"""Where what is sent crosses no network in the clear: by TLS, or to a relay on this machine."""
 NOTICE, WARNING = 5, 4
 """Severities."""
 _AUTHPRIV = 10

@@ -89,6 +89,35 @@ def test_what_is_said_of_bad_settings_holds_no_secret(
     assert "hunter2" not in str(refused.value)  # what a log would have of it
 
 
+@pytest.mark.parametrize(
+    ("messages", "server", "refused"),
+    [
+        ("identified", None, True),
+        ("pseudonymous", None, True),
+        ("identified", "udp://syslog.example", True),
+        ("identified", "tcp://10.1.2.3:601", True),
+        ("identified", "tcp://127.0.0.1.example:601", True),
+        ("identified", "tcp://localhost.example", True),
+        ("identified", "tcp://localhost:601", False),
+        ("identified", "udp://[::1]", False),
+        ("identified", "tls://syslog.example", False),
+        ("pseudonymous", "udp://syslog.example", False),
+        ("off", None, False),
+    ],
+)
+def test_messages_with_names_cross_no_network_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch, home: Path, messages: str, server: str | None, refused: bool
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_AUDIT_MESSAGES", messages)
+    if server is not None:
+        monkeypatch.setenv("FIRSTREAD_AUDIT_SYSLOG", server)
+    if not refused:
+        assert Settings().audit_messages == messages
+        return
+    with pytest.raises(ValidationError, match="FIRSTREAD_AUDIT_SYSLOG"):
+        Settings()
+
+
 def test_of_no_setting_that_may_hold_a_secret_the_value_is_said() -> None:
     for name in Settings.model_fields:
         error = ValidationError.from_exception_data(
