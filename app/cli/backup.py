@@ -16,8 +16,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from app.commands.backup import BackedUp
 
-_INCOMPLETE = 3
-_TOLD = 10
+INCOMPLETE = 3
+TOLD = 10
 
 
 def backup(
@@ -27,6 +27,10 @@ def backup(
     new: Annotated[
         bool, typer.Option("--new", help="Begin a folder of backups; never by cron, see docs/backup.md.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read what the folder has of it, and copy anew what is damaged there."),
+    ] = False,
     keep: Annotated[int, typer.Option(min=1, help="Backups to keep; older ones are removed.")] = 14,
 ) -> None:
     """Back up the database, the images and the networks while the service runs; what is in the folder already
@@ -34,10 +38,10 @@ def backup(
     3: a whole one, but the site has lost something or a former one is damaged, as told; 1: none, and the
     former ones are as they were.
     """
-    sys.exit(_run(target=target.absolute(), new=new, keep=keep))
+    sys.exit(_run(target=target.absolute(), new=new, verify=verify, keep=keep))
 
 
-def _run(*, target: Path, new: bool, keep: int) -> int:
+def _run(*, target: Path, new: bool, verify: bool, keep: int) -> int:
     from app.blobs import Blobs
     from app.cli.running import at_the_terminal, running_settings
     from app.commands.backup import back_up
@@ -60,6 +64,7 @@ def _run(*, target: Path, new: bool, keep: int) -> int:
             known=revisions(),
             by=at_the_terminal(),
             keep=keep,
+            verify=verify,
             report=report,
         )
     return _tell(made, target=target, encrypted=passphrase is not None)
@@ -74,15 +79,15 @@ def _tell(made: BackedUp, *, target: Path, encrypted: bool) -> int:
     if made.all_stay is not None:
         print(made.all_stay, file=sys.stderr)
     if not made.damaged:
-        return 0 if made.all_stay is None else _INCOMPLETE
+        return 0 if made.all_stay is None else INCOMPLETE
     print(
         f"The site has lost {len(made.damaged):,} blobs, of which this backup lacks {made.lacking:,}; "
         "is the site's disk sound?",
         file=sys.stderr,
     )
-    for sentence in made.damaged[:_TOLD]:
+    for sentence in made.damaged[:TOLD]:
         print(sentence, file=sys.stderr)
-    return _INCOMPLETE
+    return INCOMPLETE
 
 
 def passphrase_of(configured: Settings) -> str | None:

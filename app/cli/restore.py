@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,14 @@ def restore(
     check: Annotated[
         bool, typer.Option("--check", help="Only read all of the backup and tell whether it is whole.")
     ] = False,
+    without_damaged: Annotated[
+        bool,
+        typer.Option("--without-damaged", help="Restore the rest where images are damaged in the backup."),
+    ] = False,
 ) -> None:
     """Bring a backup back into an empty FIRSTREAD_HOME, or into the empty database and blob folder that are
     configured, while no service runs there. Every hash is compared before it says that it is done.
+    Exit code 0: all of it; 3: without what is damaged, as told; 1: nothing was restored.
     """
     from app.cli.backup import passphrase_of, progress
     from app.commands.backup_refusal import BackupRefused
@@ -42,10 +48,11 @@ def restore(
             print(f"{folder.path / manifest.name} is whole: every byte is what was written.")
             return
         with _database(configured) as url:
-            _run(folder, manifest, url=url, configured=configured)
+            code = _run(folder, manifest, url=url, configured=configured, without_damaged=without_damaged)
     except OSError as error:
         at = f" ({error.filename})" if error.filename else ""
         raise BackupRefused(f"The backup was not restored: {error.strerror or error}{at}.") from error
+    sys.exit(code)
 
 
 @contextmanager
@@ -66,8 +73,10 @@ def _database(configured: Settings) -> Iterator[str]:
         home.close()
 
 
-def _run(folder: BackupFolder, manifest: Manifest, *, url: str, configured: Settings) -> None:
-    from app.cli.backup import programs_folder, progress
+def _run(
+    folder: BackupFolder, manifest: Manifest, *, url: str, configured: Settings, without_damaged: bool
+) -> int:
+    from app.cli.backup import INCOMPLETE, TOLD, programs_folder, progress
     from app.cli.running import at_the_terminal
     from app.commands.backup_programs import Programs
     from app.commands.backup_restore import restore as run
@@ -86,6 +95,7 @@ def _run(folder: BackupFolder, manifest: Manifest, *, url: str, configured: Sett
                 migrate=lambda: upgrade(url),
                 by=at_the_terminal(),
                 report=report,
+                without_damaged=without_damaged,
             )
     finally:
         engine.dispose()
@@ -95,3 +105,9 @@ def _run(folder: BackupFolder, manifest: Manifest, *, url: str, configured: Sett
     if done.lacking:
         print(f"{done.lacking:,} blobs are not in it: the site no longer had them when it was made.")
     print("Whoever was signed in signs in again; keys and accounts are as they were then.")
+    if not done.damaged:
+        return 0
+    print(f"{len(done.damaged):,} blobs are damaged in the backup and were not restored.", file=sys.stderr)
+    for sentence in done.damaged[:TOLD]:
+        print(sentence, file=sys.stderr)
+    return INCOMPLETE

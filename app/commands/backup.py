@@ -57,17 +57,19 @@ def back_up(
     known: Collection[str],
     by: Actor,
     keep: int,
+    verify: bool,
     report: Report,
 ) -> BackedUp:
     """The folder has one more backup, and at most `keep`. Raises BackupRefused; the others stay then.
 
+    With `verify` the blobs that were in the folder are read, and copied anew where they are damaged.
     `program` is the version of this one, which knows these revisions of the schema.
     """
     with into.held():
         name = _name(into)
         begin = partial(_recorded, engine, name, by)
         copy = _copy_database(into, engine, programs, known, report, begin=begin)
-        copied, damaged = _copy_blobs(into, blobs, copy.named, report)
+        copied, damaged = _copy_blobs(into, blobs, copy.named, verify, report)
         lacking = {digest for digest in damaged if not into.is_sound(digest.hex())}
         named = sorted(copy.named - lacking)
         manifest = Manifest(
@@ -155,7 +157,7 @@ def _copy_database(
 
 
 def _copy_blobs(
-    into: BackupFolder, blobs: Blobs, named: Iterable[bytes], report: Report
+    into: BackupFolder, blobs: Blobs, named: Iterable[bytes], verify: bool, report: Report
 ) -> tuple[int, dict[bytes, str]]:
     """How many were copied, and in a sentence each what the site does not have as it was stored."""
     copied: list[str] = []
@@ -167,7 +169,7 @@ def _copy_blobs(
             raise Damaged(error.detail) from None
         except OSError as error:
             raise Damaged(f"The stored bytes {sha256[:12]} cannot be read: {error.strerror}.") from error
-        if into.keep_blob(sha256, path):
+        if into.keep_blob(sha256, path, verify=verify):
             copied.append(sha256)
 
     damaged = each_blob(sorted(named), keep, report)

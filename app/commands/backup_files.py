@@ -45,6 +45,14 @@ def stored(source: Path, sha256: str) -> Iterator[bytes]:
         raise unreadable(sha256, error) from error
 
 
+def readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Bytes of a backup; what its disk refuses is its damage."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise Damaged(f"It cannot be read: {error.strerror}.") from error
+
+
 def unreadable(sha256: str, error: OSError) -> Damaged:
     """What to raise of a blob of the site that its disk refuses."""
     return Damaged(f"The stored bytes {sha256[:12]} cannot be read: {error.strerror}.")

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.commands.backup_files import hashed, stored, sync_folder, unreadable, write
+from app.commands.backup_files import hashed, readable, stored, sync_folder, unreadable, write
 from app.commands.backup_refusal import BackupRefused, Damaged
 from app.commands.backup_seal import Seal, new_seal, seal_of
 
@@ -129,17 +129,19 @@ class BackupFolder:
         write(self._unfinished / name, self.seal.close(hashed(chunks, digest), purpose=name))
         return digest.hexdigest()
 
-    def keep_blob(self, sha256: str, source: Path) -> bool:
+    def keep_blob(self, sha256: str, source: Path, *, verify: bool) -> bool:
         """The bytes of `source` are here, and are those of the digest; False where they were before.
 
-        Raises Damaged where `source` has others or cannot be read; what was here before stays then.
+        Those of the right size are believed to be the ones, unless it is to `verify` them. Raises Damaged
+        where `source` has others or cannot be read; what was here before stays then.
         """
         path = self._blob(sha256)
         try:
             size = source.stat().st_size
         except OSError as error:
             raise unreadable(sha256, error) from error
-        if path.exists() and path.stat().st_size == self.seal.size(size):
+        there = path.exists() and path.stat().st_size == self.seal.size(size)
+        if there and (not verify or self.is_sound(sha256)):
             return False
         digest = hashlib.sha256()
         new = self._unfinished / uuid4().hex
@@ -256,9 +258,11 @@ class BackupFolder:
             stream = path.open("rb")
         except FileNotFoundError:
             raise Damaged(f"The {what} of {of} is missing from the backup.") from None
+        except OSError as error:
+            raise Damaged(f"The {what} of {of} cannot be read: {error.strerror}.") from error
         with stream:
             try:
-                yield self.seal.open(stream, purpose=purpose)
+                yield readable(self.seal.open(stream, purpose=purpose))
             except Damaged as error:
                 raise Damaged(f"The {what} of {of} in the backup is damaged. {error}") from None
 

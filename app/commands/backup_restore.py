@@ -24,6 +24,7 @@ from app.records import Session as SignedIn
 from app.records.base import now
 
 _ANY_SIZE = 2**62
+_TOLD = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Restored:
     blobs: int
     lacking: int
     """Blobs that the site no longer had when the backup was made."""
+    damaged: list[str]
+    """Sentences: blobs that the backup no longer has."""
 
 
 def chosen(source: Path, *, passphrase: str | None, known: Collection[str]) -> tuple[BackupFolder, Manifest]:
@@ -84,10 +87,12 @@ def restore(
     migrate: Callable[[], None],
     by: Actor,
     report: Report,
+    without_damaged: bool = False,
 ) -> Restored:
     """Database and stored bytes are those of the backup, brought to this version's schema by `migrate`.
 
-    Raises BackupRefused where the place is not empty or the backup is damaged. From the first byte to the end
+    A damaged blob is left out, and told, where it may be done `without_damaged` ones. Raises
+    BackupRefused where the place is not empty or the backup is damaged. From the first byte to the end
     a note in `blob_folder` keeps every part of the service from starting; an interrupted restore goes on
     where the database is empty or holds just the rows of the backup.
     """
@@ -99,7 +104,10 @@ def restore(
     report("database", 0, 2)
     folder.check_database(manifest)
     report("database", 1, 2)
-    digests = _restore_blobs(folder, manifest, Blobs(blob_folder), report)
+    digests = folder.digests(manifest)
+    damaged = _restore_blobs(folder, digests, Blobs(blob_folder), report)
+    if not without_damaged:
+        _refuse(manifest, damaged)
     if not loaded:
         with folder.database(manifest) as dump:
             programs.load(dump)
@@ -117,18 +125,21 @@ def restore(
     migrate()
     with engine.connect() as connection:
         named = blobs_named(connection)
-    if not named <= digests | {bytes.fromhex(sha256) for sha256 in manifest.lacking}:
+    if not named <= set(digests) | {bytes.fromhex(sha256) for sha256 in manifest.lacking}:
         raise Damaged(f"Rows of the backup {manifest.name} name images that it does not have; use neither.")
     with Session(engine) as session, session.begin():
-        audit.record(session, action="site.restored", by=by, backup=manifest.name)
+        audit.record(
+            session, action="site.restored", by=by, backup=manifest.name, images_damaged=len(damaged)
+        )
     note.unlink()
     sync_folder(blob_folder)
     report("database", 2, 2)
     return Restored(
         name=manifest.name,
         rows=sum(rows.values()),
-        blobs=len(digests),
+        blobs=len(digests) - len(damaged),
         lacking=len(manifest.lacking),
+        damaged=list(damaged.values()),
     )
 
 
@@ -156,8 +167,10 @@ def _noted(blob_folder: Path, manifest: Manifest) -> Path:
     return note
 
 
-def _restore_blobs(folder: BackupFolder, manifest: Manifest, blobs: Blobs, report: Report) -> set[bytes]:
-    """All blobs of the backup are kept, each compared with its digest."""
+def _restore_blobs(
+    folder: BackupFolder, digests: list[bytes], blobs: Blobs, report: Report
+) -> dict[bytes, str]:
+    """The blobs are kept, each compared with its digest; returns the damaged ones, with the sentence."""
 
     def bring(sha256: str) -> None:
         if blobs.has(sha256):  # of a restore that was interrupted
@@ -171,9 +184,7 @@ def _restore_blobs(folder: BackupFolder, manifest: Manifest, blobs: Blobs, repor
                 raise _is_other(sha256)
             blobs.keep(staged)
 
-    digests = folder.digests(manifest)
-    _refuse(manifest, each_blob(digests, bring, report))
-    return set(digests)
+    return each_blob(digests, bring, report)
 
 
 def _is_other(sha256: str) -> Damaged:
@@ -182,6 +193,9 @@ def _is_other(sha256: str) -> Damaged:
 
 def _refuse(manifest: Manifest, damaged: dict[bytes, str]) -> None:
     if damaged:
-        first, *others = damaged.values()
-        more = f" So are {len(others):,} more." if others else ""
-        raise Damaged(f"The backup {manifest.name} is damaged: {first}{more}")
+        told = " ".join(list(damaged.values())[:_TOLD])
+        more = f" So are {len(damaged) - _TOLD:,} more." if len(damaged) > _TOLD else ""
+        raise Damaged(
+            f"The backup {manifest.name} is damaged: {told}{more} `firstread backup --verify` copies anew "
+            "what the site still has; `firstread restore --without-damaged` restores the others."
+        )

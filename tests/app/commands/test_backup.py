@@ -252,6 +252,33 @@ def test_what_the_site_damages_later_stays_in_its_backups_and_is_told(
 
 
 @pytest.mark.parametrize("passphrase", [None, _PASSPHRASE])
+def test_a_rotten_blob_costs_itself_alone_and_is_copied_anew(
+    passphrase: str | None, story: str, blobs: Blobs, empty: str, tmp_path: Path
+) -> None:
+    made = _back_up(tmp_path / "b", passphrase=passphrase)
+    folder = BackupFolder.at(tmp_path / "b", passphrase=passphrase)
+    rotten, unreadable, sound = _images(story)
+    for sha256 in (rotten, unreadable):
+        path = folder._blob(sha256)
+        whole = path.read_bytes()
+        path.write_bytes(bytes([*whole[:-20], whole[-20] ^ 1, *whole[-19:]]))
+    _back_up(tmp_path / "b", passphrase=passphrase)  # which does not look
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # whose first byte is EIO
+    with pytest.raises(Damaged, match=r"is damaged: The blob .* The blob .* It cannot be read: Input/output"):
+        _check(tmp_path / "b", passphrase=passphrase)
+    restored = _restore(
+        tmp_path / "b", empty, tmp_path / "blobs", passphrase=passphrase, without_damaged=True
+    )
+    assert len(restored.damaged) == 2
+    there = Blobs(tmp_path / "blobs")
+    assert [there.has(sha256) for sha256 in (rotten, unreadable, sound)] == [False, False, True]
+    assert restored.blobs == made.blobs - 2
+    assert _back_up(tmp_path / "b", passphrase=passphrase, verify=True).copied == 2
+    _check(tmp_path / "b", passphrase=passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [None, _PASSPHRASE])
 def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
     passphrase: str | None, story: str, empty: str, tmp_path: Path
 ) -> None:
@@ -503,6 +530,7 @@ def _back_up(
     passphrase: str | None = None,
     programs: Programs | None = None,
     keep: int = 14,
+    verify: bool = False,
     known: list[str] | None = None,
     report: Callable[[str, int, int], None] = _quiet,
 ) -> BackedUp:
@@ -516,6 +544,7 @@ def _back_up(
         known=known or revisions(),
         by=SYSTEM,
         keep=keep,
+        verify=verify,
         report=report,
     )
 
@@ -536,6 +565,7 @@ def _restore(
     *,
     passphrase: str | None = None,
     migrate: Callable[[], None] | None = None,
+    without_damaged: bool = False,
 ) -> Restored:
     folder, manifest = chosen(source, passphrase=passphrase, known=revisions())
     return restore(
@@ -547,6 +577,7 @@ def _restore(
         migrate=migrate or (lambda: upgrade(url)),
         by=SYSTEM,
         report=_quiet,
+        without_damaged=without_damaged,
     )
 
 
