@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.commands import audit
@@ -89,19 +90,20 @@ def sign_in(
     Nobody is found by a name or an e-mail address: the provider may give them to somebody else tomorrow.
     Raises NotSignedIn for a disabled person, Conflict where the name is somebody else's here.
     """
-    user = session.scalar(
-        select(User)
-        .where(User.oidc_issuer == identity.issuer, User.oidc_subject == identity.subject)
-        .with_for_update()
-    )
+    user = _known(session, identity)
+    if user is None and roles:
+        try:
+            user = _add(session, identity=identity, roles=roles, address=address)
+        except Conflict:
+            user = _known(session, identity)  # another first sign-in of theirs may have been quicker
+            if user is None:
+                raise
     if user is not None and user.disabled_at is not None:
         raise NotSignedIn("Your account here is disabled. Ask an administrator.")
     if user is not None:
         _set_roles(session, user, roles=roles, address=address)
-    if not roles:
+    if user is None or not roles:
         return None
-    if user is None:
-        user = _add(session, identity=identity, roles=roles, address=address)
     return open_session(session, user=user, address=address, lifetime=lifetime, via="oidc")
 
 
@@ -131,6 +133,14 @@ def link(session: Session, *, user_id: UUID, issuer: str, subject: str, by: Acto
     audit.record(session, action="user.linked", by=by, subject_id=user.id, issuer=issuer)
 
 
+def _known(session: Session, identity: Identity) -> User | None:
+    return session.scalar(
+        select(User)
+        .where(User.oidc_issuer == identity.issuer, User.oidc_subject == identity.subject)
+        .with_for_update()
+    )
+
+
 def _set_roles(session: Session, user: User, *, roles: Sequence[Role], address: str | None) -> None:
     """Whoever has other roles than yesterday has no session of yesterday."""
     given = sorted(role.value for role in roles)
@@ -150,21 +160,27 @@ def _add(session: Session, *, identity: Identity, roles: Sequence[Role], address
     taken = session.scalar(select(User.id).where(User.username == username))
     if taken is None:
         taken = session.scalar(select(ApiKey.id).where(func.lower(ApiKey.name) == username))
-    if taken is not None:
+    added = None
+    if taken is None:
+        added = session.scalar(
+            insert(User)
+            .values(
+                username=username,
+                display_name=identity.display_name.strip()[:200] or username,
+                roles=sorted(role.value for role in roles),
+                password_hash=None,
+                created_by_name="oidc",
+                oidc_issuer=identity.issuer,
+                oidc_subject=identity.subject,
+            )
+            .on_conflict_do_nothing()
+            .returning(User.id)
+        )
+    if added is None:
         raise Conflict(
             f"Somebody is called {username} here and signs in otherwise. An administrator can link the two."
         )
-    user = User(
-        username=username,
-        display_name=identity.display_name.strip()[:200] or username,
-        roles=sorted(role.value for role in roles),
-        password_hash=None,
-        created_by_name="oidc",
-        oidc_issuer=identity.issuer,
-        oidc_subject=identity.subject,
-    )
-    session.add(user)
-    session.flush()
+    user = session.get_one(User, added)
     audit.record(
         session,
         action="user.added",

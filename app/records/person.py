@@ -95,7 +95,7 @@ class OidcSignIn(HasId, Base):
     nonce: Mapped[str]
     code_verifier: Mapped[str]
     next: Mapped[str]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class ApiKey(HasId, Base):

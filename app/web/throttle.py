@@ -22,6 +22,8 @@ PER_USER = RateLimitItemPerMinute(10, 15, namespace="user")
 """Attempts on one name in 15 minutes; a right password forgets them."""
 PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="address")
 """Wrong answers to one address in 15 minutes; a hospital may come from one address."""
+TO_PROVIDER = RateLimitItemPerMinute(300, 15, namespace="provider")
+"""Ways to the provider that an address begins in 15 minutes; each is kept until it ends."""
 _SILENT_SECONDS = 2.0
 
 Answer = TypeVar("Answer")
@@ -51,6 +53,10 @@ class SignInThrottle:
         """Counts an attempt; raises TooManyRequests where there were too many."""
         self._ask(lambda limiter: _check(limiter, name=_short(username), address=address or "unknown"))
 
+    def to_provider(self, *, address: str | None) -> None:
+        """Counts a way to the provider; raises TooManyRequests where there were too many."""
+        self._ask(lambda limiter: _hit(limiter, TO_PROVIDER, address or "unknown"))
+
     def wrong(self, *, address: str | None) -> None:
         """The attempt that was checked had a wrong password."""
         self._ask(lambda limiter: limiter.hit(PER_ADDRESS, address or "unknown"))
@@ -69,8 +75,12 @@ class SignInThrottle:
 def _check(limiter: MovingWindowRateLimiter, *, name: str, address: str) -> None:
     if not limiter.test(PER_ADDRESS, address):
         raise _too_many(limiter, PER_ADDRESS, address)
-    if not limiter.hit(PER_USER, name):
-        raise _too_many(limiter, PER_USER, name)
+    _hit(limiter, PER_USER, name)
+
+
+def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItemPerMinute, key: str) -> None:
+    if not limiter.hit(limit, key):
+        raise _too_many(limiter, limit, key)
 
 
 def _too_many(limiter: MovingWindowRateLimiter, limit: RateLimitItemPerMinute, key: str) -> TooManyRequests:

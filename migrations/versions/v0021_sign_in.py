@@ -77,6 +77,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_oidc_sign_ins")),
         sa.UniqueConstraint("state_sha256", name=op.f("uq_oidc_sign_ins_state_sha256")),
     )
+    op.create_index(op.f("ix_oidc_sign_ins_expires_at"), "oidc_sign_ins", ["expires_at"])
 
 
 def downgrade() -> None:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from app import language
 from app.commands import oidc
 from app.commands.oidc import WAY_MINUTES
-from app.errors import Conflict, Forbidden, NotFound, NotSignedIn, Problem, Unavailable
+from app.errors import Conflict, Forbidden, NotFound, NotSignedIn, Problem, TooManyRequests, Unavailable
 from app.oidc import Provider
 from app.records.engine import transaction
 from app.settings import settings
@@ -20,7 +20,7 @@ from app.web import sign_in as sessions
 from app.web.auth import GuardedRoute, anyone
 from app.web.pages.render import page, see
 from app.web.parts import parts_of
-from app.web.problems import refuse
+from app.web.problems import problem_headers, refuse
 
 router = APIRouter(route_class=GuardedRoute)
 _BROWSER_COOKIE = "firstread_provider"
@@ -38,9 +38,15 @@ def _ask(request: Request, next: str) -> Response:
     provider = _provider(request)
     browser = secrets.token_urlsafe(32)
     try:
+        parts_of(request).throttle.to_provider(address=sessions.address_of(request))
         question = provider.ask(redirect_uri=_redirect_uri())
     except (NotSignedIn, Unavailable) as problem:
         return _refused(request, problem)
+    except TooManyRequests as problem:
+        refuse(request, problem, via="oidc")
+        response = _refused(request, problem)
+        response.headers.update(problem_headers(problem))
+        return response
     with transaction() as session:
         oidc.begin(session, question=question, browser=browser, next=sessions.safe_next(next))
     response = RedirectResponse(question.address, status_code=303)

@@ -14,14 +14,16 @@ from typing import Any
 import httpx
 import pytest
 from joserfc.jwk import RSAKey
+from limits import RateLimitItemPerMinute
 from pydantic import ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from app.commands import oidc, people
-from app.domain.roles import SYSTEM, Role
+from app.domain.roles import SYSTEM, Role, SignedIn
 from app.errors import Conflict, Unavailable
-from app.oidc import Provider, Question
+from app.oidc import Identity, Provider, Question
 from app.records import AuditEvent, OidcSignIn, User
 from app.records import Session as SessionRecord
 from app.records.base import now
@@ -149,6 +151,62 @@ def test_without_a_group_that_gives_a_role_nobody_comes_in_and_sessions_of_befor
     browser.cookies.clear()
     browser.cookies.set("firstread_session", session_of_before)
     assert not is_in(browser)
+
+
+def _came(identity: Identity) -> SignedIn | None:
+    with transaction() as session:
+        return oidc.sign_in(
+            session, identity=identity, roles=[Role.RADIOLOGIST], address=None, lifetime=timedelta(hours=1)
+        )
+
+
+_GRACE = Identity(issuer="https://login", subject="4711", username="grace", display_name="", groups=())
+
+
+def test_two_first_sign_ins_of_one_person_at_once_make_one_person(database: str) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with transaction() as session:
+            first = oidc.sign_in(
+                session, identity=_GRACE, roles=[Role.RADIOLOGIST], address=None, lifetime=timedelta(hours=1)
+            )
+            session.flush()
+            second = thread.submit(_came, _GRACE)
+            deadline = time.monotonic() + 30
+            while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        came = second.result(timeout=30)
+    assert first is not None and came is not None
+    assert first.user_id == came.user_id
+    assert len(users()) == 1
+
+
+def test_who_became_a_person_while_their_name_was_looked_up_comes_in(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, quicker = oidc._known, []
+
+    def known_a_moment_later(session: Session, identity: Identity) -> User | None:
+        found = known(session, identity)
+        if not quicker:
+            quicker.append(None)
+            quicker.append(_came(identity))
+        return found
+
+    monkeypatch.setattr(oidc, "_known", known_a_moment_later)
+    assert _came(_GRACE) is not None
+    assert len(users()) == 1
+
+
+def test_an_address_that_begins_too_many_ways_to_the_provider_is_told_when_to_come_back(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.web.throttle.TO_PROVIDER", RateLimitItemPerMinute(3, 15, namespace="few"))
+    answers = [browser.get(START, follow_redirects=False) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [303, 303, 303, 429]
+    assert int(answers[3].headers["retry-after"]) > 0
+    with transaction() as session:
+        assert len(session.scalars(select(OidcSignIn)).all()) == 3
 
 
 def test_groups_may_lie_deep_in_the_token(
