@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from models.detail import LEAST_PATIENTS
+from models.promotion_abilities import explained, gated, laned, looked_for
+from models.promotion_line import Line
 from models.sentence import sentence
 
 MARGINS: dict[str, float] = {
@@ -46,19 +47,6 @@ FACTS = {
 NOT_STATED = sentence("not stated")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of the gate. ``passes`` is None where there were too few patients to tell: no pass."""
-
-    name: str
-    passes: bool | None
-    sentence: str
-    short_by: float | None = None
-    """How far it is on the wrong side of its limit; None where it passes or cannot be told."""
-    blocks: bool = True
-    """False of a subgroup too small to judge: it keeps nobody out, and whoever promotes is told its name."""
-
-
 def promotion_gate(comparison: Mapping[str, Any]) -> tuple[Line, ...]:
     """Every line with its outcome, in a sentence with the figure and its limit.
 
@@ -84,10 +72,10 @@ def promotion_gate(comparison: Mapping[str, Any]) -> tuple[Line, ...]:
         _retained(comparison, enough),
         _withheld(comparison),
         *_withheld_when_changed(comparison),
-        _looked_for(comparison),
-        _laned(comparison),
-        _gated(comparison),
-        _explained(comparison),
+        looked_for(comparison),
+        laned(comparison),
+        gated(comparison),
+        explained(comparison),
     )
 
 
@@ -266,54 +254,3 @@ def _withheld_when_changed(comparison: Mapping[str, Any]) -> Iterator[Line]:
             ),
             short_by=round(more - most, 4) if more > most else None,
         )
-
-
-def _looked_for(comparison: Mapping[str, Any]) -> Line:
-    """The other lines are of one finding: what the candidate cannot find at all would show in none."""
-    known = comparison["findings"]["candidate"]
-    lacking = [finding for finding in comparison["findings"]["active"] if finding not in known]
-    if lacking:
-        findings = ", ".join(lacking)
-        said = sentence(
-            f"The active bundle looks for these findings, and the candidate does not: {findings}."
-        )
-    else:
-        said = sentence("The candidate looks for every finding that the active bundle looks for.")
-    return Line("findings", not lacking, said)
-
-
-def _laned(comparison: Mapping[str, Any]) -> Line:
-    """A network without cuts abstains of everybody, and nobody comes first."""
-    lacking = [lane for lane in comparison["cuts"]["active"] if lane not in comparison["cuts"]["candidate"]]
-    if lacking:
-        lanes = ", ".join(lacking)
-        said = sentence(
-            f"The candidate puts nobody in these lanes, and the active bundle does: {lanes}. It was "
-            "calibrated on too few patients to bound its errors; bring more whom it has not learnt from."
-        )
-    else:
-        said = sentence("The candidate has a cut for every lane that the active bundle has.")
-    return Line("lanes", not lacking, said)
-
-
-def _gated(comparison: Mapping[str, Any]) -> Line:
-    active, candidate = comparison["pixel_gate"]["active"], comparison["pixel_gate"]["candidate"]
-    if active and not candidate:
-        said = sentence(
-            "The candidate cannot tell what is no chest radiograph, and the active bundle can: it learnt "
-            "from too few images for a gate of its own."
-        )
-    else:
-        said = sentence("The candidate's gate for pixels is no less than the active bundle's.")
-    return Line("pixel gate", candidate or not active, said)
-
-
-def _explained(comparison: Mapping[str, Any]) -> Line:
-    active, candidate = comparison["explanations"]["active"], comparison["explanations"]["candidate"]
-    if candidate:
-        said = sentence("The candidate's map passed its test and will be shown.")
-    elif active:
-        said = sentence("The active bundle's map is shown, and the candidate's did not pass its test.")
-    else:
-        said = sentence("Neither bundle's map passed its test; readers lose nothing by the change.")
-    return Line("explanations", candidate or not active, said)

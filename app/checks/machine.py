@@ -38,7 +38,7 @@ def disk(configured: Settings) -> str:
             )
         least = free if least is None else min(least, free)
     gigabytes = f"{(least or 0) / 1e9:.0f}"
-    return sentence(f"Free: {gigabytes} GB.")
+    return sentence(f"There is room for what comes: {gigabytes} GB are free.")
 
 
 def folder_of_blobs(configured: Settings) -> str:

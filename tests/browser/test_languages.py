@@ -62,7 +62,7 @@ NOT_OURS = re.compile(
     r"|[Ss]omebody|firstread|[Dd]r\.\w+|PHANTOM[-\w, ]*(?:: normal)?|test(?: network)?"
     r"|\bris\b|study\.(?:amended|screened|signed)|It answered 500\."
     r"|drawn \d|autumn|\bada\b|fewer missed|station CARE7|\b1 to 4 years\b"
-    r"|This is a lateral view\.|\b(?:AP|PA|LL|DX|C|W|rest|none|[AB]|P\d+|P7)\b"
+    r"|This is a lateral view\.|\b(?:AP|PA|LL|DX|C|W|rest|none|[AB]|P\d+|P7|b{12})\b"
 )
 """Names of people, patients, machines and software, codes of the header, units, what studies here hold."""
 
