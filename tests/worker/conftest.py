@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import RLELossless
@@ -57,8 +58,8 @@ def loaded_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Bundle.load
     shipped = default_bundle_path().read_bytes()
 
-    def remember(path: Path, *, device: str = "auto") -> Bundle:
-        return bundle if path.read_bytes() == shipped else load(path, device=device)
+    def remember(path: Path, **how: Any) -> Bundle:
+        return bundle if path.read_bytes() == shipped else load(path, **how)
 
     monkeypatch.setattr(Bundle, "load", remember)
 
