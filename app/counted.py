@@ -7,6 +7,7 @@ while it is silent is left out, and no reading waits for it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +29,21 @@ _SCORES = "firstread:counted:scores:"
 _FORGOTTEN_AFTER = 90 * 86400
 _SWEPT = "firstread:swept"
 
+_SILENT_SECONDS = 30.0
+"""So long a broker that did not answer is not asked again: to find it silent takes seconds."""
+
 _log = structlog.get_logger(__name__)
+
+
+class _Silence:
+    broker: str | None = ""
+    until = 0.0
+
+    def lasts(self) -> bool:
+        return self.broker == queue.queue.conf.broker_url and time.monotonic() < self.until
+
+
+_silence = _Silence()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +68,7 @@ def add(readings: Iterable[Counted]) -> None:
         for finding, score in reading.scores.items():
             if reading.bundle is not None:
                 _observe(scores.setdefault(reading.bundle, {}), finding, score, SCORE_BUCKETS)
-    if not outcomes or queue.is_silent():
+    if not outcomes or queue.is_silent() or _silence.lasts():
         return
     try:
         with queue.minutes() as client:
@@ -71,6 +86,7 @@ def add(readings: Iterable[Counted]) -> None:
             pipe.zremrangebyrank(_BUNDLES, 0, -MOST_BUNDLES - 1)
             pipe.execute()
     except Unavailable:
+        _silence.broker, _silence.until = queue.queue.conf.broker_url, time.monotonic() + _SILENT_SECONDS
         _log.warning("broker_silent", uncounted=sum(outcomes.values()))
 
 
