@@ -84,7 +84,7 @@ class Programs:
                         try:
                             pipe.close()
                         except BrokenPipeError:
-                            pass
+                            pass  # it has ended with bytes unread; its exit code and its words tell why
 
     def _place(self, folder: Path) -> str:
         """libpq's words for the database; the password is in a file, as everybody can read a command line."""
