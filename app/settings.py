@@ -122,6 +122,12 @@ class Settings(WorkSettings):
     backup_passphrase_file: Path | None = Field(
         default=None, description="File with the passphrase of encrypted backups; not encrypted if unset."
     )
+    traces_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        description="OpenTelemetry collector that is told of each image, the whole address, such as"
+        " `http://127.0.0.1:4318/v1/traces`; none is told if unset.",
+    )
     log_format: str = Field(default="console", description="console or json.")
 
     @field_validator(

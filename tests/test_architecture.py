@@ -100,6 +100,7 @@ _DOORS = [
     (("httpx",), ("worker", "app.cli", "app.oidc")),
     (("authlib", "joserfc"), ("app.oidc",)),
     (("cryptography",), ("app.commands.backup_seal",)),
+    (("opentelemetry", "requests"), ("app.collector",)),
     (("typer", "rich"), ("app.cli",)),
 ]
 

@@ -24,11 +24,13 @@ from uuid import UUID
 import httpx
 import structlog
 
+from app import tracing
 from app.commands import delivery
 from app.commands.delivery import DeliveryToSend
 from app.domain.addresses import Address, Range, may_be_sent_to, plain, ranges_of
 from app.domain.sentence import sentence
 from app.errors import Unavailable
+from app.queries.deliveries import images_told_of
 from app.records.engine import transaction
 from app.settings import Settings
 
@@ -94,7 +96,9 @@ class Courier:
                     self._busy[message.destination_id] -= 1
 
     def _deliver(self, message: DeliveryToSend) -> bool:
+        began = tracing.now()
         error = asyncio.run(send(message, seconds=self._timeout, allowed=self._allowed))
+        ended = tracing.now()
         with transaction() as session:
             if error is None:
                 delivery.delivered(session, delivery_id=message.delivery_id)
@@ -106,11 +110,23 @@ class Courier:
                     attempts=self._attempts,
                     backoff=self._backoff,
                 )
+        images = _images(message)
+        tracing.tell(
+            "deliver",
+            images,
+            step=(began, ended),
+            facts={
+                "delivery": str(message.delivery_id),
+                "attempt": message.attempt,
+                "outcome": "delivered" if error is None else "refused",
+            },
+        )
         _log.info(
             "delivery_tried",
             delivery=str(message.delivery_id),
             attempt=message.attempt,
             arrived=error is None,
+            **tracing.found_by(*images),
         )
         return error is None
 
@@ -161,6 +177,18 @@ async def send(message: DeliveryToSend, *, seconds: float, allowed: Sequence[Ran
     if 300 <= status < 400:
         return sentence(f"The destination answered {status}, a redirect, which is not followed.")
     return sentence(f"The destination answered {status}.")
+
+
+def _images(message: DeliveryToSend) -> list[UUID]:
+    """In whose traces the message belongs: those of the reading that it tells of; a signature is in none."""
+    reading = message.payload.get("reading")
+    if reading is None or not tracing.is_on():
+        return []
+    try:
+        with transaction() as session:
+            return images_told_of(session, UUID(reading["id"]))
+    except Unavailable:
+        return []
 
 
 class _NotAllowed(Exception):

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from celery import beat, signals
 
+from app import tracing
 from app.queue import (
     DUTY_QUEUE,
     LEARN,
@@ -28,6 +29,7 @@ from app.queue import (
     report,
     ring,
 )
+from app.settings import settings
 from worker import parts, tasks
 
 __all__ = ["queue", "tasks"]
@@ -49,6 +51,7 @@ def _ready(sender: Any, **_: object) -> None:
     """
     heard = queue.amqp.queues.consume_from
     part = next((name for name in (SCREENING_QUEUE, DUTY_QUEUE, TRAINING_QUEUE) if name in heard), "")
+    tracing.start(settings(), part=part)
     threading.Thread(target=_report, args=(str(sender.hostname), part), daemon=True).start()
     if SCREENING_QUEUE in heard:
         ring(SCREEN, "start")
@@ -65,6 +68,7 @@ def _shutting_down(**_: object) -> None:
 def _shutdown(**_: object) -> None:
     parts.stop.set()
     parts.close()
+    tracing.stop()
 
 
 def _report(name: str, part: str) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from app import counted
+from app import counted, tracing
 from app.commands import leases, recording, screening
 from app.commands.registry import Lacking
 from app.commands.screening import ImageToScreen, Recorded, StudyToScreen
@@ -21,6 +21,7 @@ from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.records.engine import transaction
 from app.settings import Settings
+from worker import traced
 from worker.network import Loaded
 from worker.screen import ImageScreened
 
@@ -52,8 +53,10 @@ class Recorder:
 
     def claim(self) -> list[StudyToScreen]:
         """The next studies that are due, leased. Raises Unavailable without a database."""
+        began = tracing.now()
         with transaction() as session:
             studies = screening.claim_batch(session, size=self._settings.batch_size, lease=self._lease)
+        traced.claimed(studies, began=began)
         if not self._held:  # else the leases held for longer than these come first
             self._prolonged = time.monotonic()
         self._held.update({study.study_id: study for study in studies})
@@ -104,9 +107,17 @@ class Recorder:
                     lacking=lacking,
                 )
 
+        began = tracing.now()
         recorded = _patiently(write)
         self._held.pop(study.study_id, None)
-        _log.warning("study_postponed", study=str(study.study_id), attempt=study.attempt, reason=sentence)
+        traced.postponed(study, began=began)
+        _log.warning(
+            "study_postponed",
+            study=str(study.study_id),
+            attempt=study.attempt,
+            reason=sentence,
+            **tracing.found_by(*traced.ids_of(study)),
+        )
         self._ring(recorded.deliveries)
         counted.add(recorded.readings)
 
@@ -127,6 +138,7 @@ class Recorder:
                     credits=self._settings.credits,
                 )
 
+        began = tracing.now()
         try:
             recorded = _patiently(write)
         except Unavailable:
@@ -138,9 +150,12 @@ class Recorder:
                     self.record([one], loaded=loaded)
                 return
             study = read[0][0]
-            _log.exception("record_refused", study=str(study.study_id))
+            _log.exception(
+                "record_refused", study=str(study.study_id), **tracing.found_by(*traced.ids_of(study))
+            )
             self.postpone(study, sentence("The reading could not be stored."))
             return
+        traced.recorded(read, loaded=loaded, began=began)
         for study, _ in read:
             self._held.pop(study.study_id, None)
         self._ring(recorded.deliveries)

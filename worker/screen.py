@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -48,6 +49,8 @@ class ImageFile:
     header: ImageHeader
     door: Literal["dicom", "file"]
     paediatric_source: bool = False
+    image_id: UUID | None = None
+    """Where it is a record's."""
 
     @property
     def pixels(self) -> int:
@@ -106,6 +109,14 @@ class Batch:
     def undecoded(self) -> list[Future[Presentation]]:
         """What still decodes."""
         return [future for future in self.decodings if future is not None and not future.done()]
+
+    def for_network(self) -> list[ImageFile]:
+        """What the gate let pass and what could be decoded; to be asked once nothing decodes any more."""
+        return [
+            file
+            for file, verdict, future in zip(self.files, self._verdicts, self.decodings, strict=True)
+            if verdict.withheld is None and future and not future.cancelled() and future.exception() is None
+        ]
 
     def cancel(self) -> None:
         """No further decoding of this batch is begun."""

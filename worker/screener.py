@@ -25,6 +25,7 @@ from app.domain.reading import ImageRead
 from app.domain.sentence import sentence
 from app.errors import NotFound, Unavailable
 from app.settings import Settings
+from worker import traced
 from worker.deference import Deference
 from worker.memory import give_back_freed
 from worker.network import Loaded, Network, NetworkUnavailable
@@ -194,6 +195,7 @@ class Screener:
         return ImageFile(
             path=self._blobs.path(image.sha256),
             header=header,
+            image_id=image.image_id,
             door="dicom" if header.media_type == DICOM else "file",
             paediatric_source=not self._paediatric.isdisjoint(
                 (image.source, header.station_name, header.institution_name)
@@ -201,7 +203,8 @@ class Screener:
         )
 
     def _batch(self, files: list[ImageFile], loaded: Loaded) -> Batch:
-        return Batch(files, pool=self._pool, bundle=loaded.bundle, preview_side=PREVIEW_SIDE)
+        batch = Batch(files, pool=self._pool, bundle=loaded.bundle, preview_side=PREVIEW_SIDE)
+        return traced.decoding(batch)
 
     def _read(self, begun: _Begun) -> _Screened | None:
         """What the network says of the batch; None where it broke and the studies are tried again later."""
@@ -258,7 +261,7 @@ class Screener:
                     following.cancel()
                 raise
             previews = [self._keep_preview(decoding) for decoding in batch.decodings]
-            results = batch.screen()
+            results = traced.screen(batch, begun.loaded)
             stored = [None if preview is None else preview.result() for preview in previews]
             screened += zip(results, stored, strict=True)
             batch = following

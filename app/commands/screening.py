@@ -43,6 +43,8 @@ class ImageToScreen:
     source: str
     """Who sent it: a key's or person's name."""
     has_preview: bool
+    due_since: datetime
+    """When it came, or when its study became due again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,7 @@ def _together(studies: Sequence[Study]) -> Sequence[Study]:
 def _images_of(session: Session, studies: Sequence[Study]) -> dict[UUID, list[ImageToScreen]]:
     """The studies' standing images in the order of their arrival; `attributes` stay in the database."""
     images: dict[UUID, list[ImageToScreen]] = {study.id: [] for study in studies}
+    again = {study.id: study.screening_again_at for study in studies}
     rows = session.execute(
         select(
             Image.study_id,
@@ -127,6 +130,7 @@ def _images_of(session: Session, studies: Sequence[Study]) -> dict[UUID, list[Im
             Image.header,
             Image.source,
             Image.preview_sha256,
+            Image.arrived_at,
         )
         .where(Image.study_id.in_(images), Image.superseded_by.is_(None))
         .order_by(Image.arrived_at, Image.id),
@@ -140,6 +144,7 @@ def _images_of(session: Session, studies: Sequence[Study]) -> dict[UUID, list[Im
                 header=header_from_json(row.header),
                 source=row.source,
                 has_preview=row.preview_sha256 is not None,
+                due_since=max(row.arrived_at, again[row.study_id] or row.arrived_at),
             ),
         )
     return images

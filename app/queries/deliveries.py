@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.records import Delivery, Destination
+from app.records import Delivery, Destination, ImageReading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,13 @@ class DeliveryShown:
     not_before: datetime
     delivered_at: datetime | None
     last_error: str | None
+
+
+def images_told_of(session: Session, reading_id: UUID) -> list[UUID]:
+    """The images that a reading, which is delivered, was made of."""
+    return list(
+        session.scalars(select(ImageReading.image_id).where(ImageReading.reading_id == reading_id)),
+    )
 
 
 def destinations(session: Session) -> tuple[DestinationShown, ...]:

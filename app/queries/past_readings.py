@@ -99,6 +99,7 @@ def past_reading(session: Session, *, reading_id: UUID) -> PastReading:
                     header=header_from_json(image.header),
                     source=image.source,
                     has_preview=True,
+                    due_since=image.arrived_at,
                 ),
                 outcome=said.outcome,
                 reason=said.reason,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from app import queue
+from app import queue, tracing
 from app.commands import intake, news
 from app.commands.intake import Admission, GivenMetadata, Readable
 from app.dicom.reference import SopReference, sop_reference
@@ -15,7 +15,8 @@ from app.domain.roles import Actor
 from app.errors import Problem, UidContradiction, Unavailable, Unreadable
 from app.records.engine import transaction
 from app.settings import settings
-from app.web import metrics
+from app.web import arrivals, metrics
+from app.web.arrivals import Arrived
 from app.web.parts import parts_of
 from app.web.problems import refuse
 from app.web.upload import Received, ReceivedPart
@@ -83,6 +84,7 @@ def _admit_all(
     for file in files:
         if file.staged is not None and file.problem is None:
             file.staged.sync_meanwhile()
+    received = tracing.now()
     outcomes = [FileOutcome(file_name=file.file_name) for file in files]
     readable: list[tuple[FileOutcome, Readable]] = []
     for file, outcome in zip(files, outcomes, strict=True):
@@ -92,9 +94,20 @@ def _admit_all(
             raise
         except Problem as problem:
             outcome.problem = problem
+    read = tracing.now()
     _admit(request, readable, given=given, by=by, via=via)
+    committed = tracing.now()
     due = {str(o.admission.study_id) for o in outcomes if o.admission and o.admission.needs_screening}
     queue.ring(queue.SCREEN, *due)
+    images = [
+        (outcome.admission, file.staged.size) for outcome, file in readable if outcome.admission is not None
+    ]
+    arrivals.note(
+        request,
+        Arrived(
+            via=via, images=images, received=received, read=read, committed=committed, rung=tracing.now()
+        ),
+    )
     for outcome in outcomes:
         metrics.images_received.labels(via, outcome.outcome).inc()
         if outcome.problem is not None:

@@ -10,7 +10,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
 
-from app import language, queue
+from app import language, queue, tracing
+from app.settings import settings
 from app.web import lost, problems
 from app.web.ahead import Ahead
 from app.web.api import routers as api
@@ -40,6 +41,7 @@ For prioritisation only: no output of this service is a diagnosis.
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     language.load()
     queue.configure_from_settings()
+    tracing.start(settings(), part="web")
     app.state.parts = parts = await run_in_threadpool(Parts)
     app.state.hub = hub = EventHub()
     app.state.ahead = ahead = Ahead()
@@ -49,6 +51,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         ahead.stop()
         await hub.stop()
         await run_in_threadpool(parts.close)
+        await run_in_threadpool(tracing.stop)
 
 
 def create_app() -> FastAPI:

@@ -18,8 +18,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import tracing
 from app.errors import BadRequest, Problem, TooLarge, TooSlow
 from app.settings import settings
+from app.web import arrivals
 from app.web.metrics import in_flight, observe
 from app.web.problems import answer, is_upload, route_of
 
@@ -71,7 +73,7 @@ class Guard:
         request_id = _request_id(headers)
         scope["firstread.request_id"] = request_id
         status = 0
-        started = time.perf_counter()
+        started, began = time.perf_counter(), tracing.now()
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -100,6 +102,7 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             _note(request, status=status, seconds=seconds, request_id=request_id)
+            await arrivals.tell(request, began=began, status=status)
 
 
 def _complete(headers: MutableHeaders, *, request_id: str) -> None:

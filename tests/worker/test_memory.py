@@ -61,12 +61,24 @@ parts.close()
 """
 
 
+_TRACING = (
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "opentelemetry.trace",
+    "requests",
+    "google.protobuf",
+)
+
+
 @pytest.mark.parametrize(
     ("part", "foreign"),
     [
-        ("screener", ("torch", "pydicom", "httpx", "prompt_toolkit", "openvino.tools.ovc.convert")),
-        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
-        ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit")),
+        (
+            "screener",
+            ("torch", "pydicom", "httpx", "prompt_toolkit", "openvino.tools.ovc.convert", *_TRACING),
+        ),
+        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", *_TRACING)),
+        ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", *_TRACING)),
     ],
 )
 def test_a_worker_carries_nothing_that_it_does_not_use(

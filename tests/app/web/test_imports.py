@@ -15,3 +15,4 @@ def test_a_web_process_loads_no_codec_and_no_network() -> None:
     ).stdout.split()
     assert "app.dicom.header" in loaded
     assert {"cv2", "imagecodecs", "torch", "openvino"}.isdisjoint(loaded)
+    assert {"opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf"}.isdisjoint(loaded)
