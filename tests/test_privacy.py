@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from redis import Redis
 from sqlalchemy import select
 
 from app.domain.roles import Role, Scope
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
-from app.records import AuditEvent, Study
+from app.records import AuditEvent, Image, Study
 from app.records.engine import transaction
 from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
+from tests.collector_server import CollectorServer, collecting
 from tests.served import Service, eventually, serving
 
 MARKED = {
@@ -38,8 +41,21 @@ _MARK = re.compile(rb"(?i)zqxmarked|20211103|2021-11-03|03 Nov 2021|3 Nov 2021")
 _ADDRESS = re.compile(r'(?:href|src|action|data-[a-z-]*url)="([^"]*)"')
 
 
-def test_marked_names_are_in_no_log_address_metric_error_event_or_trail(
-    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, database: str, broker: str, home: Path
+@pytest.fixture
+def collector(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CollectorServer]:
+    """Who is told of each image by every part of the service."""
+    with collecting() as collector:
+        monkeypatch.setenv("FIRSTREAD_TRACES_ENDPOINT", collector.endpoint)
+        yield collector
+
+
+def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
+    postgres: EmbeddedPostgres,
+    valkey: EmbeddedValkey,
+    database: str,
+    broker: str,
+    home: Path,
+    collector: CollectorServer,
 ) -> None:
     with transaction() as session:
         a_user(session, "alice", Role.RADIOLOGIST, Role.ADMINISTRATOR, Role.AUDITOR)
@@ -73,6 +89,7 @@ def test_marked_names_are_in_no_log_address_metric_error_event_or_trail(
         "an error": "\n".join(told.problems).encode(),
         "an event": bytes(told.events),
         "the audit trail": "\n".join(trail).encode(),
+        "a trace": b"".join(collector.bodies),
     }
     assert all(told_where.values()), "there was something to look at everywhere"
     found = {
@@ -81,6 +98,14 @@ def test_marked_names_are_in_no_log_address_metric_error_event_or_trail(
         if _MARK.search(what)
     }
     assert not found
+    assert {"firstread-web", "firstread-screening"} <= {span.service for span in collector.spans}
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if "trace_id" in line]
+    traces = {span.trace for span in collector.spans}
+    assert lines and all(line["trace_id"] in traces for line in lines)
+    with transaction() as session:
+        named = [*session.scalars(select(Image.sop_instance_uid)), *session.scalars(select(Image.sha256))]
+        named += session.scalars(select(Study.study_instance_uid))
+    assert [name for name in named if name.encode() in told_where["a trace"]] == []
 
 
 class Told:
