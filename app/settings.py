@@ -12,17 +12,17 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from app import syslog
+from app.dimse_settings import DimseSettings
 from app.domain.addresses import ranges_of
 from app.domain.order import Credits
 from app.domain.roles import Role
-from app.work_settings import WorkSettings
 
 
 class ServiceNotRunning(Exception):
     """No database is configured and no running service was found below FIRSTREAD_HOME."""
 
 
-class Settings(WorkSettings):
+class Settings(DimseSettings):
     """Everything that can be configured; each field is one variable, listed in the README.
 
     Durations are in seconds unless the name says otherwise; sizes are in bytes.

@@ -84,6 +84,16 @@ def trainer() -> None:
 
 
 @cli.command()
+def dimse(
+    fd: Annotated[int | None, typer.Option(help="Listen on this inherited listening socket.")] = None,
+) -> None:
+    """Start the DICOM listener: C-STORE and C-ECHO, for the senders that FIRSTREAD_DIMSE_ALLOW lists."""
+    from app.cli.dimse import dimse as run
+
+    run(fd=fd)
+
+
+@cli.command()
 def migrate() -> None:
     """Bring the database to this version's schema."""
     from app.cli.prepare import migrate as run

@@ -23,11 +23,11 @@ def table() -> str:
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = "PORT" if name == "port" else f"FIRSTREAD_{name.upper()}"
-        default = field.default
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         assert default is not PydanticUndefined
         shown = (
             ""
-            if default in (None, ())
+            if default in (None, "")
             else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         )
         rows.append(f"| `{variable}` | {shown} | {field.description} |")

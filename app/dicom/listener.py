@@ -1,0 +1,277 @@
+"""The DICOM listener: C-ECHO and C-STORE (PS3.4 annexes A and B) for those who may call.
+
+It knows the network and DICOM; what becomes of an image is its `Intake`'s affair.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from app.blobs import StagedFile
+from app.dicom.association import ASKED_PDU, BoundedMessages, BoundedSocket, Door, Incoming
+from app.dicom.contexts import ECHO, ECHO_AND_STORE
+from app.domain.callers import AllowedCaller, may_call
+from app.errors import Problem
+
+_FURTHER_CONNECTIONS = 8
+"""Beyond the associations, so that whoever is told to come back can be told."""
+_A_ASSOCIATE_RQ = 1
+_LONGEST_COMMENT = 64
+_NOT_RECOGNISED = {"calling": (1, 1, 3), "called": (1, 1, 7)}
+_COME_BACK = (2, 3, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """Who has an association with us."""
+
+    title: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announced:
+    """What the C-STORE request says of the instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+class Intake(Protocol):
+    """What the listener asks of the service. Each may be called by several threads at once."""
+
+    def stage(self) -> StagedFile:
+        """A staged file for one image."""
+
+    def keep(self, staged: StagedFile, announced: Announced, sender: Sender) -> None:
+        """The image is safe once this returns; raises Problem."""
+
+    def not_received(self, problem: Problem, sender: Sender) -> None:
+        """An image did not even come whole into a staged file."""
+
+    def turned_away(self, title: str | None, address: str, *, why: str) -> None:
+        """Somebody may not call; the title is None where it was not asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerOptions:
+    """How the listener listens."""
+
+    title: str
+    any_title: bool
+    allow: tuple[AllowedCaller, ...]
+    associations: int
+    silence_seconds: float
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def hello_seconds(self) -> float:
+        """What a connection has to ask for an association, and a TLS handshake to be done."""
+        return min(10.0, self.silence_seconds)
+
+
+class _Connection(RequestHandler):
+    """One connection, from its first byte to its last."""
+
+    server: _Server
+
+    def handle(self) -> None:
+        """Returns when the association has ended, or at once for what is no DICOM."""
+        if not self.server.may_ask(self.request, str(self.client_address[0])):
+            return
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.settimeout(self.server.options.hello_seconds)
+            self.request.do_handshake()
+        elif not self._asks_for_an_association():
+            return
+        association = self._create_association()
+        options = self.server.options
+        association.acceptor.supported_contexts = list(ECHO_AND_STORE)
+        messages = BoundedMessages(association, self.server.intake.stage)
+        association.dimse = messages
+        association.acse = Door(association, self.server.refusal)
+        association.dul.socket = BoundedSocket(
+            association, self.request, hello=options.hello_seconds, silence=options.silence_seconds
+        )
+        association.dul.event_queue.get()  # the first socket told of the connection, and the second again
+        association.dul.daemon = True
+        try:
+            association.start()
+            association.join()
+        finally:
+            messages.discard()
+
+    def _asks_for_an_association(self) -> bool:
+        """Whether the first byte begins an A-ASSOCIATE-RQ; a probe that sends nothing holds no place."""
+        self.request.settimeout(self.server.options.hello_seconds)
+        first: bytes = self.request.recv(1, socket.MSG_PEEK)
+        return first[:1] == bytes([_A_ASSOCIATE_RQ])
+
+
+class _Server(ThreadedAssociationServer):
+    """pynetdicom's server on a socket that listens already, with a bounded number of connections."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, ae: AE, listening: socket.socket, options: ListenerOptions, intake: Intake) -> None:
+        self.options, self.intake = options, intake
+        self._listening = listening
+        self._places = threading.BoundedSemaphore(options.associations + _FURTHER_CONNECTIONS)
+        super().__init__(
+            ae,
+            listening.getsockname(),
+            options.title,
+            [],  # each association is given them as they are: a copy of all takes 20 ms
+            evt_handlers=[(evt.EVT_C_STORE, self._store)],
+            request_handler=_Connection,
+        )
+
+    def server_bind(self) -> None:
+        """Takes the socket that listens."""
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = self._listening
+        self.server_address = self._listening.getsockname()
+
+    def server_activate(self) -> None:
+        """It listens already."""
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; the handshake of TLS is left to its own thread."""
+        connection, address = self._listening.accept()
+        if self.options.tls is not None:
+            connection = self.options.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        """False where all places are taken: the connection is closed without a word."""
+        return self._places.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One connection in a thread of its own."""
+        try:
+            self.finish_request(request, client_address)
+        except OSError:  # it went away, or speaks no TLS
+            pass
+        finally:
+            self.shutdown_request(request)
+            self._places.release()
+
+    def may_ask(self, connection: socket.socket, address: str) -> bool:
+        """False where nobody may call from that address; it is then not even listened to."""
+        allowed = any(may_call(each.title, address, [each]) for each in self.options.allow)
+        if allowed or _is_ourselves(connection):
+            return True
+        self.intake.turned_away(None, address, why="unknown-address")
+        return False
+
+    def refusal(self, association: Association) -> tuple[int, int, int] | None:
+        """What is answered to whoever asks for the association; None is yes."""
+        request = association.requestor.primitive
+        assert request is not None
+        calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
+        address = str(association.requestor.address)
+        own = association.dul.socket
+        if calling == called == self.options.title and own and own.socket and _is_ourselves(own.socket):
+            association.acceptor.supported_contexts = [ECHO]
+        elif not may_call(calling, address, self.options.allow):
+            self.intake.turned_away(calling, address, why="unknown-calling-title")
+            return _NOT_RECOGNISED["calling"]
+        elif called != self.options.title and not self.options.any_title:
+            self.intake.turned_away(calling, address, why="unknown-called-title")
+            return _NOT_RECOGNISED["called"]
+        return _COME_BACK if len(self.active_associations) > self.options.associations else None
+
+    def _store(self, event: evt.Event) -> Dataset:
+        """The answer to a C-STORE request, given once the image is safe or refused."""
+        incoming = event.request.DataSet  # type: ignore[union-attr]
+        sender = Sender(
+            title=str(event.assoc.requestor.ae_title).strip(), address=str(event.assoc.requestor.address)
+        )
+        assert isinstance(incoming, Incoming)
+        try:
+            if incoming.problem is not None:
+                self.intake.not_received(incoming.problem, sender)
+                raise incoming.problem
+            assert incoming.staged is not None
+            announced = Announced(
+                sop_class_uid=str(event.request.AffectedSOPClassUID),
+                sop_instance_uid=str(event.request.AffectedSOPInstanceUID),  # type: ignore[union-attr]
+            )
+            self.intake.keep(incoming.staged, announced, sender)
+        except Problem as problem:
+            return _status(problem)
+        finally:
+            incoming.discard()
+        return _of(0x0000)
+
+
+class Listener:
+    """A listener on a socket; `serve` it in one thread and `stop` it from another."""
+
+    def __init__(self, listening: socket.socket, options: ListenerOptions, intake: Intake) -> None:
+        ae = AE(ae_title=options.title)
+        ae.maximum_pdu_size = ASKED_PDU
+        ae.maximum_associations = options.associations + _FURTHER_CONNECTIONS
+        ae.acse_timeout = options.hello_seconds
+        ae.dimse_timeout = ae.network_timeout = options.silence_seconds
+        self._server = _Server(ae, listening, options, intake)
+        ae._servers.append(self._server)
+
+    def serve(self) -> None:
+        """Answers until `stop`."""
+        self._server.serve_forever(poll_interval=0.5)
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Nobody is answered any more; images on their way have so long to come to their end."""
+        self._server.shutdown()
+        until = time.monotonic() + grace_seconds
+        while time.monotonic() < until and any(
+            _is_at_work(each) for each in self._server.active_associations
+        ):
+            time.sleep(0.05)
+        for association in self._server.active_associations:
+            association.abort()
+
+
+def _is_at_work(association: Association) -> bool:
+    messages = association.dimse
+    receiving = isinstance(messages, BoundedMessages) and messages.is_receiving
+    return association.is_established and (receiving or not messages.msg_queue.empty())
+
+
+def _is_ourselves(connection: socket.socket) -> bool:
+    """True where both ends have one address: the caller is on this machine."""
+    try:
+        return bool(connection.getsockname()[0] == connection.getpeername()[0])
+    except OSError:  # it is gone
+        return False
+
+
+def _status(problem: Problem) -> Dataset:
+    """PS3.4 B.2.3: what was refused and why, in as many of its words as a status has room for."""
+    answer = _of(0xA700 if problem.retry_helps else problem.dicom_failure_reason)
+    words = problem.detail
+    first = words.partition(". ")[0]
+    short = first if len(first) <= _LONGEST_COMMENT else first[: _LONGEST_COMMENT - 3].rstrip() + "..."
+    answer.ErrorComment = short.encode("ascii", "replace").decode().replace("\\", "/")
+    return answer
+
+
+def _of(status: int) -> Dataset:
+    answer = Dataset()
+    answer.Status = status
+    return answer
