@@ -26,15 +26,14 @@ from app.errors import (
     Problem,
     TooManyRequests,
     Unavailable,
-    Unprocessable,
 )
 from app.told import told
+from app.web.invalid import problem_of_validation
 from app.web.languages import speak_to
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 _AUDITED = frozenset({401, 403, 429})
-_MOST_ERRORS = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -257,26 +256,6 @@ def route_of(request: Request) -> str:
     """The route's template, which holds no id and no name; `unrouted` for an address we do not have."""
     route = request.scope.get("route")
     return getattr(route, "path", None) or "unrouted"
-
-
-def problem_of_validation(error: RequestValidationError) -> Problem:
-    """What was wrong with each value, in words and without repeating the value, which may name a patient."""
-    found = error.errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        return BadRequest("The body is not valid JSON.")
-    errors = [
-        {"where": ".".join(str(part) for part in item["loc"]), "problem": _in_words(item)}
-        for item in found[:_MOST_ERRORS]
-    ]
-    detail = " ".join(f"{item['where']}: {item['problem']}." for item in errors)
-    return Unprocessable(detail, errors=errors)
-
-
-def _in_words(item: dict[str, Any]) -> str:
-    kind = str(item["type"])
-    if kind.startswith("uuid"):
-        return "this is not a UUID"
-    return str(item["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
 def problem_of_http(error: HTTPException) -> Problem:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, field_validator
 from app import queue
 from app.commands import delivery
 from app.domain.roles import Caller, Permission
+from app.domain.sentence import sentence
 from app.queries import deliveries as queries
 from app.records.engine import transaction
 from app.web.api.shown import Answer
@@ -39,10 +40,14 @@ class DestinationInput(Input):
     @field_validator("url")
     @classmethod
     def _address(cls, value: str) -> str:
-        parts = urlsplit(value.strip())
-        if parts.port == 0 or not value.strip().isprintable() or " " in value.strip():
-            raise ValueError("this is not an address")
-        return value.strip()
+        address = value.strip()
+        try:
+            port = urlsplit(address).port
+        except ValueError:
+            port = 0
+        if port == 0 or not address.isprintable() or " " in address:
+            raise ValueError(sentence("this is not an address"))
+        return address
 
 
 class DestinationAdded(BaseModel):

@@ -13,6 +13,7 @@ from app.commands import review, takeover, withdrawal
 from app.commands.review import Statement
 from app.domain.marks import MOST_MARKS
 from app.domain.roles import Caller, Permission
+from app.domain.sentence import sentence
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.api.values import Input
@@ -43,8 +44,10 @@ class VerdictInput(Input):
         """Whoever signs must say what they had seen: else a reading nobody looked at could be confirmed."""
         if isinstance(data, dict) and data.get("revision") is None:
             raise ValueError(
-                "`revision` is missing; send the `revision` of the study that was read, as "
-                "GET /api/v1/studies/{id} answered it"
+                sentence(
+                    "`revision` is missing; send the `revision` of the study that was read, as "
+                    "GET /api/v1/studies/{id} answered it"
+                )
             )
         return data
 

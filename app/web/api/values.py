@@ -21,7 +21,7 @@ class Input(BaseModel):
     @classmethod
     def _storable(cls, data: Any) -> Any:
         if _holds_unstorable(data):
-            raise ValueError("the text holds a NUL character or half a surrogate pair")
+            raise ValueError(sentence("the text holds a NUL character or half a surrogate pair"))
         return data
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
 from app.domain.roles import Role, Scope
 from app.errors import Problem
 from app.records.engine import forget_engine
 from app.settings import settings
+from app.told import untold
+from app.web.invalid import problem_of_validation
 from app.web.problems import known_problems
 from tests.app.web.conftest import KeyMaker, SignIn
 from tests.builders import a_dicom
@@ -90,6 +96,49 @@ def test_bodies_that_make_no_sense_are_refused(sign_in: SignIn, body: bytes, sta
     answer = client.post(REVIEWS, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (dict[str, int], "x", "this is not an object with names and values"),
+        (list[int], 1, "this is not a list"),
+        (Annotated[list[int], Field(max_length=2)], [1, 2, 3], "these are more than 2"),
+        (Annotated[list[int], Field(min_length=2)], [1], "these are fewer than 2"),
+        (Annotated[str, Field(max_length=2)], "abc", "this has more than 2 characters"),
+        (Annotated[str, Field(min_length=2)], "a", "this has fewer than 2 characters"),
+        (Annotated[str, Field(pattern="^a$")], "b", "this is not written as it must be"),
+        (str, 1, "this is not a text"),
+        (int, "many", "this is not a whole number"),
+        (int, 1.5, "this is not a whole number"),
+        (float, "many", "this is not a number"),
+        (bool, "perhaps", "this is neither true nor false"),
+        (Annotated[int, Field(ge=3)], 2, "this is less than 3"),
+        (Annotated[int, Field(gt=3)], 3, "this is not more than 3"),
+        (Annotated[int, Field(le=3)], 4, "this is more than 3"),
+        (Annotated[int, Field(lt=3)], 3, "this is not less than 3"),
+        (UUID, "x", "this is not a UUID"),
+        (AwareDatetime, "noon", "this is not a date and time as ISO 8601 writes it, with its zone"),
+        (
+            AwareDatetime,
+            "2026-01-02T03:04:05",
+            "this is not a date and time as ISO 8601 writes it, with its zone",
+        ),
+        (date, "noon", "this is not a date, written year-month-day"),
+        (Literal["up", "down"], "left", "this must be one of 'up' or 'down'"),
+        (Role, "king", "this must be one of 'radiologist', "),
+    ],
+)
+def test_what_pydantic_objects_to_is_said_in_words_of_the_catalogue(
+    kind: Any, value: Any, words: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(kind).validate_python(value)
+    problem = problem_of_validation(
+        RequestValidationError([{**item, "loc": ("body", "size")} for item in refused.value.errors()])
+    )
+    assert problem.detail.startswith(f"body.size: {words}")
+    assert not untold(problem.detail, of="zh_Hans")
 
 
 def test_a_value_that_is_refused_is_not_repeated(client: TestClient, sender: dict[str, str]) -> None:
