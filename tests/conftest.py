@@ -35,6 +35,15 @@ _AS_SERVED = passwords._hasher
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tracebacks of CI are Python's own. Pytest's parse the sources, and Python 3.11 breaks off when a
+    greenlet or a thread (Playwright, a server) does so at that moment: that would end the run and hide what
+    failed.
+    """
+    if os.environ.get("CI"):
+        config.option.tbstyle = "native"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """In CI a skip is a failure, unless it says that it needs a GPU: CI installs everything else."""
