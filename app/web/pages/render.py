@@ -61,6 +61,7 @@ _environment.filters |= {
     "spoken": words.spoken,
     "lasting": words.lasting,
     "bytes": words.say_bytes,
+    "p": words.say_p,
 }
 _environment.globals |= {
     "static": static_url,

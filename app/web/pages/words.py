@@ -179,6 +179,11 @@ def lasting(findings: dict[str, Any]) -> dict[str, Any]:
     return {name: finding for name, finding in findings.items() if not finding.get("research")}
 
 
+def say_p(value: float) -> str:
+    """`= 0.034`, `< 0.001`: no test of so many images tells more of its p."""
+    return "< 0.001" if value < 0.001 else f"= {value:.2g}"
+
+
 def say_bytes(count: int) -> str:
     """`256 MiB`, for limits."""
     for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):

@@ -148,3 +148,13 @@ def test_a_name_from_right_to_left_is_kept_apart_from_its_row() -> None:
     assert words.say_name("שרון^דבורה") == "\u2068שרון, דבורה\u2069"
     assert words.say_name("Doe^\u202eJane\u2069") == "Doe, Jane", "marks it brings along would reach further"
     assert words.say_name("Yamada^Tarou=山田^太郎") == "Yamada, Tarou · 山田, 太郎"
+
+
+def test_no_p_is_said_to_be_nought() -> None:
+    assert [words.say_p(value) for value in (0.0, 1e-9, 0.001, 0.0342, 0.5)] == [
+        "< 0.001",
+        "< 0.001",
+        "= 0.001",
+        "= 0.034",
+        "= 0.5",
+    ]
