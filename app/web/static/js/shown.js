@@ -49,9 +49,9 @@ async function isSame() {
   return said?.same === true;
 }
 
-/** What was signed before, and what comes next, come right after the picture. */
+/** What was signed before, and what comes next, come some frames after the picture, which they must not delay. */
 async function tellOnwards(signed) {
-  for (const pause of [0, 300, 700, 1500, 3000, 10_000]) {
+  for (const pause of [60, 300, 700, 1500, 3000, 10_000]) {
     await new Promise((resolve) => setTimeout(resolve, pause));
     const asked = performance.now();
     const answer = await fetch(`${HERE}/onwards${signed ? `?signed=${signed}` : ""}`, {

@@ -21,6 +21,9 @@ function sign(form) {
   if (form && !form.dataset.sent && !changed()) form.requestSubmit();
 }
 
+// A signature under way: the news that it makes is its own, and its answer leads onwards.
+const isSent = () => Boolean(confirmForm?.dataset.sent || correct?.dataset.sent);
+
 function changed() {
   return !document.getElementById("changed").hidden;
 }
@@ -159,7 +162,7 @@ async function compare() {
   document.getElementById("lost").hidden = !now.lost;
   document.querySelector("[data-claim]")?.toggleAttribute("hidden", now.held !== null);
   document.querySelector("[data-release]")?.toggleAttribute("hidden", !now.mine);
-  if (String(now.revision) === room.dataset.revision || confirmForm?.dataset.sent || correct?.dataset.sent) return;
+  if (String(now.revision) === room.dataset.revision || isSent()) return;
   const words = {
     signed: _("The study has been signed since you opened it."),
     amended: _("The study has been amended since you opened it."),
@@ -176,7 +179,7 @@ async function compare() {
 
 listen({
   study: (id) => {
-    if (id === study) void compare();
+    if (id === study && !isSent()) void compare();
   },
   resync: () => void compare(),
   lost: ({ forGood }) => {
