@@ -27,7 +27,8 @@ def commands() -> dict[str, Any]:
 
 
 def test_every_part_of_the_service_is_there() -> None:
-    assert set(SERVICES) == {"postgres", "valkey", "prepare", "web", "screen", "screen-gpu", "duty", "train"}
+    ours = {"prepare", "web", "screen", "screen-gpu", "duty", "train", "dimse"}
+    assert set(SERVICES) == {"postgres", "valkey", *ours}
     assert len({service["image"] for service in OURS.values()}) == 1
 
 
@@ -64,7 +65,7 @@ def test_no_secret_stands_in_the_file(name: str) -> None:
 
 def test_the_database_can_hold_vectors_and_keeps_what_it_is_given() -> None:
     assert "pgvector" in SERVICES["postgres"]["image"]
-    for name in ("postgres", "valkey", "web", "screen", "screen-gpu", "duty", "train"):
+    for name in set(SERVICES) - {"prepare"}:
         for volume in SERVICES[name]["volumes"]:
             assert volume.split(":")[0] in COMPOSE["volumes"]
 
@@ -76,7 +77,7 @@ def test_a_gpu_is_reserved_in_a_profile_of_its_own() -> None:
     assert SERVICES["screen"]["profiles"] == ["cpu"]
 
 
-@pytest.mark.parametrize("name", ["web", "screen", "screen-gpu", "duty", "train"])
+@pytest.mark.parametrize("name", ["web", "screen", "screen-gpu", "duty", "train", "dimse"])
 def test_nothing_starts_before_the_database_is_prepared(name: str) -> None:
     assert SERVICES[name]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from app import counted, queue
 from app.checks import Check
+from app.checks.dimse import dicom_listener
 from app.checks.machine import MACHINE, bundle_file, folder_of_blobs, stored_bytes
 from app.checks.wrong import Wrong
 from app.domain.sentence import sentence
@@ -232,6 +233,7 @@ SERVICE = (
     Check(name=N_("screening worker"), look=screening_worker, after=("broker",)),
     Check(name=N_("duty worker"), look=duty_worker, after=("broker",)),
     Check(name=N_("training worker"), look=training_worker, after=("broker",)),
+    Check(name=N_("DICOM listener"), look=dicom_listener, after=("broker",)),
     Check(name=N_("folder of stored bytes"), look=folder_of_blobs),
     Check(
         name=N_("stored images"),

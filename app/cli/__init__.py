@@ -120,7 +120,9 @@ def doctor() -> None:
 
 
 @cli.command()
-def alive(part: Annotated[Literal["web", "screening", "duty", "training"], typer.Argument()]) -> None:
+def alive(
+    part: Annotated[Literal["web", "screening", "duty", "training", "dimse"], typer.Argument()],
+) -> None:
     """Tell by the exit code whether a part answers on this host; for health checks."""
     from app.cli.alive import alive as run
 

@@ -14,7 +14,9 @@ _SECONDS = 5.0
 
 
 def alive(part: str) -> int:
-    """0 when the part (web, screening, duty, training) answers on this host, 1 with a sentence otherwise."""
+    """0 when the part (web, screening, duty, training, dimse) answers on this host, 1 with a sentence
+    otherwise.
+    """
     configured = settings()
     answers = _web_answers(configured) if part == "web" else _worker_answers(configured, part)
     if not answers:
@@ -36,12 +38,18 @@ def _web_answers(configured: Settings) -> bool:
 
 
 def _worker_answers(configured: Settings, part: str) -> bool:
-    """Asks over the broker; a worker that hangs or has lost the broker does not answer."""
+    """Asks over the broker; a worker that hangs or has lost the broker does not answer. The DICOM listener
+    has said there that it answered a C-ECHO.
+    """
     from app import queue
 
     queue.configure(configured)
     if not queue.ready():
         return False
-    replies = queue.queue.control.ping(timeout=_SECONDS, limit=None) or []
     here = f"@{socket.gethostname()}"
-    return any(name.startswith(f"{part}-") and name.endswith(here) for reply in replies for name in reply)
+    if part == "dimse":
+        names = list(queue.workers())
+    else:
+        replies = queue.queue.control.ping(timeout=_SECONDS, limit=None) or []
+        names = [name for reply in replies for name in reply]
+    return any(name.startswith(f"{part}-") and name.endswith(here) for name in names)

@@ -12,6 +12,7 @@ import threading
 import structlog
 
 from app import queue
+from app.checks.dimse import PART
 from app.cli.logs import configure_logs
 from app.commands.backup_refusal import refuse_half_restored
 from app.dicom.echo import answers_echo
@@ -21,7 +22,6 @@ from app.embedded.listener import DICOM, listen
 from app.settings import Settings, settings
 from app.web.metrics import images_received
 
-PART = "dimse"
 REPORT_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)

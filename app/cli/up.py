@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from app.commands.backup_refusal import refuse_half_restored
 from app.embedded.child import Child
 from app.embedded.home import Home
-from app.embedded.listener import address_of, listen
+from app.embedded.listener import DICOM, address_of, listen
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.refusal import CannotStart, StartCancelled
 from app.embedded.signals import Signals
@@ -50,18 +50,23 @@ def up(*, until_parent_ends: bool) -> None:
     home.open()
     supervisor = Supervisor(signals=signals, say=say)
     listener: socket.socket | None = None
+    dicom: socket.socket | None = None
     try:
         refuse_half_restored(configured.blob_folder)
         listener = listen(configured.host, configured.port)
         say(f"FirstRead starts; its data is in {home.folder}.")
+        dicom = dicom_socket(configured)
         _start_servers(configured, home, supervisor, signals, listener)
         _step(started, "database and broker run")
         prepared = _prepare(home, signals)
         _step(started, f"database ready{_samples_in_words(prepared)}")
         if signals.requested():
             raise StartCancelled
-        _start_programs(configured, home, supervisor, signals, listener)
+        _start_programs(configured, home, supervisor, signals, listener, dicom)
         _step(started, "web server, screening, duty and training worker run")
+        if dicom is not None:
+            host, port = dicom.getsockname()[:2]
+            say(f"DICOM: {configured.dimse_title} listens on {host}, port {port} (C-STORE, C-ECHO)")
         say(f"Ready: {address_of(listener)} (logs in {home.logs}; Ctrl-C stops everything)")
         supervisor.watch(every_second=_trim_logs(home))
     except StartCancelled:  # Ctrl-C while it started: what was started is stopped below, as after a run
@@ -69,11 +74,25 @@ def up(*, until_parent_ends: bool) -> None:
     finally:
         if signals.requested():
             say("FirstRead stops ...")
-        if listener is not None:
-            listener.close()
+        for listening in (listener, dicom):
+            if listening is not None:
+                listening.close()
         supervisor.stop()
         home.close()
     say("FirstRead has stopped; its data stays.")
+
+
+def dicom_socket(configured: Settings) -> socket.socket | None:
+    """Where the DICOM listener listens; None where it is switched off, or its port is not to be had: the rest
+    of the service needs neither.
+    """
+    if not configured.dimse:
+        return None
+    try:
+        return listen(configured.dimse_host, configured.dimse_port, DICOM)
+    except CannotStart as refusal:
+        say(f"{refusal} There is no DICOM listener until the next start.")
+        return None
 
 
 def _trim_logs(home: Home) -> Callable[[], None]:
@@ -158,16 +177,22 @@ def _prepare(home: Home, signals: Signals) -> Prepared:
 
 
 def _start_programs(
-    configured: Settings, home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket
+    configured: Settings,
+    home: Home,
+    supervisor: Supervisor,
+    signals: Signals,
+    listener: socket.socket,
+    dicom: socket.socket | None,
 ) -> None:
     """The web server answers, and its other processes and the workers run or are about to."""
     counts = home.empty_run_folder("metrics")
+    # the variable must be there before the interpreter starts
+    counting = ("/usr/bin/env", f"PROMETHEUS_MULTIPROC_DIR={counts}")
     command = _command("web", "--fd", str(listener.fileno()))
     web = [
         Program(
             "web server" if number == 0 else f"web server {number + 1}",
-            # the variable must be there before the interpreter starts
-            ("/usr/bin/env", f"PROMETHEUS_MULTIPROC_DIR={counts}", *command),
+            (*counting, *command),
             log=home.log("web"),
             pass_fds=(listener.fileno(),),
         )
@@ -181,6 +206,10 @@ def _start_programs(
     # last, so that on two cores it takes no time from the two that users wait for
     supervisor.start(Program("duty worker", _command("duty"), log=home.log("duty")))
     supervisor.start(Program("training worker", _command("trainer"), log=home.log("trainer")))
+    if dicom is not None:
+        words = (*counting, *_command("dimse", "--fd", str(dicom.fileno())))
+        log, sockets = home.log("dimse"), (dicom.fileno(),)
+        supervisor.start(Program("DICOM listener", words, log=log, pass_fds=sockets))
 
 
 def _await_answer(web: Program, home: Home, signals: Signals, listener: socket.socket) -> None:

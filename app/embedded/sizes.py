@@ -22,11 +22,11 @@ _RESERVED = 3
 
 
 def connections_for(*, web_processes: int) -> int:
-    """Connections that PostgreSQL must allow for so many web processes, the three workers, and what is
-    started by hand beside them: however busy they are, none is refused one.
+    """Connections that PostgreSQL must allow for so many web processes, the three workers, the DICOM
+    listener, and what is started by hand beside them: however busy they are, none is refused one.
     """
     web = web_processes * (_ALL_OF_ONE_PROCESS + _LISTENING)
-    return web + (3 + _BY_HAND) * _ALL_OF_ONE_PROCESS + _RESERVED
+    return web + (4 + _BY_HAND) * _ALL_OF_ONE_PROCESS + _RESERVED
 
 
 def shared_buffers_for(memory: int) -> int:

@@ -50,6 +50,7 @@ class Up:
             **{name: value for name, value in os.environ.items() if not name.startswith("FIRSTREAD_")},
             "FIRSTREAD_HOME": str(home),
             "PORT": "0",
+            "FIRSTREAD_DIMSE_PORT": "0",
             "FIRSTREAD_SAMPLES": "false",
             "FIRSTREAD_ADMIN_PASSWORD": "a password for tests",
             **variables,

@@ -62,7 +62,7 @@ def test_a_running_service_is_backed_up_encrypted_and_comes_back_in_another_home
     assert sum(not Blobs(another.home / "blobs").has(sha256) for sha256 in images) <= 1
 
 
-@pytest.mark.parametrize("part", ["up", "migrate", "prepare", "web", "worker", "duty", "trainer"])
+@pytest.mark.parametrize("part", ["up", "migrate", "prepare", "web", "worker", "duty", "trainer", "dimse"])
 def test_no_part_starts_on_half_a_restore(part: str, another: Up) -> None:
     (another.home / "blobs").mkdir(parents=True)
     (another.home / "blobs" / "restoring").write_text("2026-11-23T02-00-00.000000Z")

@@ -44,7 +44,7 @@ def sound(database: str, broker: str, blobs: Blobs, monkeypatch: pytest.MonkeyPa
     settings.cache_clear()
     Network(blobs, device="cpu", configured=None).current()
     an_admitted_study(blobs)
-    for part in ("screening", "duty", "training"):
+    for part in ("screening", "duty", "training", "dimse"):
         queue.report(f"{part}-1@here", {"part": part}, seconds=600)
     Sweeper(settings(), blobs=blobs).sweep()
     checks.forget()
@@ -187,11 +187,21 @@ def test_a_database_without_tables(sound: None) -> None:
     [
         ("screening", "screening worker", "Start one with firstread worker."),
         ("training", "training worker", "Start one with firstread trainer."),
+        ("dimse", "DICOM listener", "start one with firstread dimse."),
     ],
 )
 def test_a_worker_that_is_silent(sound: None, valkey: EmbeddedValkey, part: str, name: str, do: str) -> None:
     Redis(unix_socket_path=str(valkey.socket)).delete(f"firstread:worker:{part}-1@here")
     assert _only(name).endswith(do)
+
+
+def test_a_dicom_listener_that_is_switched_off(
+    sound: None, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Redis(unix_socket_path=str(valkey.socket)).delete("firstread:worker:dimse-1@here")
+    _set(monkeypatch, "DIMSE", "false")
+    assert _found()["DICOM listener"].said == "It is switched off (FIRSTREAD_DIMSE)."
+    assert _wrong() == {}
 
 
 def test_a_duty_worker_that_has_fallen_silent_or_never_was(sound: None, valkey: EmbeddedValkey) -> None:

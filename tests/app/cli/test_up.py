@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
 
+from app.cli.up import dicom_socket
+from app.dicom.echo import answers_echo
 from app.records.engine import transaction
+from app.settings import Settings
 from tests.app.cli.starting import FIRSTREAD, Up, processes_of, until
 
 
@@ -87,6 +93,37 @@ def test_the_web_server_is_started_again_when_it_is_killed(service: Up) -> None:
     assert status_of(service.url, "/healthz") == 200
     until(lambda: len(_web_processes(service)) == 2, seconds=30, what="one did not come back")
     assert "The web server ended (killed by SIGKILL" in service.said()
+
+
+def _listeners(service: Up) -> list[int]:
+    return [pid for pid, words in processes_of(service.home).items() if "app.cli dimse" in words]
+
+
+def test_the_dicom_listener_is_started_again_when_it_is_killed(service: Up) -> None:
+    match = re.search(r"DICOM: FIRSTREAD listens on 127.0.0.1, port (\d+)", service.said())
+    assert match, service.said()
+    port = int(match[1])
+    [first] = _listeners(service)
+    os.kill(first, signal.SIGKILL)
+    # the socket is the supervisor's: the caller waits for the new process
+    until(lambda: answers_echo("127.0.0.1", port, title="FIRSTREAD"), seconds=60, what="no answer")
+    [second] = _listeners(service)
+    assert second != first
+    assert "The DICOM listener ended (killed by SIGKILL" in service.said()
+
+
+def test_a_dicom_port_in_use_is_told_and_everything_else_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("FIRSTREAD_DIMSE_PORT", str(port))
+        assert dicom_socket(Settings()) is None
+    assert capsys.readouterr().out == (
+        f"Port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port, "
+        f"for example with FIRSTREAD_DIMSE_PORT={port + 1}. "
+        "There is no DICOM listener until the next start.\n"
+    )
 
 
 def test_web_processes_count_together(service: Up) -> None:

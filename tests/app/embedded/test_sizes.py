@@ -17,8 +17,8 @@ GIGABYTE = 1024 * MEGABYTE
 
 @pytest.mark.parametrize("web_processes", [1, 2, 4, 16])
 def test_however_busy_all_processes_are_none_is_refused_a_connection(web_processes: int) -> None:
-    listeners, workers, reserved = web_processes, 3, 3
-    opened = (web_processes + workers) * (POOL + OVERFLOW) + listeners
+    listeners, workers, dicom, reserved = web_processes, 3, 1, 3
+    opened = (web_processes + workers + dicom) * (POOL + OVERFLOW) + listeners
     by_hand = 4 * (POOL + OVERFLOW)
     assert connections_for(web_processes=web_processes) - reserved == opened + by_hand
 
