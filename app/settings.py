@@ -122,6 +122,9 @@ class Settings(DimseSettings):
     backup_passphrase_file: Path | None = Field(
         default=None, description="File with the passphrase of encrypted backups; not encrypted if unset."
     )
+    backup_late_hours: float = Field(
+        default=36.0, gt=0, description="Hours after which the last whole backup is said to be too old."
+    )
     traces_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 
 from app import counted
 from app.blobs import Blobs
+from app.commands import audit
 from app.domain.counting import counted as count_of
-from app.domain.roles import Scope
+from app.domain.roles import SYSTEM, Scope
 from app.records.engine import transaction
 from app.settings import settings
 from app.web import metrics
@@ -70,6 +71,8 @@ def told(database: str, broker: str, blobs: Blobs) -> dict[str, set[str]]:
     Sweeper(settings(), blobs=blobs).sweep()
     reading = {"waited_seconds": 3.0, "bundle": "ab" * 32, "findings": {"pneumonia": {"probability": 0.5}}}
     counted.add([count_of(outcome="screened", reason=None, **reading)])  # type: ignore[arg-type]
+    with transaction() as session:
+        audit.record(session, action="site.backup-whole", by=SYSTEM, lost=0)
     metrics.images_received.labels("rest", "accepted").inc()
     with transaction() as session:
         key = a_key(session, "prometheus", Scope.OPERATIONS)

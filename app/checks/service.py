@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from app import counted, queue
 from app.checks import Check
+from app.checks.backups import last_backup
 from app.checks.dimse import dicom_listener
 from app.checks.machine import MACHINE, bundle_file, folder_of_blobs, stored_bytes
 from app.checks.wrong import Wrong
@@ -197,8 +198,9 @@ def audit_trail(configured: Settings) -> str:
                 " log says whether it waits for a transaction."
             )
         )
+    seconds = f"{unsealed:.0f}"
     if configured.audit_syslog is None:
-        return sentence("It is sealed.")
+        return sentence(f"It is sealed up to {seconds} s ago.")
     if sending.error is not None:
         said_why = sending.error
         raise Wrong(
@@ -215,7 +217,7 @@ def audit_trail(configured: Settings) -> str:
                 " duty worker runs and has FIRSTREAD_AUDIT_SYSLOG too."
             )
         )
-    return sentence("It is sealed, and the syslog server has the heads.")
+    return sentence(f"It is sealed up to {seconds} s ago, and the syslog server has the heads.")
 
 
 def _at_work(part: str) -> int:
@@ -245,5 +247,6 @@ SERVICE = (
     Check(name=N_("waiting studies"), look=waiting, after=_TABLES),
     Check(name=N_("deliveries"), look=deliveries, after=_TABLES),
     Check(name=N_("audit trail"), look=audit_trail, after=_TABLES),
+    Check(name=N_("last backup"), look=last_backup, after=_TABLES),
 )
 """Everything that is looked at where the service runs."""

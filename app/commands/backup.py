@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
@@ -21,6 +23,8 @@ from app.commands.backup_programs import Programs
 from app.commands.backup_refusal import BackupRefused, Damaged
 from app.domain.roles import Actor
 from app.errors import NotFound
+
+_log = structlog.get_logger(__name__)
 
 Report = Callable[[str, int, int], None]
 """Told of the stage, how much of it is done, and how much there is."""
@@ -85,6 +89,7 @@ def back_up(
         with engine.connect() as connection:  # what was deleted since the snapshot is nobody's loss
             lost = still_named(connection, set(damaged))
         into.finish(manifest)
+        _recorded_as_whole(engine, name, by, lost=len(lost))
         all_stay = into.keep_only(keep)
     return BackedUp(
         name=name,
@@ -113,6 +118,17 @@ def _recorded(engine: Engine, name: str, by: Actor) -> None:
     """On record before a byte is copied: also what is stopped half-way has taken data out."""
     with Session(engine) as session, session.begin():
         audit.record(session, action="site.backed-up", by=by, backup=name)
+
+
+def _recorded_as_whole(engine: Engine, name: str, by: Actor, *, lost: int) -> None:
+    """What looks after the site knows of it; a database that went away meanwhile makes the backup no less
+    whole.
+    """
+    try:
+        with Session(engine) as session, session.begin():
+            audit.record(session, action="site.backup-whole", by=by, backup=name, lost=lost)
+    except SQLAlchemyError as error:
+        _log.warning("backup_not_recorded", backup=name, error=type(error).__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

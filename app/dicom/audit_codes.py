@@ -137,6 +137,7 @@ MEANINGS: dict[str, Meaning] = {
     "shadow.ended": _LEARNT,
     "shadow.read": _LEARNT,
     "site.backed-up": _means(EXPORT, "R"),
+    "site.backup-whole": _means(EXPORT, "R"),
     "site.blind-share-set": _CONFIGURED,
     "site.promotion-people-set": _means(SECURITY_ALERT, "E", SECURITY_CONFIGURATION),
     "site.restored": _means(IMPORT, "C"),

@@ -17,6 +17,7 @@ from app import counted, queue
 from app.domain.counting import KINDS, MOST_FINDINGS, SCORE_BUCKETS, WAITED_BUCKETS
 from app.domain.states import Outcome
 from app.errors import Unavailable
+from app.queries.backups import Backups
 from app.queries.operations import Backlog
 from app.settings import settings
 
@@ -29,12 +30,15 @@ _FINDING = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 class ServiceGauges:
     """A registry that is asked once."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, *, unsealed_seconds: float, backups: Backups) -> None:
         self._backlog = backlog
+        self._unsealed_seconds = unsealed_seconds
+        self._backups = backups
 
     def collect(self) -> Iterator[Metric]:
         """What waits, who works, what was counted, and how much room is left."""
         yield from self._waiting()
+        yield from self._upkeep()
         yield from _disks()
         try:
             counts = counted.counts()
@@ -65,6 +69,24 @@ class ServiceGauges:
             value=backlog.oldest_delivery_seconds or 0,
         )
         yield _by("firstread_jobs", "Jobs of the training worker that are not done.", "state", backlog.jobs)
+
+    def _upkeep(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "firstread_audit_unsealed_seconds",
+            "How long ago the first event of the audit trail happened that is not sealed.",
+            value=self._unsealed_seconds,
+        )
+        if self._backups.whole_seconds is not None:
+            yield GaugeMetricFamily(
+                "firstread_backup_age_seconds",
+                "How long ago the last whole backup was made.",
+                value=self._backups.whole_seconds,
+            )
+            yield GaugeMetricFamily(
+                "firstread_backup_lost_blobs",
+                "Stored bytes that the site had lost when the last whole backup was made.",
+                value=self._backups.lost,
+            )
 
 
 def _by(name: str, said: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from app import queue
 from app.domain.roles import Caller, Permission
 from app.errors import Problem
-from app.queries import operations
+from app.queries import audit_sealing, backups, operations
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, anyone, require
@@ -92,6 +92,10 @@ def _ask_database() -> tuple[str, str]:
 def metrics(_caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> Response:
     """Requests of the web processes that count together, and the state of the whole service."""
     with transaction() as session:
-        backlog = operations.backlog(session)
-    lines = exposition() + generate_latest(ServiceGauges(backlog))
+        gauges = ServiceGauges(
+            operations.backlog(session),
+            unsealed_seconds=audit_sealing.unsealed_seconds(session),
+            backups=backups.backups(session),
+        )
+    lines = exposition() + generate_latest(gauges)
     return Response(lines, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -20,7 +20,7 @@ from app.blobs import Blobs
 from app.checks import Finding, examine, machine
 from app.checks.service import SERVICE
 from app.cli.doctor import checks_of, doctor
-from app.commands import delivery, registry
+from app.commands import audit, delivery, registry
 from app.domain.roles import SYSTEM, Role
 from app.embedded.valkey import EmbeddedValkey
 from app.records import Delivery, Image, Study
@@ -277,6 +277,30 @@ def test_a_syslog_server_that_does_not_take_the_seals(sound: None, monkeypatch: 
     assert said.endswith("did not take the messages (ConnectionRefusedError).")
 
 
+def test_a_site_that_was_not_backed_up_for_long(sound: None) -> None:
+    assert _found()["last backup"].said.startswith("None has been made yet.")
+    _back_up("site.backed-up")
+    assert _found()["last backup"].said == "The first one is being made."
+    _an_hour_ago("audit_events", "at", times=40)
+    seal_all()
+    assert _only("last backup").startswith("No backup that was begun has come to its end.")
+    _back_up("site.backup-whole", lost=0)
+    assert _found()["last backup"].said == "The last one was made 0 hours ago and is whole."
+    _an_hour_ago("audit_events", "at", times=40)
+    seal_all()
+    assert _only("last backup").startswith("The last whole backup was made 40 hours ago.")
+
+
+def test_a_backup_of_a_site_that_had_lost_bytes(sound: None) -> None:
+    _back_up("site.backup-whole", lost=3)
+    assert "when the site had lost stored bytes: 3." in _only("last backup")
+
+
+def test_the_age_of_what_is_not_sealed_is_said(sound: None) -> None:
+    seal_all()
+    assert _found()["audit trail"].said == "It is sealed up to 0 s ago."
+
+
 def test_the_doctor_prints_a_line_for_each_and_ends_with_1_where_one_is_wrong(
     sound: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,10 +324,15 @@ def test_the_operators_page_says_the_same(sound: None, blobs: Blobs, session: Se
     assert page.count(" s ago</td>") == len(SERVICE)
 
 
-def _an_hour_ago(table: str, column: str) -> None:
+def _back_up(action: str, **details: object) -> None:
+    with transaction() as session:
+        audit.record(session, action=action, by=SYSTEM, **details)
+
+
+def _an_hour_ago(table: str, column: str, *, times: int = 1) -> None:
     with transaction() as session:
         session.execute(text("SET LOCAL session_replication_role = replica"))
-        session.execute(text(f"UPDATE {table} SET {column} = {column} - interval '60 min'"))
+        session.execute(text(f"UPDATE {table} SET {column} = {column} - interval '{times} h'"))
 
 
 def _an_hour_earlier() -> dict[str, object]:

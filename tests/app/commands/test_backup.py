@@ -31,6 +31,7 @@ from app.commands.backup_seal import CHUNK, Sealed
 from app.domain.roles import SYSTEM
 from app.embedded.postgres import EmbeddedPostgres
 from app.queries import audit_chain, worklist
+from app.queries.backups import Backups, backups
 from app.records import AuditEvent, Base
 from app.records.engine import engine, forget_engine, transaction
 from app.settings import settings
@@ -123,7 +124,7 @@ def test_worklist_reviews_images_and_bundles_are_what_they_were(
             assert after[table] == before[table], table
     assert len(after["reviews"]) == 1
     for key, row in before["audit_events"].items():
-        if row["action"] != "site.backed-up":
+        if row["action"] not in ("site.backed-up", "site.backup-whole"):
             assert after["audit_events"][key] == row
     there = Blobs(tmp_path / "blobs")
     named = {row["sha256"] for table in ("images", "bundles") for row in before[table].values()} - {"b" * 64}
@@ -225,8 +226,17 @@ def test_data_that_was_taken_out_is_on_record_however_the_backup_ended(story: st
 
     assert _killed_at("images", tmp_path / "b") == -signal.SIGKILL
     assert recorded() == 1
+    assert _known().whole_seconds is None
     _back_up(tmp_path / "b")
     assert recorded() == 2
+    assert _known().whole_seconds is not None
+
+
+def test_stored_bytes_that_the_site_had_lost_are_on_record_with_the_backup(
+    story: str, blobs: Blobs, tmp_path: Path
+) -> None:
+    made = _back_up(tmp_path / "b")
+    assert _known().lost == len(made.damaged) == 1, "the builders' own bundle has no bytes"
 
 
 def test_what_the_site_damages_later_stays_in_its_backups_and_is_told(
@@ -611,6 +621,11 @@ def _but(rows: dict[Any, dict[str, Any]], column: str) -> dict[Any, dict[str, An
 
 def _images(url: str) -> list[str]:
     return sorted(row["sha256"] for row in _contents(url)["images"].values())
+
+
+def _known() -> Backups:
+    with transaction() as session:
+        return backups(session)
 
 
 def _contents(url: str) -> Contents:
