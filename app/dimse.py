@@ -6,10 +6,11 @@ Each image is a transaction of its own; the answer is given after it commits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import structlog
 
-from app import queue
+from app import queue, tracing
 from app.blobs import Blobs, StagedFile
 from app.commands import intake
 from app.commands.audit import RefusalLog
@@ -32,15 +33,20 @@ class DimseIntake:
         self._most_bytes, self._credits = settings.max_file_bytes, settings.credits
         self._refusals = RefusalLog()
         self._count = count
+        self._began: WeakKeyDictionary[StagedFile, int] = WeakKeyDictionary()
+        """When the first bytes of an image came, as by `tracing.now`."""
 
     def stage(self) -> StagedFile:
         """A staged file as large as a file may be. Raises Unavailable where the disk is full."""
-        return self._blobs.stage(max_bytes=self._most_bytes)
+        staged = self._blobs.stage(max_bytes=self._most_bytes)
+        self._began[staged] = tracing.now()
+        return staged
 
     def keep(self, staged: StagedFile, announced: Announced, sender: Sender) -> None:
         """The image is admitted, committed and rung for; raises Problem, and then nothing of it is left."""
+        received = tracing.now()
         try:
-            admission = self._admit(staged, announced, sender)
+            admission, read = self._admit(staged, announced, sender)
         except Problem as problem:
             self._refused(problem, sender, sha256=staged.sha256)
             raise
@@ -48,18 +54,41 @@ class DimseIntake:
             _log.exception("image_not_admitted", error=type(error).__name__)
             self._count("refused")
             raise Problem("Something broke on our side; it has been logged.") from error
+        committed = tracing.now()
         self._count("admitted" if admission.created else "duplicate")
         if admission.needs_screening:
             queue.ring(queue.SCREEN, str(admission.study_id))
+        _log.info(
+            "image_admitted",
+            study=str(admission.study_id),
+            image=str(admission.image_id),
+            via=VIA,
+            bytes=staged.size,
+            is_new=admission.created,
+            **tracing.found_by(admission.image_id),
+        )
+        if admission.created:
+            began, rung = self._began.get(staged, received), tracing.now()
+            tracing.tell_arrival(
+                admission.image_id,
+                door="C-STORE",
+                step=(began, rung),
+                parts=tracing.at_door(
+                    began=began, received=received, read=read, committed=committed, rung=rung
+                ),
+                facts={"via": VIA, "study": str(admission.study_id), "bytes": staged.size, "images": 1},
+            )
 
-    def _admit(self, staged: StagedFile, announced: Announced, sender: Sender) -> Admission:
+    def _admit(self, staged: StagedFile, announced: Announced, sender: Sender) -> tuple[Admission, int]:
+        """And when the header had been read, as by `tracing.now`."""
         staged.sync_meanwhile()
         file = intake.read(staged, file_name=None)
         said = (file.header.sop_class_uid, file.header.sop_instance_uid)
         if said != (announced.sop_class_uid, announced.sop_instance_uid):
             raise UidContradiction("The dataset is another instance than its C-STORE request says.")
+        read = tracing.now()
         with transaction() as session:
-            return intake.admit(
+            admission = intake.admit(
                 session,
                 self._blobs,
                 file=file,
@@ -68,6 +97,7 @@ class DimseIntake:
                 via=VIA,
                 credits=self._credits,
             )
+        return admission, read
 
     def not_received(self, problem: Problem, sender: Sender) -> None:
         """What did not come whole is audited as what was refused."""

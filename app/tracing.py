@@ -68,6 +68,16 @@ def found_by(*images: UUID) -> dict[str, str]:
     return {"trace_id": " ".join(image.hex for image in images)} if is_on() and images else {}
 
 
+def at_door(*, began: int, received: int, read: int, committed: int, rung: int) -> dict[str, Step]:
+    """What every way in does with an image, by turns; each moment as by `now`."""
+    return {
+        "receive": (began, received),
+        "read header": (received, read),
+        "admit": (read, committed),
+        "ring": (committed, rung),
+    }
+
+
 def tell_arrival(
     image: UUID, *, door: str, step: Step, parts: Mapping[str, Step], facts: Mapping[str, Fact]
 ) -> None:

@@ -11,7 +11,7 @@ import threading
 
 import structlog
 
-from app import queue
+from app import queue, tracing
 from app.checks.dimse import PART
 from app.cli.logs import configure_logs
 from app.commands.backup_refusal import refuse_half_restored
@@ -44,6 +44,7 @@ def dimse(*, fd: int | None) -> None:
     )
     address = listening.getsockname()[:2]
     intake = DimseIntake(configured, count=lambda outcome: images_received.labels(VIA, outcome).inc())
+    tracing.start(configured, part="dimse")
     listener = Listener(listening, options_of(configured), intake)
     serving = threading.Thread(target=_until_it_ends, args=(listener, stop), name="dimse", daemon=True)
     serving.start()
@@ -54,6 +55,7 @@ def dimse(*, fd: int | None) -> None:
     if not failed:
         listener.stop(grace_seconds=_GRACE_SECONDS)
     intake.close()
+    tracing.stop()
     sys.exit(1 if failed else 0)
 
 

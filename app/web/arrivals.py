@@ -55,12 +55,13 @@ async def tell(request: Request, *, began: int, status: int) -> None:
 
 
 def _tell(request: Request, arrived: Arrived, *, began: int, status: int) -> None:
-    parts = {
-        "receive": (began, arrived.received),
-        "read header": (arrived.received, arrived.read),
-        "admit": (arrived.read, arrived.committed),
-        "ring": (arrived.committed, arrived.rung),
-    }
+    parts = tracing.at_door(
+        began=began,
+        received=arrived.received,
+        read=arrived.read,
+        committed=arrived.committed,
+        rung=arrived.rung,
+    )
     route, ended = route_of(request), tracing.now()
     for admission, size in arrived.images:
         if not admission.created:  # the trace of these bytes began when they came first

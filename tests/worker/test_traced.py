@@ -21,6 +21,7 @@ from app.settings import settings
 from app.web.main import create_app
 from tests.builders import a_dicom, a_key, a_png
 from tests.collector_server import CollectorServer, collecting
+from tests.listening import listening
 from tests.worker.conftest import a_broken_dicom
 from worker.deliver import Courier
 from worker.screener import Screener
@@ -121,6 +122,25 @@ def test_spans_hold_ids_of_ours_and_numbers_and_nothing_of_the_patient(
     for what in (study.study_instance_uid, image.series_instance_uid, image.sop_instance_uid, image.sha256):
         assert what.encode() not in everything
     assert b"arked" not in everything
+
+
+def test_the_trace_of_an_image_that_came_by_c_store_begins_with_its_first_bytes(
+    server: CollectorServer, database: str, broker: str, configure: Callable[..., None]
+) -> None:
+    configure(dimse_allow="CARE7@127.0.0.1")
+    tracing.start(settings(), part="dimse")
+    with capture_logs() as logs, listening() as here:
+        assert here.store(a_dicom()).Status == 0
+    tracing.stop()
+    [line] = [line for line in logs if line["event"] == "image_admitted"]
+    first, *further = server.trace(line["image"])
+    assert (first.name, first.parent, first.service) == ("C-STORE", "", "firstread-dimse")
+    assert [span.name for span in further] == _AT_THE_DOOR
+    assert {span.parent for span in further} == {first.id}
+    assert (further[0].began, further[-1].ended) == (first.began, first.ended)
+    assert further[0].began < further[0].ended
+    assert first.facts["firstread.study"] == line["study"]
+    assert line["trace_id"] == first.trace
 
 
 def test_an_image_that_cannot_be_decoded_was_in_no_network(
