@@ -13,6 +13,7 @@ from app.errors import NotFound
 from app.web.auth import GuardedRoute, anyone
 from app.web.problems import PROBLEM_JSON, known_problems
 from app.web.static import static_url
+from app.web.upload import FORM
 
 TAGS = [
     {"name": "studies", "description": "Send radiographs, look studies up."},
@@ -55,6 +56,23 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What was wrong, and what to send instead.")
     retry: bool | None = Field(default=None, description="True where the same request may work later.")
     request_id: str | None = Field(default=None, description="Finds the request in the log.")
+
+
+def form_of(required: str, **fields: Any) -> dict[str, Any]:
+    """The body of a route that reads a form with files by itself: JSON schemas of its fields."""
+    schema = {"type": "object", "required": [required], "properties": fields}
+    return {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
+
+
+def file_of(description: str) -> dict[str, Any]:
+    """The JSON schema of a file in a form."""
+    return {"type": "string", "format": "binary", "description": description}
+
+
+def files_of(description: str) -> dict[str, Any]:
+    """The JSON schema of one or more files in a form."""
+    items = {"type": "string", "format": "binary"}
+    return {"type": "array", "minItems": 1, "items": items, "description": description}
 
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:

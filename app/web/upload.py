@@ -15,9 +15,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from app.blobs import Blobs, StagedFile
-from app.errors import BadRequest, Problem, TooLarge, UnsupportedMediaType
+from app.errors import BadRequest, Problem, TooLarge, Unprocessable, UnsupportedMediaType
 from app.settings import settings
 
+FORM = "multipart/form-data"
 _FLUSH_BYTES = 2 * 1024 * 1024
 """A part is written in pieces of this size: a thread is asked once per piece, not once per packet."""
 _LONGEST_FIELD = 16 * 1024
@@ -242,6 +243,23 @@ async def receiving_file(request: Request, blobs: Blobs) -> AsyncIterator[Receiv
         yield received
     finally:
         await received.end()
+
+
+@asynccontextmanager
+async def receiving_radiograph(request: Request, blobs: Blobs) -> AsyncIterator[StagedFile]:
+    """The one file of a form with the field `file`, staged; otherwise as `receiving_parts`."""
+    kind, options = content_type_of(request)
+    if kind != FORM:
+        raise UnsupportedMediaType("Send multipart/form-data with one radiograph in the field `file`.")
+    async with receiving_parts(request, blobs, boundary=boundary_in(options), form=True) as received:
+        await run_in_threadpool(received.finish)
+        if len(received.files) != 1:
+            raise Unprocessable("Send exactly one radiograph in the field `file`.")
+        [file] = received.files
+        if file.problem is not None:
+            raise file.problem
+        assert file.staged is not None
+        yield file.staged
 
 
 def refuse_encoded(request: Request) -> None:

@@ -14,31 +14,16 @@ from app.told import told
 from app.web.api.jobs import Job
 from app.web.api.values import Input
 from app.web.datasets import FileSaid
-from app.web.openapi import ProblemDocument
+from app.web.openapi import ProblemDocument, files_of, form_of
 from app.web.problems import document
 
-FILES: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "DICOM, PNG or JPEG, a manifest.csv, or a zip; each file's name "
-                            "is its path below the dataset, as train/NORMAL/1.png.",
-                        },
-                    },
-                },
-            },
-        },
-    },
-}
+FILES = form_of(
+    "files",
+    files=files_of(
+        "DICOM, PNG or JPEG, a manifest.csv, or a zip; each file's name is its path below the dataset, as "
+        "train/NORMAL/1.png."
+    ),
+)
 
 
 class NewDataset(Input):

@@ -37,7 +37,7 @@ from app.web.auth import GuardedRoute, require
 from app.web.datasets import receive_all
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
-from app.web.upload import boundary_in, content_type_of, receiving_parts
+from app.web.upload import FORM, boundary_in, content_type_of, receiving_parts
 
 router = APIRouter(prefix="/api/v1/datasets", route_class=GuardedRoute, tags=["training"])
 
@@ -91,7 +91,7 @@ async def post_files(request: Request, dataset_id: UUID, caller: _Trainer) -> Re
     The same file again is `known`; another one of the same path replaces it. A request may have 5,000 files.
     """
     kind, options = content_type_of(request)
-    if kind != "multipart/form-data":
+    if kind != FORM:
         raise UnsupportedMediaType("Send multipart/form-data with the files in the field `files`.")
     blobs = parts_of(request).blobs
     async with receiving_parts(request, blobs, boundary=boundary_in(options), form=True) as received:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -11,32 +11,18 @@ from starlette.concurrency import run_in_threadpool
 
 from app import looks
 from app.domain.roles import Caller, Permission
-from app.errors import Unprocessable, UnsupportedMediaType
 from app.looks import Look
 from app.told import told
 from app.web.auth import GuardedRoute, require
 from app.web.layers import SENTENCES, ask_of_file, ask_of_image
-from app.web.openapi import problems_of
+from app.web.openapi import file_of, form_of, problems_of
 from app.web.parts import parts_of
-from app.web.upload import boundary_in, content_type_of, receiving_parts
+from app.web.upload import receiving_radiograph
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["network"])
 
 _Administrator = Annotated[Caller, require(Permission.LOOK_INSIDE)]
-FILE: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                },
-            },
-        },
-    },
-}
+RADIOGRAPH = form_of("file", file=file_of("DICOM, PNG or JPEG"))
 
 
 class Asked(BaseModel):
@@ -98,24 +84,14 @@ def post_image(image_id: UUID, caller: _Administrator) -> Asked:
     "/layers",
     status_code=202,
     summary="Have the layers shown for a file",
-    openapi_extra=FILE,
+    openapi_extra=RADIOGRAPH,
     responses=problems_of(401, 403, 413, 415, 429),
 )
 async def post_file(request: Request, caller: _Administrator) -> Asked:
     """multipart/form-data with one `file`: DICOM, PNG or JPEG. It is deleted once it was looked at."""
-    kind, options = content_type_of(request)
-    if kind != "multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with one radiograph in the field `file`.")
     blobs = parts_of(request).blobs
-    async with receiving_parts(request, blobs, boundary=boundary_in(options), form=True) as received:
-        await run_in_threadpool(received.finish)
-        if len(received.files) != 1:
-            raise Unprocessable("Send exactly one radiograph in the field `file`.")
-        [file] = received.files
-        if file.problem is not None:
-            raise file.problem
-        assert file.staged is not None
-        return _asked(await run_in_threadpool(ask_of_file, file.staged, blobs=blobs, by=caller.actor))
+    async with receiving_radiograph(request, blobs) as staged:
+        return _asked(await run_in_threadpool(ask_of_file, staged, blobs=blobs, by=caller.actor))
 
 
 @router.get("/layers/{look_id}", summary="What the layers see", responses=problems_of(401, 403, 404))

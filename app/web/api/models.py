@@ -14,12 +14,12 @@ from app import looks, queue
 from app.commands import evaluation as commands
 from app.commands import promotion
 from app.domain.roles import Caller, Permission
-from app.errors import NotFound, Unprocessable, UnsupportedMediaType
+from app.errors import NotFound
 from app.queries import candidate as queries
 from app.queries.candidate import CandidateShown, EvaluationShown
 from app.records.engine import transaction
 from app.told import told
-from app.web.api.layers import FILE
+from app.web.api.layers import RADIOGRAPH
 from app.web.api.network import Model
 from app.web.api.shown import Answer
 from app.web.api.values import Input
@@ -27,7 +27,7 @@ from app.web.auth import GuardedRoute, require
 from app.web.layers import try_on_file
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
-from app.web.upload import boundary_in, content_type_of, receiving_parts
+from app.web.upload import receiving_radiograph
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["network"])
 _Reader = Annotated[Caller, require(Permission.READ_MODELS)]
@@ -224,28 +224,16 @@ def post_rollback(sha256: str, why: Reason, caller: _Promoter) -> None:
     "/models/{sha256}/tries",
     status_code=202,
     summary="Try a bundle on a file",
-    openapi_extra=FILE,
+    openapi_extra=RADIOGRAPH,
     responses=problems_of(401, 403, 404, 413, 415, 429),
 )
 async def post_try(request: Request, sha256: str, caller: _Trainer) -> TryAsked:
     """multipart/form-data with one `file`: DICOM, PNG or JPEG. It is deleted once it was looked at; header
     and age are not asked, only the picture.
     """
-    kind, options = content_type_of(request)
-    if kind != "multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with one radiograph in the field `file`.")
     blobs = parts_of(request).blobs
-    async with receiving_parts(request, blobs, boundary=boundary_in(options), form=True) as received:
-        await run_in_threadpool(received.finish)
-        if len(received.files) != 1:
-            raise Unprocessable("Send exactly one radiograph in the field `file`.")
-        [file] = received.files
-        if file.problem is not None:
-            raise file.problem
-        assert file.staged is not None
-        look_id = await run_in_threadpool(
-            try_on_file, file.staged, candidate=sha256, blobs=blobs, by=caller.actor
-        )
+    async with receiving_radiograph(request, blobs) as staged:
+        look_id = await run_in_threadpool(try_on_file, staged, candidate=sha256, blobs=blobs, by=caller.actor)
     return TryAsked(id=look_id, url=f"/api/v1/tries/{look_id}")
 
 

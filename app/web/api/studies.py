@@ -21,42 +21,25 @@ from app.web.api.given import given_in
 from app.web.api.shown import Studies, Study, study_of, study_url
 from app.web.auth import GuardedRoute, require
 from app.web.intake import FileOutcome, admit_all
-from app.web.openapi import ProblemDocument, problems_of
+from app.web.openapi import ProblemDocument, files_of, form_of, problems_of
 from app.web.parts import parts_of
 from app.web.problems import document
-from app.web.upload import boundary_in, content_type_of, receiving_parts
+from app.web.upload import FORM, boundary_in, content_type_of, receiving_parts
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute)
 
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "DICOM, PNG or JPEG; a DICOM file speaks for itself.",
-                        },
-                        "patient_id": {"type": "string", "maxLength": 64},
-                        "patient_name": {"type": "string", "maxLength": 200},
-                        "accession_number": {"type": "string", "maxLength": 64},
-                        "age": {"type": "string", "description": "3, 3Y, 003Y, 18M, 6W, 5D"},
-                        "sex": {"type": "string", "enum": ["M", "F", "O"]},
-                        "view": {"type": "string", "pattern": "^[A-Z0-9_ ]{1,16}$"},
-                        "priority": {"type": "string", "enum": ["routine", "stat"]},
-                        "purpose": {"type": "string", "enum": ["current", "prior"]},
-                    },
-                },
-            },
-        },
-    },
-}
+_FORM = form_of(
+    "files",
+    files=files_of("DICOM, PNG or JPEG; a DICOM file speaks for itself."),
+    patient_id={"type": "string", "maxLength": 64},
+    patient_name={"type": "string", "maxLength": 200},
+    accession_number={"type": "string", "maxLength": 64},
+    age={"type": "string", "description": "3, 3Y, 003Y, 18M, 6W, 5D"},
+    sex={"type": "string", "enum": ["M", "F", "O"]},
+    view={"type": "string", "pattern": "^[A-Z0-9_ ]{1,16}$"},
+    priority={"type": "string", "enum": ["routine", "stat"]},
+    purpose={"type": "string", "enum": ["current", "prior"]},
+)
 
 
 class AdmittedStudy(BaseModel):
@@ -107,7 +90,7 @@ async def post_studies(
     problem: that of the file if it was one, and otherwise a 422 with the problem of each.
     """
     kind, options = content_type_of(request)
-    if kind != "multipart/form-data":
+    if kind != FORM:
         raise UnsupportedMediaType("Send multipart/form-data with the radiographs in the field `files`.")
     boundary = boundary_in(options)
     parts = parts_of(request)
