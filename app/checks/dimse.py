@@ -1,6 +1,9 @@
-"""The check of the DICOM listener."""
+"""The DICOM listener: where it says that it listens, and whether it does."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from app import queue
 from app.checks.wrong import Wrong
@@ -10,11 +13,41 @@ from app.settings import Settings
 PART = "dimse"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListeningPlace:
+    """Where a DICOM listener listens, and whom it lets in."""
+
+    title: str
+    host: str
+    port: str
+    tls: str
+    """`yes` or nothing."""
+    senders: str
+    """As in FIRSTREAD_DIMSE_ALLOW."""
+
+    def facts(self) -> dict[str, str]:
+        """As the listener reports it over the broker."""
+        return {"part": PART, **asdict(self)}
+
+
+def listening_place() -> ListeningPlace | None:
+    """Where one has answered a C-ECHO of its own within 15 seconds; it reports at no other time."""
+    for facts in queue.workers().values():
+        if facts.get("part") == PART:
+            return _place(facts)
+    return None
+
+
+def _place(facts: Mapping[str, str]) -> ListeningPlace:
+    names = ListeningPlace.__dataclass_fields__
+    return ListeningPlace(**{name: facts.get(name, "") for name in names})
+
+
 def dicom_listener(configured: Settings) -> str:
-    """It has answered a C-ECHO of its own within 15 seconds; it reports no other time."""
-    listeners = [facts for facts in queue.workers().values() if facts.get("part") == PART]
-    if listeners:
-        title, host, port = (listeners[0].get(fact, "") for fact in ("title", "host", "port"))
+    """It answers C-ECHO."""
+    place = listening_place()
+    if place is not None:
+        title, host, port = place.title, place.host, place.port
         return sentence(f"{title} answers C-ECHO at {host}, port {port}.")
     if not configured.dimse:
         return sentence("It is switched off (FIRSTREAD_DIMSE).")

@@ -12,7 +12,7 @@ import threading
 import structlog
 
 from app import queue, tracing
-from app.checks.dimse import PART
+from app.checks.dimse import PART, ListeningPlace
 from app.cli.logs import configure_logs
 from app.commands.backup_refusal import refuse_half_restored
 from app.dicom.echo import answers_echo
@@ -89,16 +89,21 @@ def _until_it_ends(listener: Listener, stop: threading.Event) -> None:
         stop.set()
 
 
+def place_of(configured: Settings, address: tuple[str, int]) -> ListeningPlace:
+    """What is said of the listener, to whoever wants to send."""
+    return ListeningPlace(
+        title=configured.dimse_title,
+        host=address[0],
+        port=str(address[1]),
+        tls="yes" if configured.dimse_certificate else "",
+        senders=",".join(configured.dimse_allow),
+    )
+
+
 def _report(configured: Settings, address: tuple[str, int], stop: threading.Event) -> None:
     """Says every few seconds where the listener listens, as long as it answers a C-ECHO of our own."""
     name = f"{PART}-{os.getpid()}@{socket.gethostname()}"
-    facts = {
-        "part": PART,
-        "title": configured.dimse_title,
-        "host": address[0],
-        "port": str(address[1]),
-        "tls": "yes" if configured.dimse_certificate else "",
-    }
+    facts = place_of(configured, address).facts()
     while not stop.is_set():
         if _answers(configured, address):
             queue.report(name, facts, seconds=3 * REPORT_SECONDS)

@@ -49,9 +49,7 @@ def test_only_lines_that_work_are_shown_and_what_has_none_is_said(signed_in: Sig
     page = signed_in("root", Role.ADMINISTRATOR)
     lines = [line.get_attribute("data-line") for line in page.locator("main pre").all()]
     assert lines == ["rest", "stow", "send"], "each of them is run above"
-    assert "There is no line for storescu, because this service does not listen for C-STORE yet" in (
-        page.inner_text("main")
-    )
+    assert "The DICOM listener does not answer at the moment" in page.inner_text("main")
 
 
 def test_the_key_may_send_only_and_is_shown_once(signed_in: SignIn) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -28,17 +29,19 @@ from pynetdicom.presentation import build_context
 from sqlalchemy import func, select
 
 from app.blobs import Blobs
+from app.cli.alive import alive
 from app.dicom.contexts import SOP_CLASSES, TRANSFER_SYNTAXES
 from app.dicom.encode import ENCAPSULATED
 from app.dicom.phantom import draw_phantom
 from app.dicom.write import wrap
+from app.domain.roles import Role, Scope
 from app.queue import queue
 from app.records import AuditEvent, Image, Study
 from app.records.engine import forget_engine, transaction
 from app.settings import settings
-from tests.builders import a_dicom, admit
+from tests.builders import PASSWORD, a_dicom, a_key, a_user, admit
 from tests.listening import Listening, dataset, file_of, listening
-from tests.served import eventually
+from tests.served import eventually, serving
 
 _REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 """Basic Text SR Storage."""
@@ -418,3 +421,30 @@ def test_with_tls_only_senders_with_a_certificate_are_heard(
         with here.association(data) as association:
             assert not association.is_established
     assert len(images()) == 1
+
+
+def test_the_line_on_the_empty_worklist_sends_a_study_to_the_service(
+    database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "counts").mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "counts"))
+    monkeypatch.setenv("FIRSTREAD_DIMSE_PORT", "0")
+    settings.cache_clear()
+    with transaction() as session:
+        a_user(session, "alice", Role.RADIOLOGIST)
+        key = a_key(session, "prometheus", Scope.OPERATIONS)
+    with serving(home, "dimse") as service, service.client() as client:
+        client.post("/sign-in", data={"username": "alice", "password": PASSWORD})
+
+        def line() -> str | None:
+            found = re.search(r'<pre data-line="storescu">(.*)</pre>', client.get("/").text)
+            return found and found[1]
+
+        shown = eventually(line)
+        assert isinstance(shown, str)
+        (tmp_path / "chest.dcm").write_bytes(a_dicom(patient_id="P-BY-DIMSE"))
+        subprocess.run(shown.split(), cwd=tmp_path, check=True, timeout=60)
+        assert "P-BY-DIMSE" in client.get("/").text
+        assert alive("dimse") == 0
+        counts = client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).text
+        assert 'firstread_images_received_total{outcome="admitted",via="dimse"} 1.0' in counts

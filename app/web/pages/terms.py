@@ -40,6 +40,7 @@ TERMS = (
     # who does something
     N_("user"),
     N_("key"),
+    N_("device"),
     N_("system"),
     N_("anonymous"),
     # what a person may do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from app.settings import settings
 from app.web.auth import GuardedRoute, require, signed_in
 from app.web.pages.forms import Posted
 from app.web.pages.render import doors_of, fragment, page, see
+from app.web.pages.sending import sending_facts
 from app.web.pages.words import local
 
 router = APIRouter(route_class=GuardedRoute)
@@ -100,13 +102,9 @@ def _worklist(
         letters=letters,
         signed=signed,
         just_signed=just_signed,
-        server=_server(request),
         intake_key=None,
+        sending=partial(sending_facts, request),
     )
-
-
-def _server(request: Request) -> str:
-    return (settings().public_url or str(request.base_url)).rstrip("/")
 
 
 @router.post("/worklist/key")
@@ -117,7 +115,8 @@ def make_intake_key(
     with transaction() as session:
         name = f"sender {local(datetime.now(UTC)):%Y-%m-%d %H.%M.%S}"
         key = keys.add_key(session, name=name, scopes=[Scope.INTAKE], by=caller.actor)
-    return page(request, "intake_key.html", caller=caller, server=_server(request), intake_key=key)
+    sending = partial(sending_facts, request)
+    return page(request, "intake_key.html", caller=caller, sending=sending, intake_key=key)
 
 
 @router.get("/worklist/rows")
