@@ -42,6 +42,7 @@ def judge(service: Service, ledger: Ledger) -> Verdict:
     _readings(service, verdict)
     _reviews(service, ledger, verdict)
     _deliveries(service, ledger, verdict)
+    _promotions(service, ledger, verdict)
     return verdict
 
 
@@ -136,3 +137,19 @@ def _deliveries(service: Service, ledger: Ledger, verdict: Verdict) -> None:
     verdict.found["deliveries made"] = len(done)
     again = sum(times - 1 for times in ledger.delivered.values())
     verdict.found["deliveries that came again, told by their id"] = again
+
+
+def _promotions(service: Service, ledger: Ledger, verdict: Verdict) -> None:
+    rows = service.rows("SELECT bundle_sha256 FROM promotions WHERE kind = 'rollback' ORDER BY sequence")
+    there = [sha256 for (sha256,) in rows]
+    verdict.must_be_none("promotions lost", [sha256 for sha256 in ledger.gone_back if sha256 not in there])
+    verdict.must_be_none("promotions twice", [sha256 for sha256 in there if there.count(sha256) > 1])
+    verdict.must_be_none("promotions nobody asked for", [s for s in there if s not in ledger.going_back])
+    in_turn = [sha256 for sha256 in ledger.going_back if sha256 in there]
+    verdict.must_be_none("promotions out of turn", [] if there == in_turn else there)
+    told = service.rows("SELECT subject_id FROM audit_events WHERE action = 'bundle.promoted'")
+    unaudited = Counter(there) - Counter(sha256 for (sha256,) in told)
+    verdict.must_be_none("promotions without their audit row", list(unaudited))
+    verdict.found["promotions acknowledged"] = len(ledger.gone_back)
+    read = service.rows("SELECT DISTINCT bundle_sha256 FROM readings WHERE bundle_sha256 IS NOT NULL")
+    verdict.found["bundles that read"] = len(read)

@@ -1,4 +1,4 @@
-"""What the outside knows: of each picture and each signature, what was sent and what was answered."""
+"""What the outside knows: of each picture, signature and promotion, what was sent and what was answered."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class Ledger:
     """Acknowledged signatures: the study of each review."""
     signing: Counter[str] = field(default_factory=Counter)
     """Signatures asked for, by study, of which nobody knows what became."""
+    going_back: list[str] = field(default_factory=list)
+    """Bundles that were asked for by going back, in turn."""
+    gone_back: list[str] = field(default_factory=list)
+    """Those of them that were acknowledged."""
     counts: Counter[str] = field(default_factory=Counter)
     delivered: dict[str, int] = field(default_factory=dict)
     """How often the receiver took each delivery with success."""

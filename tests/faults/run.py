@@ -13,6 +13,7 @@ import psycopg
 
 from tests.faults.clients import Reader, Sender, receiving
 from tests.faults.disorder import Disorder
+from tests.faults.going_back import Administrator
 from tests.faults.judging import Verdict, judge, unsettled
 from tests.faults.ledger import Ledger
 from tests.faults.pictures import Picture, pictures
@@ -130,12 +131,21 @@ def _post(
         Reader(service.up.url, service.reader_key, ledger=ledger, seed=seed + number, stop=stop)
         for number in range(readers)
     ]
-    for thread in (*threads, *reading):
+    administrator = Administrator(
+        service.up.url,
+        service.administrator,
+        back=service.back,
+        seconds=seconds,
+        ledger=ledger,
+        seed=seed,
+        stop=stop,
+    )
+    for thread in (*threads, *reading, administrator):
         thread.start()
     for thread in threads:
         thread.join()
     stop.set()
-    for thread in reading:
+    for thread in (*reading, administrator):
         thread.join()
     assert waiting.empty(), f"{waiting.qsize()} images were never posted: the service was away too long"
 

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import psycopg
 
 from tests.app.cli.starting import Up
+from tests.faults.going_back import promote_some
 from tests.faults.posting import Answer, Door, exchange
 
 _ADMINISTRATOR = {"username": "admin", "password": "a password for tests"}
@@ -45,20 +46,29 @@ class Service:
     doors: tuple[Door, ...]
     nobody: Door
     """A way in with a key that opens nothing."""
+    administrator: dict[str, str]
+    """The headers of a browser in which the administrator has signed in."""
+    back: list[str]
+    """Bundles that read before, the last one first."""
 
     def ask(self, path: str) -> Answer:
         return exchange(self.up.url, "GET", path, headers={"Accept": "application/json"})
 
     def addresses(self) -> dict[str, str]:
         """Where its database and broker are."""
-        found: dict[str, str] = json.loads((self.up.home / "run" / "service.json").read_text())
-        return found
+        return addresses_in(self.up.home)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What its database says."""
         url = self.addresses()["database_url"].replace("+psycopg", "")
         with psycopg.connect(url) as connection:
             return connection.execute(statement.encode()).fetchall()
+
+
+def addresses_in(home: Path) -> dict[str, str]:
+    """Where the database and the broker of the service are that runs there."""
+    found: dict[str, str] = json.loads((home / "run" / "service.json").read_text())
+    return found
 
 
 @contextmanager
@@ -83,7 +93,8 @@ def running(*, webhook: str) -> Iterator[Service]:
         browser = Door(name="browser", headers=session, path="/api/v1/studies?via=browser")
         nobody = Door(name="nobody", headers={"Authorization": "Bearer fr_opens_nothing"})
         doors = (Door(name="rest", headers=sender), browser, stow)
-        yield Service(up, disk, keys["review"], doors, nobody)
+        back = promote_some(up.home, addresses_in(up.home)["database_url"])
+        yield Service(up, disk, keys["review"], doors, nobody, session, back)
     finally:
         up.kill()
         if disk is not None:
