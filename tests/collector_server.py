@@ -32,6 +32,7 @@ class CollectorServer:
     """`open` lets it answer; until it is set, whoever sends waits."""
 
     endpoint: str = ""
+    status: int = 200
     bodies: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
@@ -82,7 +83,8 @@ def collecting() -> Iterator[CollectorServer]:
             if self.path == "/v1/traces":
                 kept.bodies.append(body)
                 kept.open.wait(30)
-            self.send_response(200)
+            self.send_response(kept.status)
+            self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()
 

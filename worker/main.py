@@ -51,7 +51,8 @@ def _ready(sender: Any, **_: object) -> None:
     """
     heard = queue.amqp.queues.consume_from
     part = next((name for name in (SCREENING_QUEUE, DUTY_QUEUE, TRAINING_QUEUE) if name in heard), "")
-    tracing.start(settings(), part=part)
+    if part != TRAINING_QUEUE:  # nothing of its work is an image's
+        tracing.start(settings(), part=part)
     threading.Thread(target=_report, args=(str(sender.hostname), part), daemon=True).start()
     if SCREENING_QUEUE in heard:
         ring(SCREEN, "start")

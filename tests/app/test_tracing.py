@@ -105,6 +105,18 @@ def test_a_collector_that_is_down_is_said_once_and_harms_nobody(
     assert [line["event"] for line in logs] == ["collector_silent"]
 
 
+def test_spans_take_no_way_but_the_one_that_is_set(
+    home: Path, server: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    server.status = 307
+    _start(server.endpoint)
+    tracing.tell("decode", [uuid4()], step=(1, 2), facts={})
+    tracing.stop()
+    assert server.paths == ["/v1/traces"]
+
+
 def test_without_a_collector_nothing_is_told_and_logs_name_no_trace(home: Path) -> None:
     tracing.start(Settings(), part="web")
     _arrive(uuid4())
