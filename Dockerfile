@@ -18,6 +18,6 @@ USER firstread
 WORKDIR /data
 ENV FIRSTREAD_HOME=/data
 VOLUME /data
-EXPOSE 8000
+EXPOSE 8000 11112
 ENTRYPOINT ["firstread"]
 CMD ["web"]

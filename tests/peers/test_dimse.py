@@ -448,3 +448,23 @@ def test_the_line_on_the_empty_worklist_sends_a_study_to_the_service(
         assert alive("dimse") == 0
         counts = client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).text
         assert 'firstread_images_received_total{outcome="admitted",via="dimse"} 1.0' in counts
+
+
+def test_an_image_that_takes_for_ever_ends_its_association(
+    here: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.dicom.association.LONGEST_IMAGE_SECONDS", 0.0)
+    data = a_dicom(rows=640, columns=540)  # comes in several PDUs
+    with here.association(data) as association:
+        assert "Status" not in association.send_c_store(dataset(data))
+        eventually(lambda: association.is_aborted)
+    assert images() == []
+    eventually(lambda: not staged())
+
+
+def test_a_pdu_of_an_absurd_length_is_not_waited_for(here: Listening) -> None:
+    with here.raw() as connection:
+        connection.settimeout(5)
+        connection.sendall(a_request() + b"\x04\x00\x7f\xff\xff\xff" + bytes(100))
+        while connection.recv(4096):  # what it sends is an answer to the request, and then an end
+            pass
