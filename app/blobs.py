@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from app.errors import NotFound, TooLarge, Unavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STAGED_FOR_AT_MOST = 24 * 3600.0
+_IS_SHA256 = re.compile("[0-9a-f]{64}")
 _syncers = ThreadPoolExecutor(8, thread_name_prefix="fsync")
 
 
@@ -103,6 +105,7 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._incoming = folder / "incoming"
         self._kept = folder / "sha256"
+        self._aside = folder / "aside"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._kept.mkdir(exist_ok=True)
         if not (self._kept / "ff").is_dir():
@@ -122,13 +125,29 @@ class Blobs:
         path = self._path(sha256)
         with _room():
             staged.sync()
-            try:
-                os.link(staged.path, path)
-            except FileExistsError:
-                if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
-                    staged.path.replace(path)
+            while not self._linked(staged, path):
+                continue
             _sync_folder(path.parent)
         return sha256
+
+    @staticmethod
+    def _linked(staged: StagedFile, path: Path) -> bool:
+        """The bytes have their name. False where the file that had it was set aside meanwhile: then anew.
+
+        A file that was there is touched: whoever is about to remove it sees that it is wanted again
+        (`set_aside`), also before a row names it.
+        """
+        try:
+            os.link(staged.path, path)
+        except FileExistsError:
+            try:
+                if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
+                    staged.path.replace(path)
+                else:
+                    os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
 
     def put(self, data: bytes) -> str:
         """Keeps bytes made here (a preview, a bundle) and returns their sha256."""
@@ -150,6 +169,51 @@ class Blobs:
     def has(self, sha256: str) -> bool:
         """True when the bytes are kept."""
         return self._path(sha256).is_file()
+
+    def set_aside(self, sha256: str, *, untouched_since: float) -> bool | None:
+        """The bytes have no name any more and can still be put back. False where somebody has kept them since
+        `untouched_since` (seconds since 1970): they stay. None where there are none.
+
+        Between looking and renaming somebody may keep the same bytes again and rely on the file that is
+        there. They touch it, and the time of the file that was set aside tells. Who keeps them after the
+        renaming finds no file, and theirs has the name.
+        """
+        path, aside = self._path(sha256), self._aside / sha256
+        try:
+            before = path.stat().st_mtime_ns
+            if before / 1e9 >= untouched_since:
+                return False
+            self._aside.mkdir(exist_ok=True)
+            path.rename(aside)
+        except FileNotFoundError:
+            return None
+        if aside.stat().st_mtime_ns == before:
+            return True
+        self.put_back(sha256)
+        return False
+
+    def put_back(self, sha256: str) -> None:
+        """Bytes that were set aside have their name again."""
+        aside = self._aside / self._path(sha256).name
+        with suppress(FileExistsError):  # somebody kept the same ones meanwhile
+            os.link(aside, self._path(sha256))
+        aside.unlink()
+
+    def forget(self, sha256: str) -> None:
+        """Bytes that were set aside are gone."""
+        (self._aside / self._path(sha256).name).unlink(missing_ok=True)
+
+    def set_aside_before(self) -> list[str]:
+        """What a process that was killed left set aside."""
+        return sorted(path.name for path in self._aside.iterdir()) if self._aside.is_dir() else []
+
+    def untouched(self, *, since: float) -> Iterator[str]:
+        """All bytes that nobody has kept since then (seconds since 1970)."""
+        for folder in sorted(self._kept.iterdir()):
+            for entry in os.scandir(folder):
+                with suppress(FileNotFoundError):
+                    if _IS_SHA256.fullmatch(entry.name) and entry.stat().st_mtime < since:
+                        yield entry.name
 
     def lend(self, staged: StagedFile) -> str:
         """The staged bytes for one worker, for minutes, under the name returned; they are never kept."""
@@ -183,7 +247,7 @@ class Blobs:
         return swept
 
     def _path(self, sha256: str) -> Path:
-        if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
+        if not _IS_SHA256.fullmatch(sha256):
             raise NotFound("That is no sha256.")
         return self._kept / sha256[:2] / sha256
 

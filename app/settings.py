@@ -28,6 +28,11 @@ class Settings(DimseSettings):
     Durations are in seconds unless the name says otherwise; sizes are in bytes.
     """
 
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days after its signature at which a study is deleted; off if unset (docs/retention.md).",
+    )
     claim_minutes: float = Field(
         default=15.0, gt=0, description="Minutes after which an untouched claim expires."
     )

@@ -9,7 +9,7 @@ import structlog
 
 from app import counted, queue
 from app.blobs import Blobs
-from app.commands import cases, delivery, jobs, leases, retraining, review, shadow
+from app.commands import blob_removal, cases, delivery, jobs, leases, retention, retraining, review, shadow
 from app.domain.roles import SYSTEM
 from app.errors import Conflict, Problem, Unavailable
 from app.records.engine import transaction
@@ -22,6 +22,10 @@ _CASES_AT_ONCE = 20
 _MOST_CASES = 200
 """Signed studies that one sweep takes into the index of similar cases at most."""
 _BLOB_SWEEP_SECONDS = 3600.0
+_ORPHANS_SECONDS = 24 * 3600.0
+_DELETION_SECONDS = 60.0
+_MOST_BATCHES = 4
+"""Of studies whose time is over, that one round deletes at most."""
 _RETRAINING_SECONDS = 60.0
 """Between two looks at whether a training is to begin by itself."""
 
@@ -46,7 +50,8 @@ class Sweeper:
     def __init__(self, configuration: Settings, *, blobs: Blobs) -> None:
         self._settings = configuration
         self._blobs = blobs
-        self._blobs_swept = time.monotonic()
+        self._blobs_swept = self._deleted = time.monotonic()
+        self._orphans_listed = time.monotonic() - _ORPHANS_SECONDS + _BLOB_SWEEP_SECONDS
         self._retraining_looked: float | None = None
 
     def sweep(self) -> Swept:
@@ -86,8 +91,36 @@ class Sweeper:
         if time.monotonic() - self._blobs_swept > _BLOB_SWEEP_SECONDS:
             self._blobs_swept = time.monotonic()
             _log.info("staged_files_swept", files=self._blobs.sweep())
+        if time.monotonic() - self._orphans_listed > _ORPHANS_SECONDS:
+            self._orphans_listed = time.monotonic()
+            _log.info("orphans_listed", files=blob_removal.list_orphans(self._blobs))
+        if time.monotonic() - self._deleted > _DELETION_SECONDS:
+            self._deleted = time.monotonic()
+            self.delete()
         counted.note_sweep()
         return swept
+
+    def delete(self) -> int:
+        """Studies whose time is over are gone, and what stored bytes may go; returns how many studies."""
+        studies = 0
+        days = self._settings.retention_days
+        for _ in range(_MOST_BATCHES):
+            if days is None:
+                break
+            try:
+                with transaction() as session:
+                    deleted = retention.apply(session, self._blobs, days=days)
+            except Conflict:
+                break  # somebody is at one of them; the next round tries again
+            if deleted is None:
+                break
+            studies += deleted.studies
+        if studies:
+            _log.info("retention_applied", studies=studies)
+        removed = blob_removal.remove_due(self._blobs)
+        if removed.removed:
+            _log.info("blobs_removed", files=removed.removed, waiting=removed.waiting)
+        return studies
 
     def _ring(self, task: str, queue_name: str, ids: list[str]) -> int:
         if not ids:

@@ -17,6 +17,7 @@ from app.cli.compare import compare
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.keys import keys
+from app.cli.patients import patients
 from app.cli.predict import predict
 from app.cli.promotion import promote, rollback
 from app.cli.replay import replay
@@ -35,6 +36,7 @@ cli = typer.Typer(
 cli.add_typer(users, name="user")
 cli.add_typer(keys, name="key")
 cli.add_typer(audit, name="audit")
+cli.add_typer(patients, name="patient")
 
 
 @cli.command()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,12 +27,17 @@ def restore(
         bool,
         typer.Option("--without-damaged", help="Restore the rest where images are damaged in the backup."),
     ] = False,
+    without_deleted: Annotated[
+        Path | None,
+        typer.Option(help="Delete again what `firstread patient deleted` told before: a file of it."),
+    ] = None,
 ) -> None:
     """Bring a backup back into an empty FIRSTREAD_HOME, or into the empty database and blob folder that are
     configured, while no service runs there. Every hash is compared before it says that it is done.
     Exit code 0: all of it; 3: without what is damaged, as told; 1: nothing was restored.
     """
     from app.cli.backup import passphrase_of, progress
+    from app.cli.patients import proofs_in
     from app.commands.backup_refusal import BackupRefused
     from app.commands.backup_restore import check as run_check
     from app.commands.backup_restore import chosen
@@ -48,11 +53,31 @@ def restore(
             print(f"{folder.path / manifest.name} is whole: every byte is what was written.")
             return
         with _database(configured) as url:
+            proofs = [] if without_deleted is None else proofs_in(without_deleted)
             code = _run(folder, manifest, url=url, configured=configured, without_damaged=without_damaged)
+            if proofs:
+                print(_delete_again(proofs, url=url, configured=configured))
     except OSError as error:
         at = f" ({error.filename})" if error.filename else ""
         raise BackupRefused(f"The backup was not restored: {error.strerror or error}{at}.") from error
     sys.exit(code)
+
+
+def _delete_again(proofs: list[dict[str, Any]], *, url: str, configured: Settings) -> str:
+    from app.blobs import Blobs
+    from app.cli.patients import again
+    from app.cli.running import at_the_terminal
+    from app.commands import blob_removal
+    from app.records.engine import forget_engine
+    from app.settings import settings
+
+    blobs = Blobs(configured.blob_folder)
+    forget_engine()
+    settings().database_url = url  # of the server that runs for just as long as this command
+    said = again(proofs, blobs, by=at_the_terminal(), held_too=True)
+    blob_removal.remove_due(blobs)
+    forget_engine()
+    return said
 
 
 @contextmanager

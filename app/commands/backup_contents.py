@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, column, func, inspect, literal_column, select, table, text, union
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import Select
 
 BLOBS = (
@@ -32,6 +34,7 @@ NO_BLOBS = frozenset(
         ("oidc_sign_ins", "state_sha256"),
         ("oidc_sign_ins", "browser_sha256"),
         ("recovery_codes", "code_sha256"),
+        ("blob_removals", "sha256"),  # of what nobody names
         ("placed_images", "image_sha256"),  # of radiographs that are rows of images or dataset_files
     }
 )
@@ -52,6 +55,15 @@ def blobs_named(connection: Connection) -> set[bytes]:
 def still_named(connection: Connection, digests: set[bytes]) -> set[bytes]:
     """Those of `digests` that rows name now."""
     return digests & blobs_named(connection) if digests else set()
+
+
+def named_among(session: Session, digests: Sequence[str]) -> set[str]:
+    """Those of the digests (hex) that rows of this version's schema name, as of now."""
+    if not digests:
+        return set()
+    selects = [_of(name, of) for name, of in BLOBS] + [_within(*each) for each in BLOBS_WITHIN]
+    names = union(*selects).subquery()
+    return set(session.scalars(select(names.c.sha256).where(names.c.sha256.in_(digests))))
 
 
 def rows_of_tables(connection: Connection) -> dict[str, int]:
@@ -84,12 +96,14 @@ def revision_of(connection: Connection) -> str | None:
 def _selects(connection: Connection) -> list[Select[Any]]:
     seen = inspect(connection)
     there = {(name, each["name"]) for name in seen.get_table_names() for each in seen.get_columns(name)}
-    selects: list[Select[Any]] = []
-    for name, of in BLOBS:
-        if (name, of) in there:
-            selects.append(select(column(of).label("sha256")).select_from(table(name)))
-    for name, of, path in BLOBS_WITHIN:
-        if (name, of) in there:
-            each = func.jsonb_path_query(column(of), literal_column(f"'{path}'")).op("#>>")(text("'{}'"))
-            selects.append(select(each.label("sha256")).select_from(table(name)))
-    return selects
+    plain = [_of(name, of) for name, of in BLOBS if (name, of) in there]
+    return plain + [_within(*each) for each in BLOBS_WITHIN if each[:2] in there]
+
+
+def _of(name: str, of: str) -> Select[Any]:
+    return select(column(of).label("sha256")).select_from(table(name))
+
+
+def _within(name: str, of: str, path: str) -> Select[Any]:
+    each = func.jsonb_path_query(column(of), literal_column(f"'{path}'")).op("#>>")(text("'{}'"))
+    return select(each.label("sha256")).select_from(table(name))

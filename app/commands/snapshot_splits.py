@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from app.commands import deletion_learning
 from app.commands.snapshot_labels import LABELS
 from app.domain.known_patients import KnownPatients
 from app.domain.patient_key import SEPARATOR, WITHOUT_ISSUER
@@ -113,6 +114,7 @@ def _merge_keys(session: Session) -> None:
     that images were placed under before stands for all, or else the smallest.
     """
     groups = [*session.scalars(_of_one_image()), *session.scalars(_of_one_number())]
+    groups += deletion_learning.canonical(session, session.scalars(select(LABELS.c.patient_key).distinct()))
     earlier = select(PlacedImage.patient_key).where(
         PlacedImage.patient_key == any_(literal([key for group in groups for key in group], ARRAY(Text)))
     )

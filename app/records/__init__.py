@@ -6,6 +6,7 @@ from app.records.base import Base
 from app.records.bundle_export import BundleExport
 from app.records.case import ConfirmedCase
 from app.records.dataset import Dataset, DatasetFile
+from app.records.deletion import BlobRemoval, DeletedPatientKey, Deletion
 from app.records.delivery import Delivery, Destination
 from app.records.image import Image
 from app.records.job import Job
@@ -36,11 +37,14 @@ __all__ = [
     "AuditSeal",
     "AuditSending",
     "Base",
+    "BlobRemoval",
     "Bundle",
     "BundleExport",
     "ConfirmedCase",
     "Dataset",
     "DatasetFile",
+    "DeletedPatientKey",
+    "Deletion",
     "Delivery",
     "Destination",
     "Evaluation",

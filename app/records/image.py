@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -46,4 +46,7 @@ class Image(HasId, Base):
         CheckConstraint("byte_size > 0", name="byte_size"),
         Index("ix_images_sop_instance_uid", "sop_instance_uid"),
         Index("ix_images_series_instance_uid", "series_instance_uid"),
+        Index(
+            "ix_images_preview_sha256", "preview_sha256", postgresql_where=text("preview_sha256 IS NOT NULL")
+        ),
     )

@@ -1,0 +1,95 @@
+"""Patients can be deleted: what stays on record of it, and the stored bytes that are to be removed.
+
+Tables that are append-only let a deletion change them, and nothing else; the audit trail and the record of
+deletions let nothing.
+
+Revision: 0022
+Revises: 0021
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0022"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+_REFUSE = """
+    CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        {but}RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+    END $$
+"""
+_BUT = """IF TG_OP <> 'TRUNCATE' AND current_setting('firstread.deleting', true) = 'on' AND TG_TABLE_NAME IN (
+            'readings', 'image_readings', 'reviews', 'withdrawals', 'adjudications', 'occlusion_maps',
+            'shadow_readings', 'evaluations', 'snapshots', 'locked_patients', 'learned_patients',
+            'placed_images', 'test_patients'
+        ) THEN
+            RETURN NULL;
+        END IF;
+        """
+
+
+def upgrade() -> None:
+    op.create_table(
+        "deletions",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_by_name", sa.Text(), nullable=False),
+        sa.Column("counts", postgresql.JSONB(), nullable=False),
+        sa.Column("studies", postgresql.JSONB(), nullable=False),
+        sa.Column("images", postgresql.JSONB(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("kind IN ('patient', 'retention')", name=op.f("ck_deletions_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deletions")),
+    )
+    op.create_index("ix_deletions_deleted_at", "deletions", ["deleted_at"])
+    op.create_table(
+        "deleted_patient_keys",
+        sa.Column("mark", sa.Text(), nullable=False),
+        sa.Column("stands_for", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("mark", name=op.f("pk_deleted_patient_keys")),
+    )
+    op.create_table(
+        "blob_removals",
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("orphan", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blob_removals")),
+    )
+    op.create_index("ix_blob_removals_since", "blob_removals", ["since"])
+    op.create_index(
+        "ix_images_preview_sha256",
+        "images",
+        ["preview_sha256"],
+        postgresql_where=sa.text("preview_sha256 IS NOT NULL"),
+    )
+    op.execute(
+        "CREATE TRIGGER deletions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON deletions "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+    )
+    op.execute(_REFUSE.format(but=_BUT))
+
+
+def downgrade() -> None:
+    """Refused where patients were deleted: who was in a locked test would be learnt from, and the proof of
+    every deletion would be gone.
+    """
+    deleted = op.get_bind().execute(
+        sa.text("SELECT EXISTS (SELECT FROM deletions) OR EXISTS (SELECT FROM deleted_patient_keys)")
+    )
+    if deleted.scalar_one():
+        raise RuntimeError(
+            "Studies were deleted; the version before knows neither the proof of that nor who of the deleted"
+            " patients must never be learnt from."
+        )
+    op.execute(_REFUSE.format(but=""))
+    op.drop_index("ix_images_preview_sha256", table_name="images")
+    op.drop_table("blob_removals")
+    op.drop_table("deleted_patient_keys")
+    op.drop_table("deletions")
