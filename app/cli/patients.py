@@ -36,7 +36,7 @@ def delete(
     from app.blobs import Blobs
     from app.cli.running import at_the_terminal, running_settings
     from app.commands import blob_removal, deletion, deletion_learning
-    from app.commands.deletion import PatientNamed
+    from app.commands.deletion_patient import PatientNamed
     from app.records.engine import transaction
 
     if (patient_id is None) is (study is None):
@@ -59,7 +59,7 @@ def delete(
         if proof is not None:  # before the commit: without its proof nothing is deleted
             _add(proof, deleted.proof)
     removed = blob_removal.remove_due(blobs)
-    if found.keeps_place:
+    if deleted.had_place:
         deletion_learning.forget_features(configured.home / "features")
     print(f"Deleted: {deleted.studies} studies with {deleted.images} images. Proof: {deleted.id}.")
     if removed.waiting:

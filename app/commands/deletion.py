@@ -12,34 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import audit, deletion_learning, deletion_rows
+from app.commands.deletion_patient import PatientNamed, keys_of, studies_of
 from app.commands.deletion_proof import digest_of, proof_of
 from app.commands.deletion_rows import Counts
-from app.domain import patient_key
 from app.domain.roles import Actor
-from app.errors import Conflict, NotFound, Unprocessable
+from app.errors import Conflict, Unprocessable
 from app.records import DatasetFile, Deletion, Study
 
 LONGEST_REASON = 300
-_LONGEST = 64
-"""Characters of a PatientID, issuer or UID."""
 _SHORTEST_NAME = 3
 """Shorter parts of names are words too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatientNamed:
-    """A patient by PatientID and issuer, or by one of the patient's studies."""
-
-    patient_id: str | None = None
-    issuer: str | None = None
-    """None where nobody said: then the PatientID must be of one issuer alone. Empty: without one."""
-    study: str | None = None
-    """Our id, or a StudyInstanceUID."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +57,8 @@ class Deleted:
     id: UUID
     studies: int
     images: int
+    had_place: bool
+    """A snapshot had met the patient; then training may keep features of their images too."""
     proof: dict[str, Any]
     """What a file holds by which a restored backup is told; no patient data (`app.records.Deletion`)."""
 
@@ -79,7 +68,7 @@ def look(session: Session, blobs: Blobs, *, patient: PatientNamed, by: Actor) ->
 
     Raises Unprocessable for what names no single patient, NotFound for one without studies here.
     """
-    studies = _studies(session, patient)
+    studies = studies_of(session, patient)
     found = _found(session, blobs, studies)
     audit.record(session, action="patient.deletion-considered", by=by, studies=len(found.studies))
     return found
@@ -96,7 +85,7 @@ def delete_patient(
     """
     with deletion_rows.impatient(session):
         deletion_learning.take_turns(session)
-        ids = [study.id for study in _studies(session, patient)]
+        ids = [study.id for study in studies_of(session, patient)]
         studies = deletion_rows.lock(session, ids)
         if _found(session, blobs, studies).seen != seen:
             raise Conflict("What would go has changed since you looked; nothing was deleted. Look again.")
@@ -154,8 +143,9 @@ def _delete(
         images=images,
     )
     deletion_rows.allow(session)
-    keys = _keys(session, studies)
-    if kind != "retention" and deletion_learning.has_place(session, keys=keys, images=images):
+    keys = keys_of(session, studies)
+    had_place = kind != "retention" and deletion_learning.has_place(session, keys=keys, images=images)
+    if had_place:
         changes = deletion_learning.rewritings(session, blobs, keys=keys, studies=ids, images=images)
         if not held_too:
             deletion_learning.check_no_work(session, changes)
@@ -176,41 +166,19 @@ def _delete(
         **deletion.counts,
     )
     session.flush()
-    return Deleted(id=deletion.id, studies=len(ids), images=len(images), proof=proof_of(deletion))
-
-
-def _studies(session: Session, patient: PatientNamed) -> list[Study]:
-    patient_id, issuer, study = (
-        (given or "").strip() for given in (patient.patient_id, patient.issuer, patient.study)
+    return Deleted(
+        id=deletion.id,
+        studies=len(ids),
+        images=len(images),
+        had_place=had_place,
+        proof=proof_of(deletion),
     )
-    if bool(patient_id) == bool(study):
-        raise Unprocessable("Give either a patient ID or a study.")
-    if max(map(len, (patient_id, issuer, study))) > _LONGEST or "\0" in patient_id + issuer + study:
-        raise Unprocessable(f"A patient ID, issuer or UID has at most {_LONGEST} characters.")
-    which = Study.patient_id == patient_id
-    if study:
-        which = _is_study(study)
-    elif patient.issuer is not None:
-        which &= Study.issuer_of_patient_id == issuer
-    named = session.scalars(select(Study).where(which)).all()
-    identities = {(row.patient_id, row.issuer_of_patient_id, row.unidentified_as) for row in named}
-    if not named:
-        raise NotFound("No study here is of that patient.")
-    if len(identities) > 1:
-        raise Unprocessable(
-            "Several patients have that study, or that patient ID from several issuers. Name the patient ID "
-            "with its issuer."
-        )
-    if identities == {("", "", "")}:
-        return list(named)  # nobody knows whose they are: one study alone
-    identity = tuple_(Study.patient_id, Study.issuer_of_patient_id, Study.unidentified_as)
-    return list(session.scalars(select(Study).where(identity.in_(list(identities))).order_by(Study.id)))
 
 
 def _found(session: Session, blobs: Blobs, studies: Sequence[Study]) -> Found:
     ids = [study.id for study in studies]
     images = deletion_rows.images_of(session, ids)
-    keys = _keys(session, studies)
+    keys = keys_of(session, studies)
     keeps_place = deletion_learning.has_place(session, keys=keys, images=images)
     changes = (
         deletion_learning.rewritings(session, blobs, keys=keys, studies=ids, images=images)
@@ -243,33 +211,6 @@ def _found(session: Session, blobs: Blobs, studies: Sequence[Study]) -> Found:
     )
 
 
-def _keys(session: Session, studies: Sequence[Study]) -> set[str]:
-    """The keys in snapshots that go with the studies: those that no other study has. The PatientID without
-    its issuer is one too.
-    """
-    ids = [study.id for study in studies]
-    keys = set()
-    for study in studies:
-        others = select(Study.id).where(Study.id.not_in(ids), Study.patient_id == study.patient_id).limit(1)
-        same = others.where(
-            Study.issuer_of_patient_id == study.issuer_of_patient_id,
-            Study.unidentified_as == study.unidentified_as,
-        )
-        nobody = not study.patient_id and not study.unidentified_as
-        if nobody or session.scalar(same) is None:
-            keys.add(
-                patient_key.of_study(
-                    patient_id=study.patient_id,
-                    issuer=study.issuer_of_patient_id,
-                    unidentified_as=study.unidentified_as,
-                    study_id=study.id,
-                )
-            )
-        if study.issuer_of_patient_id and study.patient_id.strip() and session.scalar(others) is None:
-            keys.add(study.patient_id.strip())
-    return keys
-
-
 def _checked(reason: str, studies: Sequence[Study]) -> str:
     words = reason.strip()
     if not words or len(words) > LONGEST_REASON or not words.isprintable():
@@ -288,10 +229,3 @@ def _checked(reason: str, studies: Sequence[Study]) -> str:
                 "of the request, for example."
             )
     return words
-
-
-def _is_study(text: str) -> ColumnElement[bool]:
-    try:
-        return Study.id == UUID(text)
-    except ValueError:
-        return Study.study_instance_uid == text

@@ -125,6 +125,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /people": (Shown("/people"),),
     "GET /second-opinions": (Shown("/second-opinions"), Shown("/second-opinions?side=answered")),
     "GET /site": (Shown("/site"), Shown("/site?changed=true")),
+    "GET /site/patients": (Shown("/site/patients"), Shown("/site/patients?done=true")),
     "GET /sign-in": (Shown("/sign-in"), Shown("/sign-in?next=/people")),
     "GET /status": (Shown("/status"),),
     "GET /studies/{study_id}": (

@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 
 from app.blobs import Blobs
 from app.commands import blob_removal, deidentified, deletion, delivery, review, snapshots
-from app.commands.deletion import Deleted, Found, PatientNamed
+from app.commands.deletion import Deleted, Found
+from app.commands.deletion_patient import PatientNamed
 from app.commands.review import Statement
 from app.domain.marks import Mark, Shape
 from app.domain.roles import SYSTEM, Actor, Role
