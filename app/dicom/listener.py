@@ -136,6 +136,7 @@ class _Server(ThreadedAssociationServer):
             evt_handlers=[(evt.EVT_C_STORE, self._store)],
             request_handler=_Connection,
         )
+        self._gc = [0, 300]  # what ended associations leave is collected every half minute
 
     def server_bind(self) -> None:
         """Takes the socket that listens."""
@@ -233,7 +234,7 @@ class Listener:
 
     def serve(self) -> None:
         """Answers until `stop`."""
-        self._server.serve_forever(poll_interval=0.5)
+        self._server.serve_forever(poll_interval=0.1)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Nobody is answered any more; images on their way have so long to come to their end."""
