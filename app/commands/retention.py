@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.blobs import Blobs
-from app.commands import deletion, deletion_rows
+from app.commands import deletion, deletion_learning, deletion_rows
 from app.commands.deletion import Deleted
 from app.domain.roles import SYSTEM
 from app.domain.states import DONE
@@ -32,6 +32,7 @@ def apply(session: Session, blobs: Blobs, *, days: int) -> Deleted | None:
         ids = session.scalars(select(Study.id).where(over).order_by(Study.arrived_at).limit(_AT_ONCE)).all()
         if not ids:
             return None
+        deletion_learning.take_turns(session)
         deletion_rows.lock(session, ids)
         still = session.scalars(select(Study.id).where(over, Study.id.in_(ids))).all()
         return deletion.delete_expired(

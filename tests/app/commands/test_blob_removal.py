@@ -123,3 +123,17 @@ def test_what_a_killed_removal_had_set_aside_has_its_name_again(database: str, b
         deletion_rows.remove(session, ["a" * 64])
     remove_due(Blobs(settings().blob_folder))
     assert blobs.has(named)
+
+
+def test_bytes_that_another_user_stored_are_taken_again(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = stored_ago(blobs, b"of another user", seconds=DAYS)
+
+    def refuse(path: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert blobs.put(b"of another user") == sha256
+    assert blobs.set_aside(sha256, untouched_since=time.time() - 60) is False
+    assert blobs.read(sha256) == b"of another user"
