@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.faults.by_dimse import DimseDoor
 from tests.faults.ledger import Ledger
 from tests.faults.pictures import Picture
 from tests.faults.posting import Cut, Door, Unanswered, exchange
@@ -25,7 +26,7 @@ class Sender(threading.Thread):
     def __init__(
         self,
         url: str,
-        doors: Sequence[Door],
+        doors: Sequence[Door | DimseDoor],
         *,
         pictures: queue.Queue[tuple[float, Picture]],
         ledger: Ledger,
@@ -47,6 +48,7 @@ class Sender(threading.Thread):
     def _send_all(self) -> None:
         while (taken := self._take()) and time.monotonic() < self._deadline:
             door = self._door_for(taken)
+            taken = [door.sent(picture) for picture in taken]
             for picture in taken:
                 self._ledger.sending(picture, door.name)
             if self._rng.random() < 0.05:  # a second sender of the same, at the same moment
@@ -57,7 +59,7 @@ class Sender(threading.Thread):
             else:
                 self._post(taken, door)
 
-    def _post_too(self, taken: list[Picture], door: Door) -> None:
+    def _post_too(self, taken: list[Picture], door: Door | DimseDoor) -> None:
         with self._ledger.broken_clients_told():
             self._post(taken, door)
 
@@ -75,12 +77,11 @@ class Sender(threading.Thread):
             pass
         return taken
 
-    def _door_for(self, pictures: list[Picture]) -> Door:
-        dicom = all(picture.kind in ("dicom", "report", "torn dicom") for picture in pictures)
-        doors = [door for door in self._doors if dicom or not door.is_stow]
-        return self._rng.choice([door for door in doors if door.is_stow] * 2 + doors)
+    def _door_for(self, pictures: list[Picture]) -> Door | DimseDoor:
+        doors = [door for door in self._doors if all(map(door.takes, pictures))]
+        return self._rng.choice([door for door in doors if door.is_for_dicom] * 2 + doors)
 
-    def _post(self, pictures: list[Picture], door: Door) -> None:
+    def _post(self, pictures: list[Picture], door: Door | DimseDoor) -> None:
         cut_at = self._rng.choice((self._rng.random(), 0.999, 1.0)) if self._rng.random() < 0.08 else None
         for tried in range(_TRIES):
             if self._once(pictures, door, cut_at=cut_at if tried == 0 else None):
@@ -89,34 +90,25 @@ class Sender(threading.Thread):
                 return
             time.sleep(self._rng.uniform(0.2, 2.0))
 
-    def _once(self, pictures: list[Picture], door: Door, *, cut_at: float | None) -> bool:
+    def _once(self, pictures: list[Picture], door: Door | DimseDoor, *, cut_at: float | None) -> bool:
         """Whether there was an answer that ends the matter."""
-        body, content_type = door.body(pictures)
         self._ledger.count("requests")
+        abruptly = self._rng.random() < 0.5
         try:
-            answer = exchange(
-                self._url,
-                "POST",
-                door.path,
-                headers=door.headers,
-                body=body,
-                content_type=content_type,
-                cut_at=cut_at,
-                abruptly=self._rng.random() < 0.5,
-            )
+            status, safe = door.post(self._url, pictures, cut_at=cut_at, abruptly=abruptly)
         except Unanswered as unanswered:
             self._ledger.count("cut" if isinstance(unanswered, Cut) else "unanswered")
             for picture in pictures:
                 self._ledger.unknown(picture)
             return False
-        self._ledger.count(f"answered {answer.status}")
-        if answer.status >= 500:
+        self._ledger.count(f"answered {status}")
+        if status >= 500:
             for picture in pictures:
                 self._ledger.unknown(picture)
             return False
-        if answer.status == 429:
+        if status == 429:
             return False
-        for picture, stored in zip(pictures, door.stored(answer, pictures), strict=True):
+        for picture, stored in zip(pictures, safe, strict=True):
             (self._ledger.stored if stored else self._ledger.refused)(picture)
         return True
 

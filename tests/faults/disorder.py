@@ -25,6 +25,7 @@ _PARTS = {
     "PostgreSQL": "postgres",
     "broker": "valkey",
     "decoder": "decoder_child",
+    "DICOM listener": "app.cli dimse",
 }
 _SERVERS = ("PostgreSQL", "broker")
 _BALLAST = "ballast"
@@ -64,7 +65,7 @@ class Disorder(threading.Thread):
     def _harms(self) -> Iterator[tuple[str, Callable[[], bool]]]:
         """Every harm once, in a random order; and again."""
         deadly = [part for part in _PARTS if part != "training worker"]
-        freezing = ("web server", "screening worker", "duty worker", "PostgreSQL", "broker")
+        freezing = [part for part in deadly if part != "decoder"]
         deck: list[tuple[str, Callable[[], bool]]] = [
             *((f"kill -9 {part}", lambda part=part: self._kill(part)) for part in deadly),
             ("kill -9 a database connection", lambda: self._kill("PostgreSQL", leader=False)),

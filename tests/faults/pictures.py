@@ -28,6 +28,10 @@ class Picture:
     good: bool = True
 
     @property
+    def is_dicom(self) -> bool:
+        return self.kind in ("dicom", "report", "torn dicom")
+
+    @property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 

@@ -49,6 +49,35 @@ class Door:
     def is_stow(self) -> bool:
         return self.path.startswith("/dicomweb")
 
+    @property
+    def is_for_dicom(self) -> bool:
+        return self.is_stow
+
+    def takes(self, picture: Picture) -> bool:
+        """Whether this is a way in for such a file."""
+        return not self.is_stow or picture.is_dicom
+
+    def sent(self, picture: Picture) -> Picture:
+        """The file as it is stored when it comes this way."""
+        return picture
+
+    def post(
+        self, url: str, pictures: Sequence[Picture], *, cut_at: float | None, abruptly: bool
+    ) -> tuple[int, list[bool]]:
+        """Status of the answer, and of each picture whether it says that it is safe. Raises Unanswered."""
+        body, content_type = self.body(pictures)
+        answer = exchange(
+            url,
+            "POST",
+            self.path,
+            headers=self.headers,
+            body=body,
+            content_type=content_type,
+            cut_at=cut_at,
+            abruptly=abruptly,
+        )
+        return answer.status, self.stored(answer, pictures)
+
     def body(self, pictures: Sequence[Picture]) -> tuple[bytes, str]:
         """The pictures as this way in takes them, and the media type."""
         if self.is_stow:

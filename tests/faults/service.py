@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import psycopg
 
 from tests.app.cli.starting import Up
+from tests.faults.by_dimse import DimseDoor
 from tests.faults.going_back import promote_some
 from tests.faults.posting import Answer, Door, exchange
 
@@ -43,7 +44,7 @@ class Service:
     up: Up
     small_disk: Path | None
     reader_key: str
-    doors: tuple[Door, ...]
+    doors: tuple[Door | DimseDoor, ...]
     nobody: Door
     """A way in with a key that opens nothing."""
     administrator: dict[str, str]
@@ -92,7 +93,9 @@ def running(*, webhook: str) -> Iterator[Service]:
         )
         browser = Door(name="browser", headers=session, path="/api/v1/studies?via=browser")
         nobody = Door(name="nobody", headers={"Authorization": "Bearer fr_opens_nothing"})
-        doors = (Door(name="rest", headers=sender), browser, stow)
+        listens = re.search(r"listens on 127\.0\.0\.1, port (\d+)", up.said())
+        assert listens, up.said()
+        doors = (Door(name="rest", headers=sender), browser, stow, DimseDoor(port=int(listens[1])))
         back = promote_some(up.home, addresses_in(up.home)["database_url"])
         yield Service(up, disk, keys["review"], doors, nobody, session, back)
     finally:

@@ -19,5 +19,6 @@ def test_what_was_acknowledged_is_there_once_whatever_died_meanwhile() -> None:
     # the run has tried what it claims to have tried
     assert found.acknowledged > 150, found.table()
     assert len(found.faults) >= 8, found.table()
+    assert {story.door for story in found.ledger.sent.values()} >= {"rest", "browser", "stow", "dimse"}
     assert found.counts["cut"] and found.verdict.found["signatures acknowledged"], found.table()
     assert found.verdict.found["promotions acknowledged"] > 1, found.table()
