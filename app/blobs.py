@@ -21,6 +21,10 @@ from app.errors import NotFound, TooLarge, Unavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STAGED_FOR_AT_MOST = 24 * 3600.0
+_YOUNG = 300.0
+"""Seconds in which nobody removes a file that was kept; far less than `blob_removal` waits, as clocks differ
+and NFS may remember a file's time for a minute.
+"""
 _IS_SHA256 = re.compile("[0-9a-f]{64}")
 _syncers = ThreadPoolExecutor(8, thread_name_prefix="fsync")
 
@@ -120,36 +124,43 @@ class Blobs:
             return StagedFile(self._incoming / uuid4().hex, max_bytes=max_bytes)
 
     def keep(self, staged: StagedFile) -> str:
-        """Makes the staged bytes durable and returns their sha256; the same bytes again change nothing."""
+        """Makes the staged bytes durable and returns their sha256. Whoever is about to remove the same bytes
+        (`set_aside`) sees that they are wanted again, also before a row names them.
+        """
         sha256 = staged.sha256
         path = self._path(sha256)
         with _room():
             staged.sync()
-            while not self._linked(staged, path):
-                continue
+            self._name(staged, path)
             _sync_folder(path.parent)
         return sha256
 
     @staticmethod
-    def _linked(staged: StagedFile, path: Path) -> bool:
-        """The bytes have their name. False where the file that had it was set aside meanwhile: then anew.
+    def _name(staged: StagedFile, path: Path) -> None:
+        """The bytes have their name, and the file's time is of this moment and not of when it was staged.
 
-        A file that was there is touched: whoever is about to remove it sees that it is wanted again
-        (`set_aside`), also before a row names it.
+        A file that is there already stays only where it is so young that nobody can be removing it. An older
+        one is replaced by ours: another machine may just have set it aside, which this one need not see while
+        it remembers the folder (NFS), and touching it would touch what is removed.
         """
+        os.utime(staged.path)
         try:
             os.link(staged.path, path)
+            return
         except FileExistsError:
-            try:
-                if path.stat().st_size != staged.size:  # a torn file cannot arise here; a damaged disk can
-                    staged.path.replace(path)
-                else:
-                    os.utime(path)
-            except PermissionError:  # another user of this machine stored it; ours has the same bytes
-                staged.path.replace(path)
-            except FileNotFoundError:
-                return False
-        return True
+            pass
+        with suppress(FileNotFoundError, PermissionError):  # gone meanwhile; another user of this machine's
+            there = path.stat()
+            if there.st_size == staged.size and time.time() - there.st_mtime < _YOUNG:
+                os.utime(path)
+                return
+        again = staged.path.with_name(uuid4().hex)
+        os.link(staged.path, again)
+        try:
+            os.utime(again)
+            again.replace(path)
+        finally:
+            again.unlink(missing_ok=True)
 
     def put(self, data: bytes) -> str:
         """Keeps bytes made here (a preview, a bundle) and returns their sha256."""
@@ -176,9 +187,9 @@ class Blobs:
         """The bytes have no name any more and can still be put back. False where somebody has kept them since
         `untouched_since` (seconds since 1970): they stay. None where there are none.
 
-        Between looking and renaming somebody may keep the same bytes again and rely on the file that is
-        there. They touch it, and the time of the file that was set aside tells. Who keeps them after the
-        renaming finds no file, and theirs has the name.
+        Between looking and renaming somebody may keep the same bytes again and rely on what has the name.
+        Theirs is of another time than the file that was looked at, and the time of the one that was set aside
+        tells. Who keeps them after the renaming has the name for a file of their own.
         """
         path, aside = self._path(sha256), self._aside / sha256
         try:
@@ -189,17 +200,20 @@ class Blobs:
             path.rename(aside)
         except FileNotFoundError:
             return None
-        if aside.stat().st_mtime_ns == before:
-            return True
-        self.put_back(sha256)
+        with suppress(FileNotFoundError):  # put back by a process that took this one for dead
+            with aside.open("rb") as file:  # opened: over NFS only that asks the server and no memory
+                after = os.fstat(file.fileno()).st_mtime_ns
+            if after == before:
+                return True
+            self.put_back(sha256)
         return False
 
     def put_back(self, sha256: str) -> None:
         """Bytes that were set aside have their name again."""
         aside = self._aside / self._path(sha256).name
-        with suppress(FileExistsError):  # somebody kept the same ones meanwhile
+        with suppress(FileExistsError, FileNotFoundError):  # kept meanwhile; put back by somebody else
             os.link(aside, self._path(sha256))
-        aside.unlink()
+        aside.unlink(missing_ok=True)
 
     def forget(self, sha256: str) -> None:
         """Bytes that were set aside are gone."""
@@ -207,7 +221,9 @@ class Blobs:
 
     def set_aside_before(self) -> list[str]:
         """What a process that was killed left set aside."""
-        return sorted(path.name for path in self._aside.iterdir()) if self._aside.is_dir() else []
+        if not self._aside.is_dir():
+            return []
+        return sorted(path.name for path in self._aside.iterdir() if _IS_SHA256.fullmatch(path.name))
 
     def untouched(self, *, since: float) -> Iterator[str]:
         """All bytes that nobody has kept since then (seconds since 1970)."""

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, column, func, inspect, literal_column, select, table, text, union
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Text,
+    any_,
+    bindparam,
+    column,
+    func,
+    inspect,
+    literal_column,
+    select,
+    table,
+    text,
+    union,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import Select
 
@@ -62,10 +76,12 @@ def named_among(session: Session, digests: Sequence[str]) -> set[str]:
     if not digests:
         return set()
     # Asked in each table, where there is an index: PostgreSQL pushes nothing into a union with one of JSON.
-    asked = [_of(name, of).where(column(of).in_(digests)) for name, of in BLOBS]
+    # One array for all: a parameter for each digest in each table is more than the protocol takes.
+    any_of = any_(bindparam("digests", list(digests), type_=ARRAY(Text)))
+    asked = [_of(name, of).where(column(of) == any_of) for name, of in BLOBS]
     for each in BLOBS_WITHIN:
         names = _within(*each).subquery()
-        asked.append(select(names.c.sha256).where(names.c.sha256.in_(digests)))
+        asked.append(select(names.c.sha256).where(names.c.sha256 == any_of))
     return set(session.scalars(union(*asked)))
 
 

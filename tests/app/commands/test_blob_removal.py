@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
-from app.blobs import Blobs
+from app.blobs import Blobs, StagedFile
 from app.commands import backup_contents, blob_removal, deletion_rows
 from app.commands.blob_removal import list_orphans, remove_due
 from app.records import BlobRemoval
-from app.records.engine import transaction
+from app.records.engine import single_statements, transaction
 from app.settings import settings
 from tests.builders import a_dicom, a_png, admit, an_admitted_study
 
@@ -130,10 +130,141 @@ def test_bytes_that_another_user_stored_are_taken_again(
 ) -> None:
     sha256 = stored_ago(blobs, b"of another user", seconds=DAYS)
 
-    def refuse(path: object) -> None:
-        raise PermissionError
+    touch = os.utime
+
+    def refuse(path: Path, *times: object) -> None:
+        if path == blobs.path(sha256):
+            raise PermissionError
+        touch(path, *times)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "utime", refuse)
     assert blobs.put(b"of another user") == sha256
     assert blobs.set_aside(sha256, untouched_since=time.time() - 60) is False
     assert blobs.read(sha256) == b"of another user"
+
+
+def test_bytes_that_were_staged_long_before_they_are_kept_are_as_young_as_others(blobs: Blobs) -> None:
+    """Both where nobody had them and where an old file has their name."""
+    for there in (False, True):
+        with blobs.stage(max_bytes=10) as staged:
+            staged.write(b"new %d" % there)
+            if there:
+                stored_ago(blobs, b"new 1", seconds=DAYS)
+            os.utime(staged.path, (1, 1))
+            sha256 = blobs.keep(staged)
+        assert blobs.set_aside(sha256, untouched_since=time.time() - 60) is False
+        assert blobs.read(sha256) == b"new %d" % there
+
+
+def test_a_removal_at_the_moment_of_a_commit_whose_files_came_long_ago_takes_nothing(
+    database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was killed had set the bytes aside, so the sender names a file of their own."""
+    data, keep = a_png(), blobs.keep
+    sha256 = stored_ago(blobs, data, seconds=DAYS)
+    with transaction() as session:
+        deletion_rows.remove(session, [sha256])
+    assert blobs.set_aside(sha256, untouched_since=time.time() - 900)
+
+    def keep_late(staged: StagedFile) -> str:
+        os.utime(staged.path, (1, 1))
+        kept = keep(staged)
+        remove_due(blobs)
+        return kept
+
+    monkeypatch.setattr(blobs, "keep", keep_late)
+    with transaction() as session:
+        admit(session, blobs, data)
+    remove_due(blobs)
+    assert blobs.read(sha256) == data
+
+
+def test_who_relies_on_an_old_file_that_another_machine_sets_aside_has_one_of_their_own(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over NFS, where a machine may see for a minute what another one has renamed."""
+    sha256 = stored_ago(blobs, b"seen still", seconds=DAYS)
+    looks = Path.stat
+
+    def removed_after_the_look(self: Path, **options: bool) -> os.stat_result:
+        found = looks(self, **options)
+        if self.name == sha256 and self.parent.name == sha256[:2]:
+            monkeypatch.undo()
+            assert blobs.set_aside(sha256, untouched_since=time.time() - 900)
+        return found
+
+    monkeypatch.setattr(Path, "stat", removed_after_the_look)
+    blobs.put(b"seen still")
+    blobs.forget(sha256)
+    assert blobs.read(sha256) == b"seen still"
+
+
+def test_a_file_waits_for_a_transaction_that_was_open_when_it_was_kept(
+    database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender that stood still for long between its bytes and its commit."""
+    with transaction() as sender:
+        sender.execute(text("SELECT"))
+        sha256 = blobs.put(b"kept within it")
+        with transaction() as session:
+            deletion_rows.remove(session, [sha256])
+        monkeypatch.setattr(blob_removal, "_COMMITTED_WITHIN", 0.0)
+        assert remove_due(blobs).waiting == 1
+    assert remove_due(blobs).removed == 1
+
+
+def test_what_has_to_wait_goes_to_the_end_of_the_list_and_a_round_has_a_bound(
+    database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_removal, "_AT_ONCE", 2)
+    monkeypatch.setattr(blob_removal, "_MOST_BATCHES", 2)
+    looked: list[str] = []
+    aside = blobs.set_aside
+
+    def look(sha256: str, *, untouched_since: float) -> bool | None:
+        looked.append(sha256)
+        return aside(sha256, untouched_since=untouched_since)
+
+    monkeypatch.setattr(blobs, "set_aside", look)
+    young = [blobs.put(b"young %d" % number) for number in range(3)]
+    with transaction() as session:
+        deletion_rows.remove(session, young)
+    old = [stored_ago(blobs, b"old %d" % number, seconds=DAYS) for number in range(5)]
+    with transaction() as session:
+        deletion_rows.remove(session, old)
+    assert remove_due(blobs).removed == 0
+    assert sorted(looked) == sorted(young)[:2], "nothing of them may go, so the round is over"
+    assert [remove_due(blobs).removed, remove_due(blobs).removed] == [3, 2]
+    assert listed() == 3
+
+
+def test_tens_of_thousands_of_waiting_files_are_no_hindrance(
+    database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO blob_removals (sha256, since, orphan)"
+                " SELECT encode(sha256(n::text::bytea), 'hex'), now(), false FROM generate_series(1, 70000) n"
+            )
+        )
+        digests = session.scalars(select(BlobRemoval.sha256)).all()
+        assert backup_contents.named_among(session, digests) == set()
+    monkeypatch.setattr(blobs, "set_aside", lambda *_, **__: False)
+    assert remove_due(blobs).waiting == 70000
+
+
+def test_one_round_at_a_time_and_an_orphan_that_a_deletion_listed_stays_that(
+    database: str, blobs: Blobs
+) -> None:
+    sha256 = stored_ago(blobs, b"listed by a deletion", seconds=DAYS)
+    with transaction() as session:
+        deletion_rows.remove(session, [sha256])
+    list_orphans(blobs)
+    with transaction() as session:
+        assert session.get_one(BlobRemoval, sha256).orphan is False
+    with single_statements() as other:
+        other.execute("SELECT pg_advisory_lock(hashtextextended('blob removals', 0))")
+        assert remove_due(blobs).removed == 0
+        other.execute("SELECT pg_advisory_unlock(hashtextextended('blob removals', 0))")
+    assert remove_due(blobs).removed == 1
