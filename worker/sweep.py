@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -90,18 +91,38 @@ class Sweeper:
             _retrain(self._blobs)
         if time.monotonic() - self._blobs_swept > _BLOB_SWEEP_SECONDS:
             self._blobs_swept = time.monotonic()
-            _log.info("staged_files_swept", files=self._blobs.sweep())
+            self._apart("staged files", self._sweep_staged)
         if time.monotonic() - self._orphans_listed > _ORPHANS_SECONDS:
             self._orphans_listed = time.monotonic()
-            _log.info("orphans_listed", files=blob_removal.list_orphans(self._blobs))
+            self._apart("orphans", self._list_orphans)
         if time.monotonic() - self._deleted > _DELETION_SECONDS:
             self._deleted = time.monotonic()
-            self.delete()
+            self._apart("retention", self.delete)
+            self._apart("removal of stored bytes", self._remove_bytes)
         counted.note_sweep()
         return swept
 
+    @staticmethod
+    def _apart(part: str, sweep: Callable[[], object]) -> None:
+        """What fails here, fails alone: the leases and bells of the others do not wait for it."""
+        try:
+            sweep()
+        except Exception as error:  # noqa: BLE001  (a folder or a table may refuse anything)
+            _log.error("sweep_failed_in_part", part=part, error=type(error).__name__)
+
+    def _sweep_staged(self) -> None:
+        _log.info("staged_files_swept", files=self._blobs.sweep())
+
+    def _list_orphans(self) -> None:
+        _log.info("orphans_listed", files=blob_removal.list_orphans(self._blobs))
+
+    def _remove_bytes(self) -> None:
+        removed = blob_removal.remove_due(self._blobs)
+        if removed.removed:
+            _log.info("blobs_removed", files=removed.removed, waiting=removed.waiting)
+
     def delete(self) -> int:
-        """Studies whose time is over are gone, and what stored bytes may go; returns how many studies."""
+        """Studies whose time is over are gone; returns how many."""
         studies = 0
         days = self._settings.retention_days
         for _ in range(_MOST_BATCHES):
@@ -117,9 +138,6 @@ class Sweeper:
             studies += deleted.studies
         if studies:
             _log.info("retention_applied", studies=studies)
-        removed = blob_removal.remove_due(self._blobs)
-        if removed.removed:
-            _log.info("blobs_removed", files=removed.removed, waiting=removed.waiting)
         return studies
 
     def _ring(self, task: str, queue_name: str, ids: list[str]) -> int:

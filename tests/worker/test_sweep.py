@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from app import queue
 from app.blobs import Blobs
-from app.commands import delivery
+from app.commands import deletion_rows, delivery
 from app.domain.roles import SYSTEM
 from app.domain.states import State
 from app.records import Study
@@ -53,6 +57,31 @@ def test_the_studies_of_a_silent_worker_are_free_again(database: str, broker: st
     with transaction() as session:
         assert session.get_one(Study, study.study_id).state == State.ADMITTED.value
         assert session.get_one(Study, living.study_id).state == State.SCREENING.value
+
+
+def test_stored_bytes_that_cannot_be_removed_keep_nothing_else_from_being_swept(
+    database: str, broker: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = blobs.put(b"of nobody")
+    os.utime(blobs.path(sha256), (1, 1))
+    with transaction() as session:
+        deletion_rows.remove(session, [sha256])
+    admit_some(blobs, 1)
+    for owed in ("_blobs_swept", "_orphans_listed", "_deleted"):
+        sweeper = Sweeper(settings(), blobs=blobs)
+        setattr(sweeper, owed, -1e9)
+        with monkeypatch.context() as refusing:
+            for name in ("sweep", "untouched", "set_aside"):
+                refusing.setattr(Blobs, name, _refuse)
+            assert sweeper.sweep().studies_rung == (owed == "_blobs_swept")
+    assert blobs.has(sha256)
+    sweeper._deleted = -1e9
+    sweeper.sweep()
+    assert not blobs.has(sha256)
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, "the folder does not answer")
 
 
 def test_due_deliveries_are_rung_for(database: str, broker: str, blobs: Blobs) -> None:

@@ -179,22 +179,29 @@ def test_a_removal_at_the_moment_of_a_commit_whose_files_came_long_ago_takes_not
     assert blobs.read(sha256) == data
 
 
-def test_who_relies_on_an_old_file_that_another_machine_sets_aside_has_one_of_their_own(
+def test_who_finds_an_old_file_that_another_machine_sets_aside_has_one_of_their_own(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As over NFS, where a machine may see for a minute what another one has renamed."""
+    """As over NFS, where a machine may for a minute see and touch what another one has renamed."""
     sha256 = stored_ago(blobs, b"seen still", seconds=DAYS)
-    looks = Path.stat
+    looks, touches = Path.stat, os.utime
+    removed: list[bool | None] = []
 
-    def removed_after_the_look(self: Path, **options: bool) -> os.stat_result:
+    def look(self: Path, **options: bool) -> os.stat_result:
         found = looks(self, **options)
-        if self.name == sha256 and self.parent.name == sha256[:2]:
-            monkeypatch.undo()
-            assert blobs.set_aside(sha256, untouched_since=time.time() - 900)
+        if self.name == sha256 and self.parent.name == sha256[:2] and not removed:
+            removed.append(None)
+            removed.append(blobs.set_aside(sha256, untouched_since=time.time() - 900))
         return found
 
-    monkeypatch.setattr(Path, "stat", removed_after_the_look)
+    def touch(path: Path) -> None:
+        if path.name != sha256:
+            touches(path)
+
+    monkeypatch.setattr(Path, "stat", look)
+    monkeypatch.setattr(os, "utime", touch)
     blobs.put(b"seen still")
+    assert removed == [None, True]
     blobs.forget(sha256)
     assert blobs.read(sha256) == b"seen still"
 
