@@ -6,6 +6,7 @@ instead. It never holds patient data.
 
 from __future__ import annotations
 
+import traceback
 from typing import Any, ClassVar
 
 from app.domain.sentence import sentence
@@ -168,3 +169,13 @@ class Unavailable(Problem):
     slug = "unavailable"
     title = sentence("The service cannot do this right now")
     retry_helps = True
+
+
+def frames_of(error: BaseException | None) -> list[str]:
+    """Where it happened, for the log. Messages of exceptions may quote what somebody sent, or the row of a
+    patient, so they are left out.
+    """
+    frames = [] if error is None else traceback.extract_tb(error.__traceback__)
+    return [
+        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+    ][-8:]

@@ -70,12 +70,14 @@ def _tell(request: Request, arrived: Arrived, *, began: int, status: int) -> Non
             "http.request.method": request.method,
             "http.route": route,
             "http.response.status_code": status,
-            "request": request_id_of(request) or "",
             "via": arrived.via,
             "study": str(admission.study_id),
             "bytes": size,
             "images": len(arrived.images),
         }
+        # a caller's own id may be anything, such as a patient's; the log has it, and names the trace
+        if not request.scope.get("firstread.request_id_given"):
+            facts["request"] = request_id_of(request) or ""
         tracing.tell_arrival(
             admission.image_id,
             door=f"{request.method} {route}",

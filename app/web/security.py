@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import traceback
-from collections.abc import Iterable
 from uuid import uuid4
 
 import structlog
@@ -19,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import tracing
-from app.errors import BadRequest, Problem, TooLarge, TooSlow
+from app.errors import BadRequest, Problem, TooLarge, TooSlow, frames_of
 from app.settings import settings
 from app.web import arrivals
 from app.web.metrics import in_flight, observe
@@ -70,8 +68,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers)
+        given = _given_id(headers)
+        request_id = given or uuid4().hex
         scope["firstread.request_id"] = request_id
+        scope["firstread.request_id_given"] = given is not None
         status = 0
         started, began = time.perf_counter(), tracing.now()
 
@@ -95,7 +95,7 @@ class Guard:
                 raise
             await answer(request, problem)(scope, receive, send_guarded)
         except Exception as error:  # noqa: BLE001  (the outermost layer: whatever it is, the caller gets a problem)
-            _log.error("unexpected", request_id=request_id, error=type(error).__name__, at=_frames(error))
+            _log.error("unexpected", request_id=request_id, error=type(error).__name__, at=frames_of(error))
             if not status:
                 broken = Problem("Something broke on our side; it has been logged.")
                 await answer(request, broken)(scope, receive, send_guarded)
@@ -114,9 +114,9 @@ def _complete(headers: MutableHeaders, *, request_id: str) -> None:
         headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
-def _request_id(headers: Headers) -> str:
+def _given_id(headers: Headers) -> str | None:
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else None
 
 
 def _check_address(scope: Scope) -> None:
@@ -161,14 +161,6 @@ def _limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"A request to this address may have at most {limit:,} bytes. Send less at a time.")
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Where it happened. Messages of exceptions may quote what a caller sent, so they are left out."""
-    frames: Iterable[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
-    return [
-        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames
-    ][-8:]
 
 
 def _note(request: Request, *, status: int, seconds: float, request_id: str) -> None:

@@ -54,13 +54,16 @@ def server(configure: Callable[..., None]) -> Iterator[CollectorServer]:
         tracing.stop()
 
 
-def _admitted(*requests: tuple[str, bytes]) -> list[dict[str, object]]:
+def _admitted(*requests: tuple[str, bytes], headers: dict[str, str] | None = None) -> list[dict[str, object]]:
     """The images in the order of the requests, sent to a web process that has ended since; its log."""
     with transaction() as session:
         key = a_key(session, "ct 1", Scope.INTAKE, Scope.READ)
     kind = 'multipart/related; type="application/dicom"; boundary=x'
     part = b"--x\r\nContent-Type: application/dicom\r\n\r\n%s\r\n--x--\r\n"
-    with capture_logs() as logs, TestClient(create_app(), headers={"Authorization": f"Bearer {key}"}) as web:
+    with (
+        capture_logs() as logs,
+        TestClient(create_app(), headers={"Authorization": f"Bearer {key}", **(headers or {})}) as web,
+    ):
         for way, data in requests:
             if way == "stow":
                 answer = web.post("/dicomweb/studies", content=part % data, headers={"Content-Type": kind})
@@ -122,6 +125,15 @@ def test_spans_hold_ids_of_ours_and_numbers_and_nothing_of_the_patient(
     for what in (study.study_instance_uid, image.series_instance_uid, image.sop_instance_uid, image.sha256):
         assert what.encode() not in everything
     assert b"arked" not in everything
+
+
+def test_an_id_that_the_caller_gave_the_request_stays_in_the_log(
+    server: CollectorServer, database: str, broker: str
+) -> None:
+    [line] = _admitted(("rest", a_dicom()), headers={"X-Request-ID": "MARKED-31415"})
+    assert line["request_id"] == "MARKED-31415"
+    assert server.trace(str(line["image"]))
+    assert b"MARKED" not in b"".join(server.bodies)
 
 
 def test_the_trace_of_an_image_that_came_by_c_store_begins_with_its_first_bytes(
