@@ -15,9 +15,10 @@ from app.blobs import Blobs, StagedFile
 from app.commands import intake
 from app.commands.audit import RefusalLog
 from app.commands.intake import Admission, GivenMetadata
-from app.dicom.listener import Announced, Sender
+from app.dicom.association import NOT_STORED
+from app.dicom.sender import Announced, Sender
 from app.domain.roles import Actor, Permission
-from app.errors import Problem, UidContradiction, Unavailable
+from app.errors import Problem, UidContradiction, Unavailable, frames_of
 from app.records.engine import transaction
 from app.settings import Settings
 
@@ -51,8 +52,11 @@ class DimseIntake:
             self._refused(problem, sender, sha256=staged.sha256)
             raise
         except Exception as error:
-            _log.exception("image_not_admitted", error=type(error).__name__)
+            # its text may quote the row that it speaks of
+            _log.error("image_not_admitted", error=type(error).__name__, at=frames_of(error))
             self._count("refused")
+            if isinstance(error, OSError):
+                raise Unavailable(NOT_STORED) from error
             raise Problem("Something broke on our side; it has been logged.") from error
         committed = tracing.now()
         self._count("admitted" if admission.created else "duplicate")
@@ -108,6 +112,12 @@ class DimseIntake:
         _log.warning("caller_turned_away", calling_title=title, address=address, why=why)
         by = Actor(kind="anonymous", id=None, name="anonymous", address=address)
         self._audit(by, why, **({} if title is None else {"calling_title": title}))
+
+    def not_understood(self, title: str | None, address: str) -> None:
+        """Audited as a wrong caller is."""
+        _log.warning("association_not_understood", calling_title=title, address=address)
+        by = Actor(kind="anonymous", id=None, name="anonymous", address=address)
+        self._audit(by, "not-understood", **({} if title is None else {"calling_title": title}))
 
     def close(self) -> None:
         """Writes the refusals that were only counted."""

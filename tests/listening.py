@@ -8,8 +8,10 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,14 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
+from sqlalchemy import select
 
 from app.cli.dimse import options_of
 from app.dicom.listener import Listener
 from app.dimse import DimseIntake
 from app.embedded.listener import listen
+from app.records import AuditEvent, Image
+from app.records.engine import transaction
 from app.settings import settings
 
 
@@ -75,9 +80,9 @@ class Listening:
 
 
 @contextmanager
-def listening() -> Iterator[Listening]:
-    """A listener with this process's settings, until the block ends."""
-    on = listen("127.0.0.1", 0)
+def listening(on: socket.socket | None = None) -> Iterator[Listening]:
+    """A listener with this process's settings, until the block ends, on this socket or a new one."""
+    on = on or listen("127.0.0.1", 0)
     here = Listening(port=on.getsockname()[1])
     intake = DimseIntake(settings(), count=here.counted.append)
     listener = Listener(on, options_of(settings()), intake)
@@ -101,3 +106,33 @@ def file_of(folder: Path, data: bytes, name: str = "image.dcm") -> str:
     path = folder / name
     path.write_bytes(data)
     return str(path)
+
+
+def images() -> list[Image]:
+    with transaction() as session:
+        return list(session.scalars(select(Image).order_by(Image.arrived_at)))
+
+
+def refusals() -> list[AuditEvent]:
+    with transaction() as session:
+        return list(session.scalars(select(AuditEvent).where(AuditEvent.action == "refused")))
+
+
+def staged() -> list[Path]:
+    return list((settings().blob_folder / "incoming").iterdir())
+
+
+@cache
+def a_request() -> bytes:
+    """What echoscu begins with."""
+    ae = AE(ae_title="CARE7")
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as calling:
+        ae.acse_timeout = 2
+        contexts, port = [build_context("1.2.840.10008.1.1")], server.getsockname()[1]
+        asked = calling.submit(ae.associate, "127.0.0.1", port, contexts, ae_title="FIRSTREAD")
+        connection, _ = server.accept()
+        with connection:
+            head = connection.recv(6, socket.MSG_WAITALL)
+            request = head + connection.recv(int.from_bytes(head[2:], "big"), socket.MSG_WAITALL)
+        asked.result(10)
+    return request

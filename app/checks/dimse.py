@@ -22,6 +22,8 @@ class ListeningPlace:
     port: str
     tls: str
     """`yes` or nothing."""
+    echoed: str
+    """`yes`, or nothing where it has only answered the beginning of TLS."""
     senders: str
     """As in FIRSTREAD_DIMSE_ALLOW."""
 
@@ -31,7 +33,7 @@ class ListeningPlace:
 
 
 def listening_place() -> ListeningPlace | None:
-    """Where one has answered a C-ECHO of its own within 15 seconds; it reports at no other time."""
+    """Where one has answered its own process within 15 seconds; it reports at no other time."""
     for facts in queue.workers().values():
         if facts.get("part") == PART:
             return _place(facts)
@@ -44,10 +46,12 @@ def _place(facts: Mapping[str, str]) -> ListeningPlace:
 
 
 def dicom_listener(configured: Settings) -> str:
-    """It answers C-ECHO."""
+    """It answers C-ECHO, or where that takes a certificate, the beginning of TLS."""
     place = listening_place()
     if place is not None:
         title, host, port = place.title, place.host, place.port
+        if not place.echoed:
+            return sentence(f"{title} listens at {host}, port {port}.")
         return sentence(f"{title} answers C-ECHO at {host}, port {port}.")
     if not configured.dimse:
         return sentence("It is switched off (FIRSTREAD_DIMSE).")

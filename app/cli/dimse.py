@@ -15,7 +15,7 @@ from app import queue, tracing
 from app.checks.dimse import PART, ListeningPlace
 from app.cli.logs import configure_logs
 from app.commands.backup_refusal import refuse_half_restored
-from app.dicom.echo import answers_echo
+from app.dicom.echo import answers_echo, answers_hello
 from app.dicom.listener import Listener, ListenerOptions
 from app.dimse import VIA, DimseIntake
 from app.embedded.listener import DICOM, listen
@@ -96,12 +96,15 @@ def place_of(configured: Settings, address: tuple[str, int]) -> ListeningPlace:
         host=address[0],
         port=str(address[1]),
         tls="yes" if configured.dimse_certificate else "",
+        echoed="" if configured.dimse_client_ca else "yes",
         senders=",".join(configured.dimse_allow),
     )
 
 
 def _report(configured: Settings, address: tuple[str, int], stop: threading.Event) -> None:
-    """Says every few seconds where the listener listens, as long as it answers a C-ECHO of our own."""
+    """Says every few seconds where the listener listens, as long as it answers a C-ECHO of our own; without a
+    certificate for that, as long as it answers the beginning of TLS.
+    """
     name = f"{PART}-{os.getpid()}@{socket.gethostname()}"
     facts = place_of(configured, address).facts()
     while not stop.is_set():
@@ -113,13 +116,13 @@ def _report(configured: Settings, address: tuple[str, int], stop: threading.Even
 
 
 def _answers(configured: Settings, address: tuple[str, int]) -> bool:
-    if configured.dimse_client_ca is not None:  # we have no certificate that it would believe
-        return True
     tls = None
     if configured.dimse_certificate is not None:
         tls = ssl.create_default_context()
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # it is asked on this machine
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104, not bound
+    if tls is not None and configured.dimse_client_ca is not None:
+        return answers_hello(host, address[1], tls=tls)  # we have no certificate that it would believe
     return answers_echo(host, address[1], title=configured.dimse_title, tls=tls)
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
+from queue import Empty
+from typing import Any
 
 import structlog
 from pydicom.dataset import FileMetaDataset
@@ -22,22 +25,33 @@ from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
 from app.blobs import StagedFile
+from app.dicom.contexts import ECHO
 from app.dicom.part10 import PREAMBLE
-from app.errors import Problem
+from app.domain.sentence import sentence
+from app.errors import NotAnImage, Problem, Unavailable
 
 LONGEST_PDU = 2**20
-"""Bytes of any PDU. We ask for images in much shorter ones; a request for an association may be long."""
+"""Bytes of any PDU. We ask for images in much shorter ones."""
 ASKED_PDU = 2**17
+_LONGEST_REQUEST = 2**18
+"""Bytes of a request for an association, with all classes and syntaxes of all senders we know."""
 LONGEST_IMAGE_SECONDS = 600.0
 """What one image may take to arrive, from its first byte."""
 _LONGEST_COMMAND = 2**16
+A_ASSOCIATE_RQ = 1
+NOT_STORED = sentence("Nothing can be stored at the moment; nothing was accepted. Try again later.")
 _MOST_UNANSWERED = 1
 """Messages that may wait while one is answered: nobody may send more than one before the answer."""
 _READ_BYTES = 2**16
+_BUSY_SECONDS = 0.5
+"""So long after something came, more is expected at once."""
+_PAUSE_SECONDS, _IDLE_SECONDS = 0.001, 0.02
+"""Between two looks at an association at work, and at one that is not."""
 _IMPLEMENTATION = UID("2.25.285937419127390617294516409217")
 
 _log = structlog.get_logger(__name__)
@@ -50,18 +64,34 @@ logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 class BoundedSocket(AssociationSocket):
     """A connection whose every PDU is of a sane length and arrives in time."""
 
-    def __init__(self, association: Association, connection: object, *, hello: float, silence: float) -> None:
+    def __init__(
+        self, association: Association, connection: object, *, hello_until: float, silence: float
+    ) -> None:
+        """The request for an association is whole by `hello_until` (as by `time.monotonic`), or too late."""
         super().__init__(association, client_socket=connection)  # type: ignore[arg-type]
-        self._hello, self._silence = hello, silence
+        self._hello_until, self._silence = hello_until, silence
+        self._heard = time.monotonic()
         assert self.socket is not None
         self.socket.settimeout(silence)
+
+    @property
+    def ready(self) -> bool:
+        """Whether something has come. Where nothing has for a while it is asked for less often."""
+        found, now = super().ready, time.monotonic()
+        if found:
+            self._heard = now
+        self.assoc.dul._run_loop_delay = (
+            _PAUSE_SECONDS if now - self._heard < _BUSY_SECONDS else _IDLE_SECONDS
+        )
+        return found
 
     def recv(self, nr_bytes: int) -> bytearray:
         """As many bytes, or fewer where the peer closed. Raises OSError for too many and where they drip."""
         assert self.socket is not None
-        if nr_bytes > LONGEST_PDU:
+        established = self.assoc.is_established
+        if nr_bytes > (LONGEST_PDU if established else _LONGEST_REQUEST):
             raise OSError("a PDU of that length is never needed")
-        until = time.monotonic() + (self._silence if self.assoc.is_established else self._hello)
+        until = time.monotonic() + self._silence if established else self._hello_until
         received = bytearray()
         while len(received) < nr_bytes:
             left = until - time.monotonic()
@@ -102,6 +132,10 @@ class Incoming(BytesIO):
                 self.staged.write(data)
             except Problem as problem:
                 self.problem = problem
+            except OSError as error:
+                _log.error("image_not_staged", error=type(error).__name__, errno=error.errno)
+                self.problem = Unavailable(NOT_STORED)
+            if self.problem is not None:
                 self.discard()
         return len(data)
 
@@ -109,8 +143,11 @@ class Incoming(BytesIO):
         if not isinstance(self._message, C_STORE_RQ):
             raise ValueError("a dataset without a C-STORE request")
         context = self._association._accepted_cx[self._message.context_id or 0]
+        announced = self._message.command_set.AffectedSOPClassUID
+        if announced != context.abstract_syntax or announced == ECHO.abstract_syntax:
+            raise NotAnImage("The SOP class is not that of the presentation context.")
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = self._message.command_set.AffectedSOPClassUID
+        meta.MediaStorageSOPClassUID = announced
         meta.MediaStorageSOPInstanceUID = self._message.command_set.AffectedSOPInstanceUID
         meta.TransferSyntaxUID = context.transfer_syntax[0]
         meta.ImplementationClassUID = _IMPLEMENTATION
@@ -121,7 +158,8 @@ class Incoming(BytesIO):
     def discard(self) -> None:
         """Nothing of it is left, where it was not kept."""
         if self.staged is not None:
-            self.staged.discard()
+            with suppress(OSError):  # the disk does not even remove it; the sweep does in a day
+                self.staged.discard()
             self.staged = None
 
 
@@ -133,17 +171,31 @@ class BoundedMessages(DIMSEServiceProvider):
         self._stage = stage
         self._ended = False
         self._incoming: list[Incoming] = []
+        self._begun = self._answered = 0  # each is counted by a thread of its own
 
     @property
-    def is_receiving(self) -> bool:
-        """True while part of a message has come."""
-        return self.message is not None
+    def are_at_work(self) -> bool:
+        """True from the first bytes of a message until its answer is on its way."""
+        return self._begun > self._answered
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message, as soon as it is there; a while for it is no busy waiting."""
+        try:
+            return self.msg_queue.get(timeout=self.dimse_timeout if block else _IDLE_SECONDS)
+        except Empty:
+            return None, None
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """An answer goes before anything that is sent later, an A-ABORT too."""
+        super().send_msg(primitive, context_id)
+        self._answered += 1
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """The next fragments of a message."""
         if self._ended:
             return
         if self.message is None:
+            self._begun += 1
             message = DIMSEMessage()
             message.data_set = Incoming(message, self.assoc, self._stage)
             self._incoming = [each for each in self._incoming if each.staged is not None]
@@ -153,8 +205,7 @@ class BoundedMessages(DIMSEServiceProvider):
         began = self._incoming[-1].began
         try:
             super().receive_primitive(primitive)
-        except Exception as error:  # noqa: BLE001, whatever the bytes were, they were no message
-            _log.warning("message_not_understood", error=type(error).__name__)
+        except Exception:  # noqa: BLE001, whatever the bytes were, they were no message
             self._end()
         if (
             time.monotonic() - began > LONGEST_IMAGE_SECONDS
@@ -171,6 +222,19 @@ class BoundedMessages(DIMSEServiceProvider):
         """No staged file is left of what nobody answered; called when the association has ended."""
         for incoming in self._incoming:
             incoming.discard()
+
+
+def take_padded_titles(dul: DULServiceProvider) -> None:
+    """AE titles of a request that end with NULs are taken as if they ended with blanks (PS3.8 table 9-11)."""
+    decode = dul._decode_pdu
+
+    def decoded(pdu: bytearray) -> Any:
+        if pdu[0] == A_ASSOCIATE_RQ:
+            for title in (slice(10, 26), slice(26, 42)):
+                pdu[title] = pdu[title].rstrip(b"\0").ljust(len(pdu[title]))
+        return decode(pdu)
+
+    dul._decode_pdu = decoded  # type: ignore[assignment]
 
 
 class Door(ACSE):

@@ -7,60 +7,38 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
+import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from app.blobs import StagedFile
-from app.dicom.association import ASKED_PDU, BoundedMessages, BoundedSocket, Door, Incoming
+from app.dicom.association import (
+    A_ASSOCIATE_RQ,
+    ASKED_PDU,
+    BoundedMessages,
+    BoundedSocket,
+    Door,
+    Incoming,
+    take_padded_titles,
+)
 from app.dicom.contexts import ECHO, ECHO_AND_STORE
+from app.dicom.places import FURTHER_CONNECTIONS, Places
+from app.dicom.sender import Announced, Intake, Sender
 from app.domain.callers import AllowedCaller, may_call
-from app.errors import Problem
+from app.errors import Problem, Unreadable, frames_of
 
-_FURTHER_CONNECTIONS = 8
-"""Beyond the associations, so that whoever is told to come back can be told."""
-_A_ASSOCIATE_RQ = 1
 _LONGEST_COMMENT = 64
 _NOT_RECOGNISED = {"calling": (1, 1, 3), "called": (1, 1, 7)}
 _COME_BACK = (2, 3, 2)
+_WE_ABORT = "Evt15"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sender:
-    """Who has an association with us."""
-
-    title: str
-    address: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Announced:
-    """What the C-STORE request says of the instance."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-
-
-class Intake(Protocol):
-    """What the listener asks of the service. Each may be called by several threads at once."""
-
-    def stage(self) -> StagedFile:
-        """A staged file for one image."""
-
-    def keep(self, staged: StagedFile, announced: Announced, sender: Sender) -> None:
-        """The image is safe once this returns; raises Problem."""
-
-    def not_received(self, problem: Problem, sender: Sender) -> None:
-        """An image did not even come whole into a staged file."""
-
-    def turned_away(self, title: str | None, address: str, *, why: str) -> None:
-        """Somebody may not call; the title is None where it was not asked for."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,22 +65,24 @@ class _Connection(RequestHandler):
 
     def handle(self) -> None:
         """Returns when the association has ended, or at once for what is no DICOM."""
+        options = self.server.options
+        hello_until = time.monotonic() + options.hello_seconds
         if not self.server.may_ask(self.request, str(self.client_address[0])):
             return
         if isinstance(self.request, ssl.SSLSocket):
-            self.request.settimeout(self.server.options.hello_seconds)
+            self.request.settimeout(options.hello_seconds)
             self.request.do_handshake()
         elif not self._asks_for_an_association():
             return
         association = self._create_association()
-        options = self.server.options
         association.acceptor.supported_contexts = list(ECHO_AND_STORE)
         messages = BoundedMessages(association, self.server.intake.stage)
         association.dimse = messages
         association.acse = Door(association, self.server.refusal)
         association.dul.socket = BoundedSocket(
-            association, self.request, hello=options.hello_seconds, silence=options.silence_seconds
+            association, self.request, hello_until=hello_until, silence=options.silence_seconds
         )
+        take_padded_titles(association.dul)
         association.dul.event_queue.get()  # the first socket told of the connection, and the second again
         association.dul.daemon = True
         try:
@@ -115,7 +95,7 @@ class _Connection(RequestHandler):
         """Whether the first byte begins an A-ASSOCIATE-RQ; a probe that sends nothing holds no place."""
         self.request.settimeout(self.server.options.hello_seconds)
         first: bytes = self.request.recv(1, socket.MSG_PEEK)
-        return first[:1] == bytes([_A_ASSOCIATE_RQ])
+        return first[:1] == bytes([A_ASSOCIATE_RQ])
 
 
 class _Server(ThreadedAssociationServer):
@@ -127,13 +107,13 @@ class _Server(ThreadedAssociationServer):
     def __init__(self, ae: AE, listening: socket.socket, options: ListenerOptions, intake: Intake) -> None:
         self.options, self.intake = options, intake
         self._listening = listening
-        self._places = threading.BoundedSemaphore(options.associations + _FURTHER_CONNECTIONS)
+        self._places = Places(options.associations)
         super().__init__(
             ae,
             listening.getsockname(),
             options.title,
             [],  # each association is given them as they are: a copy of all takes 20 ms
-            evt_handlers=[(evt.EVT_C_STORE, self._store)],
+            evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_FSM_TRANSITION, self._note_nonsense)],
             request_handler=_Connection,
         )
         self._gc = [0, 300]  # what ended associations leave is collected every half minute
@@ -148,6 +128,10 @@ class _Server(ThreadedAssociationServer):
     def server_activate(self) -> None:
         """It listens already."""
 
+    def server_close(self) -> None:
+        """Lets the socket go; it goes on listening for whoever else has it, such as our successor."""
+        self._listening.close()
+
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next connection; the handshake of TLS is left to its own thread."""
         connection, address = self._listening.accept()
@@ -159,7 +143,20 @@ class _Server(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         """False where all places are taken: the connection is closed without a word."""
-        return self._places.acquire(blocking=False)
+        return self._places.connect(str(client_address[0]))
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begins the connection's thread. Raises RuntimeError where there can be none."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.disconnect(str(client_address[0]))
+            raise
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """The listener goes on; the connection is closed."""
+        error = sys.exception()
+        _log.error("connection_not_served", error=type(error).__name__, at=frames_of(error))
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """One connection in a thread of its own."""
@@ -169,7 +166,7 @@ class _Server(ThreadedAssociationServer):
             pass
         finally:
             self.shutdown_request(request)
-            self._places.release()
+            self._places.disconnect(str(client_address[0]))
 
     def may_ask(self, connection: socket.socket, address: str) -> bool:
         """False where nobody may call from that address; it is then not even listened to."""
@@ -194,7 +191,7 @@ class _Server(ThreadedAssociationServer):
         elif called != self.options.title and not self.options.any_title:
             self.intake.turned_away(calling, address, why="unknown-called-title")
             return _NOT_RECOGNISED["called"]
-        return _COME_BACK if len(self.active_associations) > self.options.associations else None
+        return None if self._places.admit(association) else _COME_BACK
 
     def _store(self, event: evt.Event) -> Dataset:
         """The answer to a C-STORE request, given once the image is safe or refused."""
@@ -202,22 +199,32 @@ class _Server(ThreadedAssociationServer):
         sender = Sender(
             title=str(event.assoc.requestor.ae_title).strip(), address=str(event.assoc.requestor.address)
         )
-        assert isinstance(incoming, Incoming)
+        staged, problem = (
+            (incoming.staged, incoming.problem) if isinstance(incoming, Incoming) else (None, None)
+        )
         try:
-            if incoming.problem is not None:
-                self.intake.not_received(incoming.problem, sender)
-                raise incoming.problem
-            assert incoming.staged is not None
+            if staged is None:
+                problem = problem or Unreadable("The C-STORE request came without a dataset.")
+                self.intake.not_received(problem, sender)
+                raise problem
             announced = Announced(
                 sop_class_uid=str(event.request.AffectedSOPClassUID),
                 sop_instance_uid=str(event.request.AffectedSOPInstanceUID),  # type: ignore[union-attr]
             )
-            self.intake.keep(incoming.staged, announced, sender)
-        except Problem as problem:
-            return _status(problem)
+            self.intake.keep(staged, announced, sender)
+        except Problem as refused:
+            return _status(refused)
         finally:
-            incoming.discard()
+            if isinstance(incoming, Incoming):
+                incoming.discard()
         return _of(0x0000)
+
+    def _note_nonsense(self, event: evt.Event) -> None:
+        """Called at each step of an association: where it is a step of PS3.8 that ends it for what came."""
+        if event.action == "AA-8" or (event.action == "AA-1" and event.fsm_event != _WE_ABORT):
+            request = event.assoc.requestor.primitive
+            title = None if request is None else str(request.calling_ae_title).strip()
+            self.intake.not_understood(title, str(event.assoc.requestor.address))
 
 
 class Listener:
@@ -226,7 +233,7 @@ class Listener:
     def __init__(self, listening: socket.socket, options: ListenerOptions, intake: Intake) -> None:
         ae = AE(ae_title=options.title)
         ae.maximum_pdu_size = ASKED_PDU
-        ae.maximum_associations = options.associations + _FURTHER_CONNECTIONS
+        ae.maximum_associations = options.associations + FURTHER_CONNECTIONS
         ae.acse_timeout = options.hello_seconds
         ae.dimse_timeout = ae.network_timeout = options.silence_seconds
         self._server = _Server(ae, listening, options, intake)
@@ -250,8 +257,7 @@ class Listener:
 
 def _is_at_work(association: Association) -> bool:
     messages = association.dimse
-    receiving = isinstance(messages, BoundedMessages) and messages.is_receiving
-    return association.is_established and (receiving or not messages.msg_queue.empty())
+    return association.is_established and isinstance(messages, BoundedMessages) and messages.are_at_work
 
 
 def _is_ourselves(connection: socket.socket) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
@@ -91,7 +91,8 @@ def _sessions() -> sessionmaker[Session]:
 def transaction() -> Iterator[Session]:
     """A session that commits when the block ends and rolls back when it raises.
 
-    A database that does not answer becomes `Unavailable`, which a caller may try again.
+    A database that does not answer, or takes no changes (a replica before its promotion), becomes
+    `Unavailable`, which a caller may try again.
     """
     with _or_unavailable(), _sessions().begin() as session:
         yield session
@@ -139,6 +140,10 @@ def _or_unavailable() -> Iterator[None]:
         raise Unavailable(
             "The database does not answer at the moment; nothing was changed. Try again."
         ) from error
+    except (InternalError, psycopg.errors.ReadOnlySqlTransaction) as error:
+        if not isinstance(getattr(error, "orig", error), psycopg.errors.ReadOnlySqlTransaction):
+            raise
+        raise Unavailable("The database takes no changes at the moment. Try again later.") from error
 
 
 def forget_engine() -> None:

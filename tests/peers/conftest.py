@@ -10,6 +10,7 @@ import pytest
 from app.domain.roles import Scope
 from app.records.engine import transaction
 from tests.builders import a_key
+from tests.listening import Listening, listening
 from tests.served import Service, serving
 
 
@@ -25,3 +26,10 @@ def key(database: str) -> str:
     """A key that sends and reads."""
     with transaction() as session:
         return a_key(session, "peer", Scope.INTAKE, Scope.READ)
+
+
+@pytest.fixture
+def here(database: str, broker: str) -> Iterator[Listening]:
+    """A DICOM listener in this process that any title of this machine may call."""
+    with listening() as found:
+        yield found

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,8 +27,11 @@ from pynetdicom import AE, _config
 from pynetdicom.presentation import build_context
 from sqlalchemy import func, select
 
+from app import queue as queue_
 from app.blobs import Blobs
+from app.checks.dimse import dicom_listener
 from app.cli.alive import alive
+from app.cli.dimse import _answers, place_of
 from app.dicom.contexts import SOP_CLASSES, TRANSFER_SYNTAXES
 from app.dicom.encode import ENCAPSULATED
 from app.dicom.phantom import draw_phantom
@@ -40,31 +42,11 @@ from app.records import AuditEvent, Image, Study
 from app.records.engine import forget_engine, transaction
 from app.settings import settings
 from tests.builders import PASSWORD, a_dicom, a_key, a_user, admit
-from tests.listening import Listening, dataset, file_of, listening
+from tests.listening import Listening, a_request, dataset, file_of, images, listening, refusals, staged
 from tests.served import eventually, serving
 
 _REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 """Basic Text SR Storage."""
-
-
-@pytest.fixture
-def here(database: str, broker: str) -> Iterator[Listening]:
-    with listening() as found:
-        yield found
-
-
-def images() -> list[Image]:
-    with transaction() as session:
-        return list(session.scalars(select(Image).order_by(Image.arrived_at)))
-
-
-def refusals() -> list[AuditEvent]:
-    with transaction() as session:
-        return list(session.scalars(select(AuditEvent).where(AuditEvent.action == "refused")))
-
-
-def staged() -> list[Path]:
-    return list((settings().blob_folder / "incoming").iterdir())
 
 
 def body_of(data: bytes) -> bytes:
@@ -350,21 +332,6 @@ def test_nothing_that_comes_to_the_port_ends_the_listener(here: Listening) -> No
     assert not staged()
 
 
-def a_request() -> bytes:
-    """What echoscu begins with."""
-    ae = AE(ae_title="CARE7")
-    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as calling:
-        ae.acse_timeout = 2
-        contexts, port = [build_context("1.2.840.10008.1.1")], server.getsockname()[1]
-        asked = calling.submit(ae.associate, "127.0.0.1", port, contexts, ae_title="FIRSTREAD")
-        connection, _ = server.accept()
-        with connection:
-            head = connection.recv(6, socket.MSG_WAITALL)
-            request = head + connection.recv(int.from_bytes(head[2:], "big"), socket.MSG_WAITALL)
-        asked.result(10)
-    return request
-
-
 def test_whoever_says_nothing_more_loses_the_place(
     database: str, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +385,16 @@ def test_with_tls_only_senders_with_a_certificate_are_heard(
             assert not association.is_established
         with here.association(data) as association:
             assert not association.is_established
+        assert _answers(settings(), ("127.0.0.1", here.port))
+        place = place_of(settings(), ("127.0.0.1", here.port))
+    assert not _answers(settings(), ("127.0.0.1", here.port))
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as mute:  # the kernel takes the connection, and nobody answers
+        monkeypatch.setattr("app.dicom.echo._SECONDS", 0.2)
+        assert not _answers(settings(), mute.getsockname()[:2])
+    queue_.report("dimse-1@here", place.facts(), seconds=60)
+    assert dicom_listener(settings()) == f"FIRSTREAD listens at 127.0.0.1, port {place.port}."
     assert len(images()) == 1
 
 

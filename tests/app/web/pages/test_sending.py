@@ -14,7 +14,12 @@ from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import get
 
 _HERE = ListeningPlace(
-    title="FIRSTREAD", host="127.0.0.1", port="11112", tls="", senders="*@127.0.0.1/32,*@::1/128"
+    title="FIRSTREAD",
+    host="127.0.0.1",
+    port="11112",
+    tls="",
+    echoed="yes",
+    senders="*@127.0.0.1/32,*@::1/128",
 )
 
 
