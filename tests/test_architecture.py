@@ -154,3 +154,13 @@ def test_no_file_is_too_long_to_hold_in_the_head() -> None:
         if (lines := len(path.read_text().splitlines())) > _LONGEST_FILE and _module(path) not in excepted
     }
     assert not long, f"more than {_LONGEST_FILE} lines: {long}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in _files() if "transaction" in path.read_text()], ids=_module
+)
+def test_whoever_asks_the_database_logs_no_texts_of_exceptions(path: Path) -> None:
+    """They quote the row that was refused, and so a patient; `app.errors.frames_of` says where it was."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    attributes = [call.func for call in calls if isinstance(call.func, ast.Attribute)]
+    assert not [each.lineno for each in attributes if ast.unparse(each) == "_log.exception"]

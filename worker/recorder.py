@@ -18,7 +18,7 @@ from app.commands.screening import ImageToScreen, Recorded, StudyToScreen
 from app.domain.order import Lane
 from app.domain.reading import FindingRead, ImageRead
 from app.domain.sentence import sentence
-from app.errors import Unavailable
+from app.errors import Unavailable, frames_of
 from app.records.engine import transaction
 from app.settings import Settings
 from worker import traced
@@ -150,8 +150,12 @@ class Recorder:
                     self.record([one], loaded=loaded)
                 return
             study = read[0][0]
-            _log.exception(
-                "record_refused", study=str(study.study_id), **tracing.found_by(*traced.ids_of(study))
+            _log.error(
+                "record_refused",
+                study=str(study.study_id),
+                error=type(error).__name__,
+                at=frames_of(error),
+                **tracing.found_by(*traced.ids_of(study)),
             )
             self.postpone(study, sentence("The reading could not be stored."))
             return

@@ -23,7 +23,7 @@ from app.dicom.decoder_pool import DecoderPool
 from app.dicom.image_header import DICOM
 from app.domain.reading import ImageRead
 from app.domain.sentence import sentence
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound, Unavailable, frames_of
 from app.settings import Settings
 from worker import traced
 from worker.deference import Deference
@@ -126,7 +126,7 @@ class Screener:
         except Unavailable:
             _log.warning("database_silent", studies=len(self._recorder.held))
         except Exception as error:  # noqa: BLE001, ours to mend, and no study must wait for it
-            _log.exception("screening_broke")
+            _log.error("screening_broke", error=type(error).__name__, at=frames_of(error))
             self._postpone_all(self._recorder.held, sentence(f"Screening broke ({type(error).__name__})."))
         finally:
             if writing is not None:
@@ -243,7 +243,7 @@ class Screener:
         except Unavailable:
             _log.warning("database_silent", studies=len(self._recorder.held))
         except Exception as error:  # noqa: BLE001, as in `drain`
-            _log.exception("recording_broke", error=type(error).__name__)
+            _log.error("recording_broke", error=type(error).__name__, at=frames_of(error))
         return 0
 
     def _screen(self, begun: _Begun) -> _Screened:

@@ -19,7 +19,7 @@ from app.commands.review import Statement
 from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
-from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable
+from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable, frames_of
 from app.queries import studies, worklist
 from app.queries.guide import guide_for
 from app.queries.history import last_signature, lost_to, signed_from
@@ -164,8 +164,13 @@ def _onwards(
     if form.text("ahead") == str(next_id):
         try:
             address += f"&shown={view_of_next(next_id, caller)}"
-        except Exception:  # noqa: BLE001  (an error would be sent as the answer to what is signed)
-            _log.exception("next_page_not_told", study_id=str(next_id))
+        except Exception as error:  # noqa: BLE001  (it would be sent as the answer to what is signed)
+            _log.error(
+                "next_page_not_told",
+                study_id=str(next_id),
+                error=type(error).__name__,
+                at=frames_of(error),
+            )
     return onwards(request, address)
 
 
