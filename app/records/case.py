@@ -35,6 +35,8 @@ class ConfirmedCase(Base):
     """True once the case is in the index and can be found."""
 
     __table_args__ = (
+        Index("ix_confirmed_cases_image_id", "image_id"),
+        Index("ix_confirmed_cases_reading_id", "reading_id"),
         Index("ix_confirmed_cases_bundle_sha256", "bundle_sha256", postgresql_where=text("settled")),
         Index("ix_confirmed_cases_unsettled", "kept_at", postgresql_where=text("NOT settled")),
         Index(

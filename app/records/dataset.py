@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
@@ -82,4 +82,10 @@ class DatasetFile(HasId, Base):
         ),
         Index("ix_dataset_files_dataset_id_path", "dataset_id", "path", unique=True),
         Index("ix_dataset_files_dataset_id_doubt", "dataset_id", "doubt"),
+        Index("ix_dataset_files_sha256", "sha256"),
+        Index(
+            "ix_dataset_files_thumbnail_sha256",
+            "thumbnail_sha256",
+            postgresql_where=text("thumbnail_sha256 IS NOT NULL"),
+        ),
     )

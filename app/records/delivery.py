@@ -56,5 +56,6 @@ class Delivery(HasId, Base):
         Index("ix_deliveries_pending", "not_before", postgresql_where=text("state = 'pending'")),
         Index("ix_deliveries_state_created_at", "state", "created_at"),
         Index("ix_deliveries_created_at", "created_at", "id"),
+        Index("ix_deliveries_study_id", "study_id"),
         Index("ix_deliveries_review_id", "review_id", postgresql_where=text("review_id IS NOT NULL")),
     )

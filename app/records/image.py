@@ -46,6 +46,7 @@ class Image(HasId, Base):
         CheckConstraint("byte_size > 0", name="byte_size"),
         Index("ix_images_sop_instance_uid", "sop_instance_uid"),
         Index("ix_images_series_instance_uid", "series_instance_uid"),
+        Index("ix_images_superseded_by", "superseded_by", postgresql_where=text("superseded_by IS NOT NULL")),
         Index(
             "ix_images_preview_sha256", "preview_sha256", postgresql_where=text("preview_sha256 IS NOT NULL")
         ),

@@ -53,6 +53,8 @@ class Review(HasId, Base):
         CheckConstraint("final_at IS NULL OR state_before IS NOT NULL", name="withdrawable_leads_back"),
         Index("ix_reviews_study_id_sequence", "study_id", "sequence"),
         Index("ix_reviews_sequence", "sequence"),
+        Index("ix_reviews_reading_id", "reading_id", postgresql_where=text("reading_id IS NOT NULL")),
+        Index("ix_reviews_amends_id", "amends_id", postgresql_where=text("amends_id IS NOT NULL")),
         Index("ix_reviews_blind", "study_id", postgresql_where=text("blind")),
     )
 

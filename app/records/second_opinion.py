@@ -32,6 +32,7 @@ class SecondOpinion(HasId, Base):
 
     __table_args__ = (
         CheckConstraint("asked_by <> asked_of", name="of_somebody_else"),
+        Index("ix_second_opinions_review_id", "review_id", postgresql_where=text("review_id IS NOT NULL")),
         Index("ix_second_opinions_asked_of", "asked_of", postgresql_where=text("withdrawn_at IS NULL")),
         Index("ix_second_opinions_asked_by", "asked_by", postgresql_where=text("answer_seen_at IS NULL")),
     )

@@ -152,5 +152,13 @@ class IdentityConflict(HasId, Base):
     __table_args__ = (
         CheckConstraint("kind IN ('other-patient', 'other-pixels', 'same-picture')", name="kind"),
         CheckConstraint("(resolved_at IS NULL) = (resolved_by_name IS NULL)", name="resolved_who_and_when"),
+        Index("ix_identity_conflicts_study_id", "study_id"),
+        Index("ix_identity_conflicts_other_study_id", "other_study_id"),
+        Index("ix_identity_conflicts_image_id", "image_id", postgresql_where=text("image_id IS NOT NULL")),
+        Index(
+            "ix_identity_conflicts_other_image_id",
+            "other_image_id",
+            postgresql_where=text("other_image_id IS NOT NULL"),
+        ),
         Index("ix_identity_conflicts_open", "study_id", postgresql_where=text("resolved_at IS NULL")),
     )

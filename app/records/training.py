@@ -166,5 +166,6 @@ class ShadowReading(HasId, Base):
 
     __table_args__ = (
         CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),
+        Index("ix_shadow_readings_reading_id", "reading_id"),
         Index("ix_shadow_readings_shadow_id_reading_id", "shadow_id", "reading_id", unique=True),
     )

@@ -34,6 +34,28 @@ _BUT = """IF TG_OP <> 'TRUNCATE' AND current_setting('firstread.deleting', true)
         """
 
 
+_SOUGHT = (
+    ("confirmed_cases", "image_id"),
+    ("confirmed_cases", "reading_id"),
+    ("dataset_files", "sha256"),
+    ("deliveries", "study_id"),
+    ("identity_conflicts", "other_study_id"),
+    ("identity_conflicts", "study_id"),
+    ("shadow_readings", "reading_id"),
+)
+_SOUGHT_WHERE_THERE_IS_ONE = (
+    ("dataset_files", "thumbnail_sha256"),
+    ("identity_conflicts", "image_id"),
+    ("identity_conflicts", "other_image_id"),
+    ("images", "preview_sha256"),
+    ("images", "superseded_by"),
+    ("reviews", "amends_id"),
+    ("reviews", "reading_id"),
+    ("second_opinions", "review_id"),
+)
+"""By these a deletion asks for each row, or each stored file, whether another row refers to it."""
+
+
 def upgrade() -> None:
     op.create_table(
         "deletions",
@@ -63,12 +85,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blob_removals")),
     )
     op.create_index("ix_blob_removals_since", "blob_removals", ["since"])
-    op.create_index(
-        "ix_images_preview_sha256",
-        "images",
-        ["preview_sha256"],
-        postgresql_where=sa.text("preview_sha256 IS NOT NULL"),
-    )
+    for table, column in _SOUGHT:
+        op.create_index(f"ix_{table}_{column}", table, [column])
+    for table, column in _SOUGHT_WHERE_THERE_IS_ONE:
+        only = sa.text(f"{column} IS NOT NULL")
+        op.create_index(f"ix_{table}_{column}", table, [column], postgresql_where=only)
     op.execute(
         "CREATE TRIGGER deletions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON deletions "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
@@ -89,7 +110,8 @@ def downgrade() -> None:
             " patients must never be learnt from."
         )
     op.execute(_REFUSE.format(but=""))
-    op.drop_index("ix_images_preview_sha256", table_name="images")
+    for table, column in (*_SOUGHT, *_SOUGHT_WHERE_THERE_IS_ONE):
+        op.drop_index(f"ix_{table}_{column}", table_name=table)
     op.drop_table("blob_removals")
     op.drop_table("deleted_patient_keys")
     op.drop_table("deletions")
