@@ -34,12 +34,12 @@ itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ARRAY, Text, any_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,8 +47,10 @@ from app.blobs import Blobs
 from app.commands import audit
 from app.commands.backup_contents import named_among
 from app.domain.roles import SYSTEM
-from app.records import BlobRemoval, Job
+from app.kept_pictures import KeptPictures
+from app.records import BlobRemoval, Image, Job
 from app.records.engine import single_statements, transaction
+from app.settings import settings
 
 _COMMITTED_WITHIN = 15 * 60.0
 _ORPHAN_AFTER = 24 * 3600.0
@@ -70,12 +72,14 @@ class Removed:
 
 
 def remove_due(blobs: Blobs) -> Removed:
-    """Whatever may go of the list is gone, up to a bound; where another process is at it nothing is done.
+    """Whatever may go of the list is gone, up to a bound, with the pictures of it that this machine keeps;
+    where another process is at it nothing is done.
 
     What has to wait goes to the end of the list. A batch of which nothing may go ends the round: during a
     training that is so for hours.
     """
     removed = named = 0
+    pictures = KeptPictures(settings().home)
     with _turn() as is_ours:
         if is_ours:
             with transaction() as session:
@@ -92,6 +96,7 @@ def remove_due(blobs: Blobs) -> Removed:
                         .with_for_update(skip_locked=True)  # a deletion is listing it anew
                     ).all()
                     gone, kept, wait = _remove(session, blobs, listed)
+                    pictures.forget(gone)
                     session.execute(delete(BlobRemoval).where(BlobRemoval.sha256.in_([*gone, *kept])))
                     session.execute(
                         update(BlobRemoval)
@@ -139,6 +144,13 @@ def _remove(
             blobs.forget(sha256)
             gone.append(sha256)
     return gone, kept, wait
+
+
+def images_among(digests: Collection[str]) -> set[str]:
+    """Those of the digests that are images, as of now."""
+    any_of = any_(bindparam("digests", list(digests), type_=ARRAY(Text)))
+    with transaction() as session:
+        return set(session.scalars(select(Image.sha256).where(Image.sha256 == any_of)))
 
 
 def list_orphans(blobs: Blobs) -> int:

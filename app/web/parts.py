@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from anyio import CapacityLimiter
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -13,8 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from app import queue
 from app.blobs import Blobs
 from app.commands.audit import RefusalLog
+from app.commands.blob_removal import images_among
 from app.domain.sentence import sentence
 from app.errors import Problem
+from app.kept_pictures import KeptPictures
 from app.oidc import Provider
 from app.settings import settings
 from app.web.pictures import Pictures
@@ -23,6 +26,10 @@ from app.web.turns import Turns
 
 if TYPE_CHECKING:
     from app.dicom.decoder_pool import DecoderPool
+
+_DROPPED_EVERY = 300.0
+"""Seconds between two looks for pictures of deleted images."""
+_log = structlog.get_logger(__name__)
 
 
 class Parts:
@@ -36,7 +43,11 @@ class Parts:
         self.at_provider = CapacityLimiter(4)
         """Threads that may wait for the provider; readers need the others."""
         self.turns = Turns(at_once=settings().uploads_at_once, most=settings().uploads_waiting)
-        self.pictures = Pictures(settings().home / "cache" / "pictures")
+        self._kept_pictures = KeptPictures(settings().home)
+        self.pictures = Pictures(self._kept_pictures.folder)
+        self._closing = threading.Event()
+        self._dropping = threading.Thread(target=self._drop_pictures, name="drop-pictures", daemon=True)
+        self._dropping.start()
         self._decoders: DecoderPool | None = None
         self._lock = threading.Lock()
 
@@ -69,8 +80,22 @@ class Parts:
             return sentence("the folder of the stored bytes cannot be written")
         return sentence("ok")
 
+    def _drop_pictures(self) -> None:
+        """Pictures of deleted images go, now and every few minutes, until the process ends."""
+        while True:
+            try:
+                dropped = self._kept_pictures.keep_only(images_among)
+                if dropped:
+                    _log.info("pictures_dropped", files=dropped)
+            except Exception as error:  # noqa: BLE001  (a silent database, a folder that is away: the next time)
+                _log.warning("pictures_not_dropped", error=type(error).__name__)
+            if self._closing.wait(_DROPPED_EVERY):
+                return
+
     def close(self) -> None:
         """Ends the children and writes the refusals that were only counted."""
+        self._closing.set()
+        self._dropping.join(5.0)
         if self._decoders is not None:
             self._decoders.close()
         self.refusals.flush()

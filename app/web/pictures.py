@@ -1,6 +1,8 @@
 """Pictures that the children decoded, kept on disk so that a study opened twice is decoded once.
 
-The cache holds nothing that cannot be made again; it is trimmed to its limit, the longest unused first.
+The cache holds nothing that cannot be made again; it is trimmed to its limit, the longest unused first. What
+no image names any more goes when the process starts and every few minutes: the one that deletes a patient may
+be on another machine, or be killed before it has removed the pictures (`app.kept_pictures`).
 """
 
 from __future__ import annotations
