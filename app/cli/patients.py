@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.errors import Problem
+
 if TYPE_CHECKING:
     from app.commands.deletion import Found
+    from app.commands.deletion_again import Again, Proof
 
 patients = typer.Typer(help="Delete a patient's studies, with proof.", no_args_is_help=True)
 
@@ -35,7 +38,7 @@ def delete(
     """Delete all studies of one patient. What would go is told first."""
     from app.blobs import Blobs
     from app.cli.running import at_the_terminal, running_settings
-    from app.commands import blob_removal, deletion, deletion_learning
+    from app.commands import blob_removal, deletion
     from app.commands.deletion_patient import PatientNamed
     from app.records.engine import transaction
 
@@ -52,19 +55,17 @@ def delete(
     if not yes and not typer.confirm("Delete this for good?", err=True):
         print("Nothing was deleted.")
         return
+    if proof is not None:
+        _add(proof, "")  # where that fails nothing is deleted
     with transaction() as session:
         deleted = deletion.delete_patient(
             session, blobs, patient=patient, reason=reason, seen=found.seen, by=by
         )
-        if proof is not None:  # before the commit: without its proof nothing is deleted
-            _add(proof, deleted.proof)
-    removed = blob_removal.remove_due(blobs)
-    if deleted.had_place:
-        deletion_learning.forget_features(configured.home / "features")
     print(f"Deleted: {deleted.studies} studies with {deleted.images} images. Proof: {deleted.id}.")
-    if removed.waiting:
-        print(f"{removed.waiting} stored files go within the hour: the duty worker removes them.")
-    print("Backups made before hold the patient until they age out (docs/retention.md).")
+    told = proof is None or _is_told(proof, deleted.proof)
+    forget_bytes(blob_removal.remove_due(blobs).waiting, features=deleted.had_place)
+    if not told:
+        raise typer.Exit(1)
 
 
 @patients.command("deleted")
@@ -84,56 +85,51 @@ def deleted() -> None:
 def delete_again(
     proofs: Annotated[Path, typer.Argument(help="What `firstread patient deleted` told; - reads it.")],
 ) -> None:
-    """Delete once more what a restored backup brought back."""
+    """Delete once more what a restored backup brought back. Exit code 0: all of it; 1: not yet, as told."""
     from app.blobs import Blobs
     from app.cli.running import at_the_terminal, running_settings
     from app.commands import blob_removal
+    from app.commands.deletion_again import again
 
     read = proofs_in(proofs)
     blobs = Blobs(running_settings().blob_folder)
-    print(again(read, blobs, by=at_the_terminal()))
-    blob_removal.remove_due(blobs)
+    done = again(read, blobs, by=at_the_terminal())
+    print(told_of(read, done))
+    forget_bytes(blob_removal.remove_due(blobs).waiting, features=done.had_place)
+    if done.refused:
+        print("\n".join(done.refused), file=sys.stderr)
+        raise typer.Exit(1)
 
 
-def proofs_in(path: Path) -> list[dict[str, Any]]:
+def proofs_in(path: Path) -> list[Proof]:
     """The proofs in the file; raises Unprocessable where it holds anything else."""
-    from uuid import UUID
-
+    from app.commands.deletion_again import proof_in
     from app.errors import NotFound, Unprocessable
 
     try:
         lines = (sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")).splitlines()
-        found = [json.loads(line) for line in lines if line.strip()]
-        for proof in found:
-            [UUID(study) for study in proof["studies"]]
-            str(proof["reason"] + proof["deletion"])
+        return [proof_in(line) for line in lines if line.strip()]
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise Unprocessable(f"{path} does not hold what `firstread patient deleted` tells.") from error
-    return found
 
 
-def again(proofs: list[dict[str, Any]], blobs: Any, *, by: Any, held_too: bool = False) -> str:
-    """Each deletion is done once more where its studies are there; says how many were."""
-    from uuid import UUID
+def told_of(proofs: list[Proof], done: Again) -> str:
+    """What is said of deletions that were done again."""
+    return f"Of {len(proofs)} deletions {done.studies} studies were there again, and are deleted."
 
-    from app.commands import deletion
-    from app.records.engine import transaction
 
-    studies = 0
-    for proof in proofs:
-        with transaction() as session:
-            done = deletion.delete_again(
-                session,
-                blobs,
-                ids=[UUID(study) for study in proof["studies"]],
-                reason=proof["reason"],
-                by=by,
-                held_too=held_too,
-            )
-        studies += done.studies if done else 0
-    return f"Of {len(proofs)} deletions {studies} studies were there again, and are deleted."
+def forget_bytes(waiting: int, *, features: bool) -> None:
+    """After a deletion: what training keeps of pictures is gone from this machine, and what stays is told."""
+    from app.commands import deletion_learning
+    from app.settings import settings
+
+    if features:
+        deletion_learning.forget_features(settings().home / "features")
+    if waiting:
+        print(f"{waiting} stored files go within the hour: the duty worker removes them.")
+    print("Backups made before hold the patient until they age out (docs/retention.md).")
 
 
 def _tell(found: Found) -> None:
@@ -141,7 +137,7 @@ def _tell(found: Found) -> None:
     print(
         f"Would go: {counts.studies} studies, {counts.images} images, {counts.readings} readings, "
         f"{counts.reviews} signatures with {counts.marks} marks, {counts.second_opinions} questions to "
-        f"colleagues, {counts.pending} deliveries that were not sent."
+        f"colleagues, {counts.pending} deliveries that were never sent."
     )
     if found.snapshots:
         print(f"{found.snapshots} snapshots lose {found.snapshot_images} images, and their exports go.")
@@ -149,6 +145,7 @@ def _tell(found: Found) -> None:
         print("Who judges networks and who teaches them stays known, by a keyed hash.")
     stays = {
         "deliveries that other systems have": counts.delivered,
+        "deliveries that were tried, so that other systems may have them": counts.uncertain,
         "files of datasets with this patient's key or images": found.dataset_files,
         "studies with the same patient ID of another issuer": found.others_of_the_number,
         "studies of the same name and birth date under another patient ID": found.others_of_the_name,
@@ -157,8 +154,27 @@ def _tell(found: Found) -> None:
         print(f"Would stay: {told}.")
 
 
-def _add(path: Path, proof: dict[str, Any]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
-        file.write(json.dumps(proof) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def _is_told(path: Path, proof: dict[str, Any]) -> bool:
+    """After the commit: a file never tells of a deletion that did not happen."""
+    try:
+        _add(path, json.dumps(proof) + "\n")
+    except Problem as problem:
+        print(
+            f"The patient is deleted, and the proof is not in that file: {problem.detail} `firstread patient "
+            "deleted` tells it.",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+def _add(path: Path, text: str) -> None:
+    from app.errors import NotFound
+
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise NotFound(f"{path} cannot be written: {error.strerror}.") from error

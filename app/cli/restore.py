@@ -6,14 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.commands.backup_folder import BackupFolder, Manifest
+    from app.commands.deletion_again import Proof
 
 
 def restore(
@@ -54,30 +57,43 @@ def restore(
             return
         with _database(configured) as url:
             proofs = [] if without_deleted is None else proofs_in(without_deleted)
-            code = _run(folder, manifest, url=url, configured=configured, without_damaged=without_damaged)
-            if proofs:
-                print(_delete_again(proofs, url=url, configured=configured))
+            code = _run(
+                folder,
+                manifest,
+                url=url,
+                configured=configured,
+                without_damaged=without_damaged,
+                delete_again=(lambda: _delete_again(proofs, url=url, configured=configured))
+                if proofs
+                else None,
+            )
     except OSError as error:
         at = f" ({error.filename})" if error.filename else ""
         raise BackupRefused(f"The backup was not restored: {error.strerror or error}{at}.") from error
     sys.exit(code)
 
 
-def _delete_again(proofs: list[dict[str, Any]], *, url: str, configured: Settings) -> str:
+def _delete_again(proofs: list[Proof], *, url: str, configured: Settings) -> None:
     from app.blobs import Blobs
-    from app.cli.patients import again
+    from app.cli.patients import forget_bytes, told_of
     from app.cli.running import at_the_terminal
-    from app.commands import blob_removal
+    from app.commands.backup_refusal import BackupRefused
+    from app.commands.deletion_again import again, remove_at_once
     from app.records.engine import forget_engine
     from app.settings import settings
 
     blobs = Blobs(configured.blob_folder)
     forget_engine()
     settings().database_url = url  # of the server that runs for just as long as this command
-    said = again(proofs, blobs, by=at_the_terminal(), held_too=True)
-    blob_removal.remove_due(blobs)
-    forget_engine()
-    return said
+    try:
+        done = again(proofs, blobs, by=at_the_terminal(), held_too=True)
+        remove_at_once(blobs)
+    finally:
+        forget_engine()
+    if done.refused:
+        raise BackupRefused(f"Not all was deleted again; restore once more. {' '.join(done.refused)}")
+    print(told_of(proofs, done))
+    forget_bytes(0, features=True)
 
 
 @contextmanager
@@ -99,7 +115,13 @@ def _database(configured: Settings) -> Iterator[str]:
 
 
 def _run(
-    folder: BackupFolder, manifest: Manifest, *, url: str, configured: Settings, without_damaged: bool
+    folder: BackupFolder,
+    manifest: Manifest,
+    *,
+    url: str,
+    configured: Settings,
+    without_damaged: bool,
+    delete_again: Callable[[], None] | None,
 ) -> int:
     from app.cli.backup import INCOMPLETE, TOLD, programs_folder, progress
     from app.cli.running import at_the_terminal
@@ -121,6 +143,7 @@ def _run(
                 by=at_the_terminal(),
                 report=report,
                 without_damaged=without_damaged,
+                delete_again=delete_again,
             )
     finally:
         engine.dispose()

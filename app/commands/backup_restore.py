@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, delete, inspect, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
@@ -21,10 +21,13 @@ from app.commands.backup_programs import Programs
 from app.commands.backup_refusal import NOTE, BackupRefused, Damaged
 from app.domain.roles import Actor
 from app.records import Session as SignedIn
+from app.records import SiteChoice
 from app.records.base import now
 
 _ANY_SIZE = 2**62
 _TOLD = 10
+_DELETING = "restore_deletes_again"
+"""The site's choice that is there from the first deletion that is done again to the restore's end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,7 @@ def restore(
     by: Actor,
     report: Report,
     without_damaged: bool = False,
+    delete_again: Callable[[], None] | None = None,
 ) -> Restored:
     """Database and stored bytes are those of the backup, brought to this version's schema by `migrate`.
 
@@ -95,19 +99,63 @@ def restore(
     BackupRefused where the place is not empty or the backup is damaged. From the first byte to the end
     a note in `blob_folder` keeps every part of the service from starting; an interrupted restore goes on
     where the database is empty or holds just the rows of the backup.
+
+    `delete_again` is called before that note goes: where it fails or is killed no part of the service starts,
+    and the restore that goes on calls it again.
     """
     with engine.connect() as connection:
         loaded = not is_empty(connection)
     if loaded and not (blob_folder / NOTE).exists():
         raise BackupRefused("The database is not empty; a backup is restored into an empty one only.")
+    deleting = loaded and _is_deleting(engine, manifest)
+    if deleting and delete_again is None:
+        raise BackupRefused(
+            "The restore was interrupted while it deleted again what was deleted after the backup; name the "
+            "same file with --without-deleted."
+        )
     note = _noted(blob_folder, manifest)
     report("database", 0, 2)
     folder.check_database(manifest)
     report("database", 1, 2)
     digests = folder.digests(manifest)
+    if deleting:  # bytes that were deleted again do not come back
+        with engine.connect() as connection:
+            still = blobs_named(connection)
+        digests = [digest for digest in digests if digest in still]
     damaged = _restore_blobs(folder, digests, Blobs(blob_folder), report)
     if not without_damaged:
         _refuse(manifest, damaged)
+    if not deleting:
+        _load(folder, manifest, engine=engine, programs=programs, loaded=loaded)
+    with engine.begin() as connection:  # whoever was signed in then, or has that cookie, signs in anew
+        connection.execute(update(SignedIn).where(SignedIn.ended_at.is_(None)).values(ended_at=now()))
+    migrate()
+    if not deleting:
+        _check_named(manifest, digests, engine=engine)
+    if delete_again is not None:
+        _mark_deleting(engine, manifest, by=by)
+        delete_again()
+    with Session(engine) as session, session.begin():
+        session.execute(delete(SiteChoice).where(SiteChoice.name == _DELETING))
+        audit.record(
+            session, action="site.restored", by=by, backup=manifest.name, images_damaged=len(damaged)
+        )
+    note.unlink()
+    sync_folder(blob_folder)
+    report("database", 2, 2)
+    return Restored(
+        name=manifest.name,
+        rows=sum(manifest.rows.values()),
+        blobs=len(digests) - len(damaged),
+        lacking=len(manifest.lacking),
+        damaged=list(damaged.values()),
+    )
+
+
+def _load(
+    folder: BackupFolder, manifest: Manifest, *, engine: Engine, programs: Programs, loaded: bool
+) -> None:
+    """The database holds the rows of the backup."""
     if not loaded:
         with folder.database(manifest) as dump:
             programs.load(dump)
@@ -120,27 +168,27 @@ def restore(
                 "folder of blobs, and restore again."
             )
         raise Damaged(f"The database does not hold the rows of the backup {manifest.name}; use neither.")
-    with engine.begin() as connection:  # whoever was signed in then, or has that cookie, signs in anew
-        connection.execute(update(SignedIn).where(SignedIn.ended_at.is_(None)).values(ended_at=now()))
-    migrate()
+
+
+def _check_named(manifest: Manifest, digests: list[bytes], *, engine: Engine) -> None:
     with engine.connect() as connection:
         named = blobs_named(connection)
     if not named <= set(digests) | {bytes.fromhex(sha256) for sha256 in manifest.lacking}:
         raise Damaged(f"Rows of the backup {manifest.name} name images that it does not have; use neither.")
+
+
+def _is_deleting(engine: Engine, manifest: Manifest) -> bool:
+    """True of a database that a restore of the same backup has made whole, and was deleting again in."""
+    if not inspect(engine).has_table(SiteChoice.__tablename__):
+        return False
+    with Session(engine) as session:
+        mark = session.get(SiteChoice, _DELETING)
+        return mark is not None and mark.value == manifest.name
+
+
+def _mark_deleting(engine: Engine, manifest: Manifest, *, by: Actor) -> None:
     with Session(engine) as session, session.begin():
-        audit.record(
-            session, action="site.restored", by=by, backup=manifest.name, images_damaged=len(damaged)
-        )
-    note.unlink()
-    sync_folder(blob_folder)
-    report("database", 2, 2)
-    return Restored(
-        name=manifest.name,
-        rows=sum(rows.values()),
-        blobs=len(digests) - len(damaged),
-        lacking=len(manifest.lacking),
-        damaged=list(damaged.values()),
-    )
+        session.merge(SiteChoice(name=_DELETING, value=manifest.name, chosen_by_name=by.name))
 
 
 def _noted(blob_folder: Path, manifest: Manifest) -> Path:

@@ -17,16 +17,16 @@ from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import audit, deletion_learning, deletion_rows
-from app.commands.deletion_patient import PatientNamed, keys_of, studies_of
+from app.commands.deletion_learning import Rewriting
+from app.commands.deletion_patient import PatientNamed, keys_of, studies_of, without_datasets
 from app.commands.deletion_proof import digest_of, proof_of
 from app.commands.deletion_rows import Counts
+from app.domain import deleted_patient
 from app.domain.roles import Actor
 from app.errors import Conflict, Unprocessable
 from app.records import DatasetFile, Deletion, Study
 
 LONGEST_REASON = 300
-_SHORTEST_NAME = 3
-"""Shorter parts of names are words too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,18 @@ class Deleted:
     """What a file holds by which a restored backup is told; no patient data (`app.records.Deletion`)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a deletion does where networks learn."""
+
+    images: list[str]
+    keys: set[str]
+    own_keys: set[str]
+    """Of those that no dataset has."""
+    had_place: bool
+    changes: list[Rewriting]
+
+
 def look(session: Session, blobs: Blobs, *, patient: PatientNamed, by: Actor) -> Found:
     """What a deletion would take along; nothing is changed, and that somebody looked is on record.
 
@@ -84,19 +96,31 @@ def delete_patient(
     or less would go than was `seen`, or somebody is at work on it. Nothing is changed then.
     """
     with deletion_rows.impatient(session):
-        deletion_learning.take_turns(session)
-        ids = [study.id for study in studies_of(session, patient)]
-        studies = deletion_rows.lock(session, ids)
-        if _found(session, blobs, studies).seen != seen:
+        deletion_learning.take_turns(session)  # so that no snapshot changes from here on
+        named = studies_of(session, patient)
+        plan = _plan(session, blobs, named)  # reads manifests: before anybody has to wait for us
+        studies = deletion_rows.lock(session, [study.id for study in named])
+        images = deletion_rows.images_of(session, [study.id for study in studies])
+        as_planned = images == plan.images and keys_of(session, studies) == plan.keys
+        if _seen(studies, images) != seen or not as_planned:
             raise Conflict("What would go has changed since you looked; nothing was deleted. Look again.")
         words = _checked(reason, studies)
-        return _delete(session, blobs, studies, kind="patient", reason=words, by=by)
+        return _delete(session, studies, plan, blobs=blobs, kind="patient", reason=words, by=by)
 
 
 def delete_again(
-    session: Session, blobs: Blobs, *, ids: Sequence[UUID], reason: str, by: Actor, held_too: bool = False
+    session: Session,
+    blobs: Blobs,
+    *,
+    ids: Sequence[UUID],
+    kind: str,
+    reason: str,
+    was: UUID,
+    by: Actor,
+    held_too: bool = False,
 ) -> Deleted | None:
-    """Those of the studies that a restored backup brought back are gone again; None where there are none.
+    """Those of the studies that a restored backup brought back are gone again, as that `kind` of deletion;
+    None where there are none. A reason that names the patient gives way to the id of the deletion it `was`.
 
     `held_too`: the service does not run, so whoever holds a study in the backup does not any more.
     """
@@ -105,7 +129,12 @@ def delete_again(
         studies = deletion_rows.lock(session, ids)
         if not studies:
             return None
-        return _delete(session, blobs, studies, kind="patient", reason=reason, by=by, held_too=held_too)
+        if kind == "patient" and _names_any(reason, studies):
+            reason = f"Deletion {was}."
+        plan = _plan(session, blobs, studies, kind=kind)
+        return _delete(
+            session, studies, plan, blobs=blobs, kind=kind, reason=reason, by=by, held_too=held_too
+        )
 
 
 def delete_expired(
@@ -115,23 +144,27 @@ def delete_expired(
     go, and that no snapshot has met their images.
     """
     studies = list(session.scalars(select(Study).where(Study.id.in_(ids))))
-    return _delete(session, blobs, studies, kind="retention", reason=reason, by=by) if studies else None
+    if not studies:
+        return None
+    plan = _plan(session, blobs, studies, kind="retention")
+    return _delete(session, studies, plan, blobs=blobs, kind="retention", reason=reason, by=by)
 
 
 def _delete(
     session: Session,
-    blobs: Blobs,
     studies: Sequence[Study],
+    plan: _Plan,
     *,
+    blobs: Blobs,
     kind: str,
     reason: str,
     by: Actor,
     held_too: bool = False,
 ) -> Deleted:
+    ids, images = [study.id for study in studies], plan.images
     if not held_too:
         deletion_rows.check_nobody_is_at_it(studies)
-    ids = [study.id for study in studies]
-    images = deletion_rows.images_of(session, ids)
+        deletion_rows.check_nothing_is_sent(session, ids)
     counted = deletion_rows.counts(session, ids)
     deletion = Deletion(
         id=uuid4(),
@@ -143,13 +176,11 @@ def _delete(
         images=images,
     )
     deletion_rows.allow(session)
-    keys = keys_of(session, studies)
-    had_place = kind != "retention" and deletion_learning.has_place(session, keys=keys, images=images)
-    if had_place:
-        changes = deletion_learning.rewritings(session, blobs, keys=keys, studies=ids, images=images)
+    if plan.had_place:
+        changes = plan.changes
         if not held_too:
             deletion_learning.check_no_work(session, changes)
-        deletion_learning.forget(session, blobs, keys=keys, images=images, changes=changes, by=by)
+        deletion_learning.forget(session, blobs, keys=plan.own_keys, images=images, changes=changes, by=by)
         deletion.counts |= {"snapshots": len(changes), "snapshot_images": sum(one.lost for one in changes)}
     deletion_rows.delete_rows(session, ids)
     session.expunge_all()  # what it holds of the studies is no row any more
@@ -170,22 +201,36 @@ def _delete(
         id=deletion.id,
         studies=len(ids),
         images=len(images),
-        had_place=had_place,
+        had_place=plan.had_place,
         proof=proof_of(deletion),
     )
 
 
-def _found(session: Session, blobs: Blobs, studies: Sequence[Study]) -> Found:
+def _plan(session: Session, blobs: Blobs, studies: Sequence[Study], *, kind: str = "patient") -> _Plan:
     ids = [study.id for study in studies]
     images = deletion_rows.images_of(session, ids)
     keys = keys_of(session, studies)
-    keeps_place = deletion_learning.has_place(session, keys=keys, images=images)
+    own = without_datasets(session, keys)
+    # What retention takes leaves the patient's place alone, unless a snapshot has met the images since.
+    asked = own if kind == "patient" else set[str]()
+    had_place = deletion_learning.has_place(session, keys=asked, images=images)
     changes = (
-        deletion_learning.rewritings(session, blobs, keys=keys, studies=ids, images=images)
-        if keeps_place
+        deletion_learning.rewritings(session, blobs, keys=own, studies=ids, images=images)
+        if had_place
         else []
     )
-    of_datasets = or_(DatasetFile.patient_key.in_(keys), DatasetFile.sha256.in_(images))
+    return _Plan(images=images, keys=keys, own_keys=own, had_place=had_place, changes=changes)
+
+
+def _seen(studies: Sequence[Study], images: Sequence[str]) -> str:
+    said = [*sorted(str(study.id) for study in studies), *images]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _found(session: Session, blobs: Blobs, studies: Sequence[Study]) -> Found:
+    ids = [study.id for study in studies]
+    plan = _plan(session, blobs, studies)
+    of_datasets = or_(DatasetFile.patient_key.in_(plan.keys), DatasetFile.sha256.in_(plan.images))
     one = studies[0]
     others = Study.id.not_in(ids)
     same_name = (
@@ -199,33 +244,43 @@ def _found(session: Session, blobs: Blobs, studies: Sequence[Study]) -> Found:
     return Found(
         studies=tuple(ids),
         counts=deletion_rows.counts(session, ids),
-        snapshots=len(changes),
-        snapshot_images=sum(change.lost for change in changes),
-        keeps_place=keeps_place,
+        snapshots=len(plan.changes),
+        snapshot_images=sum(change.lost for change in plan.changes),
+        keeps_place=plan.had_place,
         dataset_files=count(DatasetFile, of_datasets),
         others_of_the_number=count(Study, others, Study.patient_id == one.patient_id)
         if one.patient_id
         else 0,
         others_of_the_name=count(Study, others, *same_name) if one.patient_name else 0,
-        seen=hashlib.sha256("\n".join([*sorted(map(str, ids)), *images]).encode()).hexdigest(),
+        seen=_seen(studies, plan.images),
     )
 
 
-def _checked(reason: str, studies: Sequence[Study]) -> str:
+def one_line(reason: str) -> str:
+    """The reason as it is kept; raises Unprocessable where it is none, or longer than a line."""
     words = reason.strip()
     if not words or len(words) > LONGEST_REASON or not words.isprintable():
         raise Unprocessable(f"Give the reason in 1 to {LONGEST_REASON} characters of one line.")
-    said = words.casefold()
-    for study in studies:
-        names = (study.patient_name or "").replace("^", " ").replace("=", " ").split()
-        known = [study.patient_id, study.accession_number or "", study.study_instance_uid]
-        if any(
-            text.casefold() in said
-            for text in (*known, *names)
-            if len(text) >= _SHORTEST_NAME or (text and not text.isascii())
-        ):
-            raise Unprocessable(
-                "The reason names the patient, and it stays for ever. Say why without saying who: the number "
-                "of the request, for example."
-            )
     return words
+
+
+def _checked(reason: str, studies: Sequence[Study]) -> str:
+    words = one_line(reason)
+    if _names_any(words, studies):
+        raise Unprocessable(
+            "The reason names the patient, and it stays for ever. Say why without saying who: the number "
+            "of the request, for example."
+        )
+    return words
+
+
+def _names_any(reason: str, studies: Sequence[Study]) -> bool:
+    return any(
+        deleted_patient.is_named_in(
+            reason,
+            name=study.patient_name or "",
+            numbers=(study.patient_id, study.accession_number or "", study.study_instance_uid),
+            born=study.patient_birth_date,
+        )
+        for study in studies
+    )

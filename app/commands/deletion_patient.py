@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import patient_key
 from app.errors import NotFound, Unprocessable
-from app.records import Study
+from app.records import DatasetFile, Study
 
 _LONGEST = 64
 """Characters of a PatientID, issuer or UID."""
@@ -85,6 +85,14 @@ def keys_of(session: Session, studies: Sequence[Study]) -> set[str]:
         if study.issuer_of_patient_id and study.patient_id.strip() and session.scalar(others) is None:
             keys.add(study.patient_id.strip())
     return keys
+
+
+def without_datasets(session: Session, keys: Collection[str]) -> set[str]:
+    """Those of the keys that no dataset has: one that an administrator brought may be of another hospital,
+    where the same number is somebody else, and it tells the key anyway.
+    """
+    theirs = select(DatasetFile.patient_key).where(DatasetFile.patient_key.in_(keys))
+    return set(keys) - set(session.scalars(theirs))
 
 
 def _is_study(text: str) -> ColumnElement[bool]:

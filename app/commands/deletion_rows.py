@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, collate, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, collate, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.commands.delivery import DISABLED
 from app.domain.states import State
 from app.errors import Conflict
 from app.records import (
@@ -32,8 +33,10 @@ from app.records import (
     Study,
     Withdrawal,
 )
+from app.records.base import now
 
 _PATIENCE = "2s"
+_UNSENT = ("pending", "dead")
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 
@@ -50,7 +53,9 @@ class Counts:
     second_opinions: int
     conflicts: int
     pending: int
-    """Deliveries that were not sent yet, and will not be."""
+    """Deliveries that were never sent, and will not be."""
+    uncertain: int
+    """Deliveries that were tried without an answer that says so: the receivers may have them."""
     delivered: int
     """Deliveries that were: the receivers have them."""
 
@@ -75,7 +80,8 @@ def counts(session: Session, ids: Sequence[UUID]) -> Counts:
         second_opinions=count(SecondOpinion.study_id),
         conflicts=session.scalar(select(func.count()).select_from(IdentityConflict).where(_between(ids)))
         or 0,
-        pending=count(Delivery.study_id, Delivery.state.in_(("pending", "dead"))),
+        pending=count(Delivery.study_id, Delivery.state.in_(_UNSENT), ~_tried()),
+        uncertain=count(Delivery.study_id, Delivery.state.in_(_UNSENT), _tried()),
         delivered=count(Delivery.study_id, Delivery.state == "delivered"),
     )
 
@@ -134,6 +140,29 @@ def check_nobody_is_at_it(studies: Sequence[Study]) -> None:
                 "minute.",
                 study=str(study.id),
             )
+
+
+def check_nothing_is_sent(session: Session, ids: Sequence[UUID]) -> None:
+    """Raises Conflict where a result is on its way this moment; until the commit nobody sends one."""
+    rows = session.scalars(
+        select(Delivery)
+        .where(Delivery.study_id.in_(ids), Delivery.state == "pending")
+        .order_by(Delivery.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    moment = now()
+    if any(row.attempts and row.last_error is None and row.not_before > moment for row in rows):
+        raise Conflict(
+            "A result of one of the studies is on its way to another system at this moment; nothing was "
+            "deleted. Try again in a minute."
+        )
+
+
+def _tried() -> ColumnElement[bool]:
+    """A dead letter that is sent again begins to count anew, and keeps what it met."""
+    met = and_(Delivery.last_error.is_not(None), Delivery.last_error != DISABLED)
+    return or_(Delivery.attempts > 0, met)
 
 
 def images_of(session: Session, ids: Sequence[UUID]) -> list[str]:

@@ -178,6 +178,7 @@ def claim_next(
             session.flush()
             continue
         delivery.attempts += 1
+        delivery.last_error = None  # of the attempt before: while this one goes on it has none
         delivery.not_before = now() + lease
         return DeliveryToSend(
             delivery_id=delivery.id,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, create_engine, func, inspect, select, text
@@ -20,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from app.blobs import Blobs
 from app.cli.backup import programs_folder
-from app.commands import audit_seals, backup_seal, registry
+from app.commands import audit_seals, backup_seal, deletion, deletion_again, registry
 from app.commands.backup import BackedUp, back_up
 from app.commands.backup_contents import BLOBS, NO_BLOBS
 from app.commands.backup_folder import HEADER, BackupFolder
@@ -28,6 +29,7 @@ from app.commands.backup_programs import Programs
 from app.commands.backup_refusal import BackupRefused, Damaged, refuse_half_restored
 from app.commands.backup_restore import Restored, check, chosen, restore
 from app.commands.backup_seal import CHUNK, Sealed
+from app.commands.deletion_patient import PatientNamed
 from app.domain.roles import SYSTEM
 from app.embedded.postgres import EmbeddedPostgres
 from app.queries import audit_chain, worklist
@@ -469,6 +471,50 @@ def test_a_restore_that_was_interrupted_serves_nobody_and_goes_on(
     assert all(row["ended_at"] for row in after["sessions"].values())
 
 
+def test_a_restore_serves_nobody_before_it_has_deleted_again_and_goes_on_to_do_it(
+    story: str, blobs: Blobs, empty: str, tmp_path: Path
+) -> None:
+    gone = an_admitted_study(blobs, patient_id="P-GONE")
+    _back_up(tmp_path / "b")
+    with transaction() as session:
+        kept = _kept_proof(session, blobs, gone.study_id)
+
+    def delete_again(*, and_then: Callable[[], None] = lambda: None) -> None:
+        with pytest.raises(BackupRefused):  # nothing of the service starts meanwhile
+            refuse_half_restored(tmp_path / "blobs")
+        forget_engine()
+        before, settings().database_url = settings().database_url, empty
+        try:
+            done = deletion_again.again([kept], Blobs(tmp_path / "blobs"), by=SYSTEM, held_too=True)
+            assert done.refused == ()
+            and_then()
+            deletion_again.remove_at_once(Blobs(tmp_path / "blobs"))
+        finally:
+            forget_engine()
+            settings().database_url = before
+
+    with pytest.raises(KeyboardInterrupt):
+        _restore(
+            tmp_path / "b",
+            empty,
+            tmp_path / "blobs",
+            delete_again=lambda: delete_again(and_then=_interrupted),
+        )
+    assert Blobs(tmp_path / "blobs").has(gone.sha256)
+    with pytest.raises(BackupRefused, match=r"the same file with --without-deleted"):
+        _restore(tmp_path / "b", empty, tmp_path / "blobs")
+    with pytest.raises(BackupRefused, match=r"its rows are not those of the backup"):
+        _restore(tmp_path / "b", story, tmp_path / "blobs", delete_again=delete_again)
+    _restore(tmp_path / "b", empty, tmp_path / "blobs", delete_again=delete_again)
+    refuse_half_restored(tmp_path / "blobs")
+    after = _contents(empty)
+    assert "P-GONE" not in {row["patient_id"] for row in after["studies"].values()}
+    assert len(after["studies"]) == len(_contents(story)["studies"])
+    assert not Blobs(tmp_path / "blobs").has(gone.sha256)
+    assert not after["blob_removals"]
+    assert "restore_deletes_again" not in {row["name"] for row in after["site_choices"].values()}
+
+
 def test_what_is_no_interrupted_restore_is_refused_beside_its_note(
     story: str, empty: str, tmp_path: Path
 ) -> None:
@@ -568,6 +614,16 @@ def _interrupted() -> None:
     raise KeyboardInterrupt
 
 
+def _kept_proof(session: Session, blobs: Blobs, study: UUID) -> deletion_again.Proof:
+    """The study is deleted after the backup was made."""
+    patient = PatientNamed(study=str(study))
+    found = deletion.look(session, blobs, patient=patient, by=SYSTEM)
+    done = deletion.delete_patient(
+        session, blobs, patient=patient, reason="Request 17", seen=found.seen, by=SYSTEM
+    )
+    return deletion_again.proof_in(json.dumps(done.proof))
+
+
 def _restore(
     source: Path,
     url: str,
@@ -576,6 +632,7 @@ def _restore(
     passphrase: str | None = None,
     migrate: Callable[[], None] | None = None,
     without_damaged: bool = False,
+    delete_again: Callable[[], None] | None = None,
 ) -> Restored:
     folder, manifest = chosen(source, passphrase=passphrase, known=revisions())
     return restore(
@@ -588,6 +645,7 @@ def _restore(
         by=SYSTEM,
         report=_quiet,
         without_damaged=without_damaged,
+        delete_again=delete_again,
     )
 
 

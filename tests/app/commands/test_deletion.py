@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from app.commands import blob_removal, deidentified, deletion, delivery, review,
 from app.commands.deletion import Deleted, Found
 from app.commands.deletion_patient import PatientNamed
 from app.commands.review import Statement
+from app.domain import deleted_patient
 from app.domain.marks import Mark, Shape
 from app.domain.roles import SYSTEM, Actor, Role
 from app.errors import Conflict, NotFound, Unprocessable
@@ -36,6 +38,7 @@ from app.records import (
     LearnedPatient,
     LockedPatient,
     OcclusionMap,
+    PlacedImage,
     Reading,
     Review,
     SecondOpinion,
@@ -377,6 +380,98 @@ def test_a_deletion_needs_a_reason_and_one_that_names_no_patient(
         delete(blobs, reason=reason)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Müller^Zoë", "Mueller asked"),
+        ("Müller^Zoë", "Mu\u0308ller asked"),
+        ("Müller^Zoë", "for ZOE"),
+        ("Mueller^Zoe", "Müller asked"),
+        ("O\u2019Brien^Ann", "O'Brien asked"),
+        ("O'Brien^Ann", "asked by OBrien"),
+        ("Garcia-Lopez^X", "Garcia Lopez asked"),
+        ("Garcia-Lopez^X", "Lopez, asked"),
+        ("Garcia^Will", "We told Will of it"),
+        ("Wang^XiaoDong=王^小东", "王小东的要求"),
+        ("Other^Name", "born 3.11.2021"),
+        ("Other^Name", "born 2021-11-03"),
+        ("Other^Name", "born 11/03/21"),
+        ("Other^Name", "born 20211103, so"),
+        ("Other^Name", "of idzqxmarked 31415"),
+    ],
+)
+def test_a_reason_names_the_patient_however_it_is_spelt(name: str, reason: str) -> None:
+    assert _is_named(name, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Garcia^Will", "The patient will not have it"),
+        ("Garcia^Will", "Will not have it kept"),
+        ("Ester^Rea", "Request 17 of 2026, reason: not needed"),
+        ("Li^An", "An error; listed twice"),
+        ("Other^Name^^Dr", "Request of 2026-11-04"),
+    ],
+)
+def test_a_reason_that_only_looks_like_the_name_is_taken(name: str, reason: str) -> None:
+    assert not _is_named(name, reason)
+
+
+def _is_named(name: str, reason: str) -> bool:
+    numbers = (MARKED["PatientID"], "", "1.2.3")
+    return deleted_patient.is_named_in(reason, name=name, numbers=numbers, born=date(2021, 11, 3))
+
+
+def test_what_is_on_its_way_to_another_system_is_waited_for_and_then_counted(
+    database: str, blobs: Blobs
+) -> None:
+    with transaction() as session:
+        delivery.add_destination(session, name="ris", url="https://ris.example/in", by=SYSTEM)
+    a_signed_study(blobs, tags=MARKED)
+    with transaction() as session:
+        session.execute(text("UPDATE deliveries SET not_before = now()"))
+        never = look(blobs).counts
+        assert (never.pending > 0, never.uncertain) == (True, 0)
+        sent = delivery.claim_next(session, lease=timedelta(minutes=5))
+        assert sent is not None
+    with pytest.raises(Conflict, match=r"on its way to another system at this moment"):
+        delete(blobs)
+    with transaction() as session:
+        delivery.refused(
+            session, delivery_id=sent.delivery_id, error="No answer.", attempts=8, backoff=timedelta(hours=1)
+        )
+    counts = look(blobs).counts
+    assert (counts.pending, counts.uncertain) == (never.pending - 1, 1)
+    with transaction() as session:
+        session.execute(text("UPDATE deliveries SET not_before = now() WHERE last_error IS NOT NULL"))
+        session.execute(text("UPDATE deliveries SET state = 'withdrawn' WHERE last_error IS NULL"))
+        assert delivery.claim_next(session, lease=timedelta(minutes=5)) is not None
+    with pytest.raises(Conflict, match=r"on its way to another system at this moment"):
+        delete(blobs)
+    with transaction() as session:
+        session.execute(text("UPDATE deliveries SET not_before = now()"))  # the sender died
+    delete(blobs)
+
+
+def test_a_dataset_that_has_the_number_of_the_patient_is_left_alone(database: str, blobs: Blobs) -> None:
+    """It may be another hospital's: the number alone says nothing."""
+    with transaction() as session:
+        brought = a_dataset(
+            session, [{"patient_key": "7", "split": "train"}, {"patient_key": "8", "split": "train"}]
+        )
+        snapshot = taken(session, blobs, brought)
+        admit(session, blobs, a_dicom(tags={"PatientID": "7", "IssuerOfPatientID": "NORTH"}))
+        placed = set(session.scalars(select(PlacedImage.patient_key)))
+        assert "7" in placed
+    found = look(blobs, PatientNamed(patient_id="7"))
+    assert (found.snapshots, found.keeps_place, found.dataset_files) == (0, False, 1)
+    delete(blobs, PatientNamed(patient_id="7"))
+    with transaction() as session:
+        assert record_of(session, snapshot).sha256 == snapshot.sha256
+        assert set(session.scalars(select(PlacedImage.patient_key))) == placed
+
+
 def test_one_patient_is_named_and_no_other_goes_with_them(database: str, blobs: Blobs) -> None:
     number = {"PatientID": "7"}
     with transaction() as session:
@@ -528,7 +623,15 @@ def test_deleted_studies_that_a_restore_brought_back_go_again_by_their_ids(
     ids = [admitted.study_id, UUID(int=1)]
     for gone in (1, None):
         with transaction() as session:
-            found = deletion.delete_again(session, blobs, ids=ids, reason="Request 17 of 2026", by=SYSTEM)
+            found = deletion.delete_again(
+                session,
+                blobs,
+                ids=ids,
+                kind="patient",
+                reason="Request 17 of 2026",
+                was=UUID(int=2),
+                by=SYSTEM,
+            )
         assert (found and found.studies) == gone
     with transaction() as session:
         assert session.scalars(select(Study.id)).all() == [stays.study_id]
