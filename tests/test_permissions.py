@@ -196,6 +196,7 @@ WHO_MAY: dict[str, str] = {
     "POST /sign-out": SIGNED_IN,
     "GET /site": "site.manage",
     "GET /site/patients": "site.manage",
+    "GET /site/patients/proofs/{deletion_id}": "site.manage",
     "POST /site/patients": "site.manage",
     "POST /site/patients/delete": "site.manage",
     "POST /site/blind-share": "site.manage",

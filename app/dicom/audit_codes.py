@@ -132,6 +132,7 @@ MEANINGS: dict[str, Meaning] = {
     "promotion.withdrawn": _CONFIGURED,
     "refused": _means(SECURITY_ALERT, "E", RESTRICTED, MINOR),
     "retention.applied": _means(PATIENT_RECORD, "D"),
+    "retention.held": _CONFIGURED,
     "retraining.came-to-nothing": _LEARNING_FAILED,
     "second-opinion.asked": _PROCEDURE,
     "second-opinion.given": _PROCEDURE,

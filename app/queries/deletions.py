@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.commands.deletion_proof import proof_of
-from app.records import BlobRemoval, Deletion
+from app.commands.retention import LOOKED
+from app.errors import NotFound
+from app.records import BlobRemoval, Deletion, SiteChoice
 
 _AT_ONCE = 100
 
@@ -20,6 +23,7 @@ _AT_ONCE = 100
 class DeletionShown:
     """One deletion: who, when, why, how much."""
 
+    id: UUID
     deleted_at: datetime
     deleted_by: str
     reason: str
@@ -34,11 +38,20 @@ def proofs(session: Session) -> Iterator[dict[str, Any]]:
         yield proof_of(row)
 
 
+def proof(session: Session, *, deletion_id: UUID) -> dict[str, Any]:
+    """Of one deletion; raises NotFound."""
+    row = session.get(Deletion, deletion_id)
+    if row is None:
+        raise NotFound("There is no such deletion.")
+    return proof_of(row)
+
+
 def newest(session: Session, *, size: int) -> tuple[DeletionShown, ...]:
     """The deletions done last, the newest first."""
     rows = session.scalars(select(Deletion).order_by(Deletion.deleted_at.desc(), Deletion.id).limit(size))
     return tuple(
         DeletionShown(
+            id=row.id,
             deleted_at=row.deleted_at,
             deleted_by=row.deleted_by_name,
             reason=row.reason,
@@ -47,6 +60,13 @@ def newest(session: Session, *, size: int) -> tuple[DeletionShown, ...]:
         )
         for row in rows
     )
+
+
+def held_until(session: Session) -> datetime | None:
+    """Retention deletes nothing before, since the clock was not seen running; None where it is not held."""
+    row = session.get(SiteChoice, LOOKED)
+    kept = row.value.get("held_until") if row is not None else None
+    return datetime.fromisoformat(kept) if kept else None
 
 
 def waiting(session: Session) -> int:

@@ -163,6 +163,7 @@ NO_PAGES = {
     "GET /healthz",
     "GET /metrics",
     "GET /models/{sha256}/card.json",
+    "GET /site/patients/proofs/{deletion_id}",
     "GET /models/{sha256}/card.md",
     "GET /models/{sha256}/export/{export_id}",
     "GET /openapi.json",

@@ -56,6 +56,7 @@ DEEDS = {
     "patient.deleted": N_("patient deleted"),
     "patient.deletion-considered": N_("what deleting a patient would take along, asked"),
     "retention.applied": N_("studies whose time was over deleted"),
+    "retention.held": N_("deleting studies whose time is over held for a week: unsure of the clock"),
     "refused": N_("request refused"),
     "second-opinion.asked": N_("second opinion asked for"),
     "second-opinion.given": N_("second opinion given"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from app.commands import blob_removal, deletion, deletion_learning
 from app.commands.deletion import Found
@@ -22,7 +24,7 @@ from app.web.parts import parts_of
 
 router = APIRouter(prefix="/site/patients", route_class=GuardedRoute)
 _Administrator = Annotated[Caller, require(Permission.MANAGE_SITE)]
-_FIELDS = ("patient_id", "issuer", "study", "reason")
+_FIELDS = ("patient_id", "issuer", "no_issuer", "study", "reason")
 _NEWEST = 20
 
 
@@ -59,7 +61,7 @@ def delete(request: Request, form: Posted, caller: _Administrator) -> Response:
                 by=caller.actor,
             )
     except (Conflict, Unprocessable, NotFound) as problem:
-        if not isinstance(problem, NotFound):
+        with suppress(Unprocessable, NotFound):  # then there is nothing to show
             found = _found(request, caller, asked)
         return _page(request, caller, asked, found=found, problem=problem)
     blob_removal.remove_due(blobs)
@@ -68,13 +70,27 @@ def delete(request: Request, form: Posted, caller: _Administrator) -> Response:
     return see("/site/patients?done=true")
 
 
+@router.get("/proofs/{deletion_id}")
+def proof(deletion_id: UUID, _caller: _Administrator) -> Response:
+    """The proof of one deletion as a file, as `firstread patient deleted` tells it."""
+    with transaction() as session:
+        told = deletions.proof(session, deletion_id=deletion_id)
+    return JSONResponse(
+        told, headers={"Content-Disposition": f'attachment; filename="deletion-{deletion_id}.json"'}
+    )
+
+
 def _asked(form: Form) -> dict[str, str]:
     return {name: form.text(name) for name in _FIELDS}
 
 
 def _named(asked: dict[str, str]) -> PatientNamed:
+    if asked["no_issuer"] and asked["issuer"]:
+        raise Unprocessable("Either name the issuer or tick that there is none.")
     return PatientNamed(
-        patient_id=asked["patient_id"] or None, issuer=asked["issuer"] or None, study=asked["study"] or None
+        patient_id=asked["patient_id"] or None,
+        issuer="" if asked["no_issuer"] else asked["issuer"] or None,
+        study=asked["study"] or None,
     )
 
 
@@ -94,6 +110,7 @@ def _page(
 ) -> Response:
     with transaction() as session:
         newest, waiting = deletions.newest(session, size=_NEWEST), deletions.waiting(session)
+        held_until = deletions.held_until(session)
     return page(
         request,
         "patients.html",
@@ -106,5 +123,6 @@ def _page(
         newest=newest,
         waiting=waiting,
         days=settings().retention_days,
+        held_until=held_until,
         longest=deletion.LONGEST_REASON,
     )

@@ -12,7 +12,9 @@ from app.blobs import Blobs
 from app.commands import retention
 from app.commands.intake import GivenMetadata
 from app.domain.roles import SYSTEM
-from app.records import AuditEvent, Deletion, Study
+from app.queries import deletions
+from app.records import AuditEvent, Deletion, SiteChoice, Study
+from app.records.base import now
 from app.records.engine import transaction
 from app.settings import Settings, settings
 from tests.app.commands.labelled import taken
@@ -20,6 +22,24 @@ from tests.builders import a_dicom, a_screened_study, a_signed_study, admit, an_
 from worker.sweep import Sweeper
 
 LONG_AGO = timedelta(days=40)
+
+
+@pytest.fixture(autouse=True)
+def clock_seen(database: str) -> None:
+    """Retention has looked a minute ago, and nothing holds it."""
+    looked(timedelta(minutes=1))
+
+
+def looked(ago: timedelta) -> None:
+    at = (now() - ago).isoformat()
+    with transaction() as session:
+        session.merge(
+            SiteChoice(
+                name=retention.LOOKED,
+                value={"at": at, "held_until": None},
+                chosen_by_name=SYSTEM.name,
+            )
+        )
 
 
 def signed(blobs: Blobs, *, days: int = 40, **dicom: str) -> UUID:
@@ -98,6 +118,45 @@ def test_a_prior_goes_after_the_last_current_study_of_its_patient(database: str,
     assert [apply(blobs) for _ in range(3)] == [1, 1, 0]
     with transaction() as session:
         assert sorted(session.scalars(select(Study.patient_id))) == ["P2", "P2"]
+
+
+@pytest.mark.parametrize("ago", [None, timedelta(days=8), -timedelta(days=3650)])
+def test_a_clock_that_was_not_seen_running_deletes_nothing_for_a_week_and_says_so(
+    ago: timedelta | None, database: str, blobs: Blobs
+) -> None:
+    study = signed(blobs)
+    if ago is None:
+        with transaction() as session:
+            session.execute(text("DELETE FROM site_choices WHERE name = :name"), {"name": retention.LOOKED})
+    else:
+        looked(ago)
+    assert [apply(blobs), apply(blobs)] == [0, 0]
+    assert left() == {study}
+    with transaction() as session:
+        [event] = session.scalars(select(AuditEvent).where(AuditEvent.action == "retention.held"))
+        until = deletions.held_until(session)
+    assert until is not None
+    assert timedelta(days=6, hours=23) < until - now() <= timedelta(days=7)
+    assert event.details["until"] == until.isoformat()
+    with transaction() as session:  # the week passes
+        session.merge(
+            SiteChoice(
+                name=retention.LOOKED,
+                value={"at": now().isoformat(), "held_until": now().isoformat()},
+                chosen_by_name=SYSTEM.name,
+            )
+        )
+    assert apply(blobs) == 1
+    with transaction() as session:
+        assert deletions.held_until(session) is None
+
+
+def test_a_day_takes_only_so_many(database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        signed(blobs)
+    monkeypatch.setattr(retention, "MOST_A_DAY", 2)
+    assert [apply(blobs), apply(blobs)] == [2, 0]
+    assert len(left()) == 1
 
 
 def test_the_sweep_deletes_where_the_site_asks_for_it_and_else_nothing(database: str, blobs: Blobs) -> None:
