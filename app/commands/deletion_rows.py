@@ -228,7 +228,9 @@ def _delete(session: Session, table: type[Base], which: ColumnElement[bool]) -> 
 def remove(session: Session, blobs: Sequence[str]) -> None:
     """These stored bytes go after the commit, unless a row names them then."""
     for sha256 in sorted(set(blobs)):
-        session.execute(insert(BlobRemoval).values(sha256=sha256, orphan=False).on_conflict_do_nothing())
+        listed = insert(BlobRemoval).values(sha256=sha256, orphan=False)
+        # Updated, so that it is locked: until this commits nobody takes it off for a row that still names it.
+        session.execute(listed.on_conflict_do_update(index_elements=["sha256"], set_={"orphan": False}))
 
 
 def _between(ids: Sequence[UUID]) -> ColumnElement[bool]:

@@ -275,3 +275,14 @@ def test_one_round_at_a_time_and_an_orphan_that_a_deletion_listed_stays_that(
         assert remove_due(blobs).removed == 0
         other.execute("SELECT pg_advisory_unlock(hashtextextended('blob removals', 0))")
     assert remove_due(blobs).removed == 1
+
+
+def test_what_a_deletion_lists_anew_while_a_round_runs_stays_on_the_list(database: str, blobs: Blobs) -> None:
+    sha256 = an_admitted_study(blobs).sha256
+    with transaction() as session:
+        deletion_rows.remove(session, [sha256])
+    with transaction() as deleting:
+        deletion_rows.remove(deleting, [sha256])
+        remove_due(blobs)  # its row names it still
+    assert listed() == 1
+    assert remove_due(blobs).named == 1
