@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from app.domain.roles import Role
-from app.records import Image, Study
+from app.records import DatasetFile, Image, Study
 from tests.browser.conftest import SignIn
 from tests.browser.pages import outcomes, stored, write_files
 from tests.builders import a_dicom, a_png
@@ -113,3 +117,23 @@ def test_metadata_is_given_to_a_png(signed_in: SignIn, tmp_path: Path) -> None:
         "stat",
         "browser",
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "field", "arrived"),
+    [("/upload", "#files", Image), ("/training/datasets", "#files", DatasetFile)],
+)
+def test_what_is_chosen_before_the_pages_script_is_there_is_sent(
+    signed_in: SignIn, tmp_path: Path, address: str, field: str, arrived: Any
+) -> None:
+    (tmp_path / "chest.png").write_bytes(a_png())
+    page = signed_in("ada", Role.ADMINISTRATOR, Role.RADIOLOGIST)
+    late = []
+    page.route(re.compile(r"/static/js/(upload|datasets)\b"), lambda route: late.append(route))  # noqa: PLW0108, a method takes no attribute
+    page.goto(address, wait_until="commit")
+    page.set_input_files(field, tmp_path / "chest.png")
+    while not late:
+        page.wait_for_timeout(20)
+    late[0].continue_()
+    while not stored(arrived):
+        page.wait_for_timeout(50)

@@ -213,11 +213,13 @@ for (const [button, input] of [
 ]) {
   const field = document.getElementById(input);
   document.getElementById(button)?.addEventListener("click", () => field.click());
-  field?.addEventListener("change", () => {
+  const take = () => {
     const found = [...field.files].map((file) => ({ path: file.webkitRelativePath || file.name, file }));
     field.value = "";
     void bring(found, []);
-  });
+  };
+  field?.addEventListener("change", take);
+  if (field?.files.length) take(); // chosen before this script was there
 }
 
 if (drop) {

@@ -152,10 +152,12 @@ for (const [button, input] of [
 ]) {
   const field = document.getElementById(input);
   document.getElementById(button).addEventListener("click", () => field.click());
-  field.addEventListener("change", () => {
+  const take = () => {
     for (const file of field.files) add(file, file.webkitRelativePath);
     field.value = "";
-  });
+  };
+  field.addEventListener("change", take);
+  take(); // what was chosen before this script was there
 }
 
 // Dropping, with folders searched to the bottom
