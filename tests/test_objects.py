@@ -45,6 +45,7 @@ OF_THE_SITE = {
     "delivery_id": "destinations are the site's",
     "destination_id": "destinations are the site's",
     "conflict_id": "conflicts are the site's",
+    "deletion_id": "deletions are the site's",
     "key_id": "whoever manages people manages keys",
     "user_id": "whoever manages people",
     "slug": "a word of the documentation",
