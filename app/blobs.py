@@ -144,11 +144,9 @@ class Blobs:
         it remembers the folder (NFS), and touching it would touch what is removed.
         """
         os.utime(staged.path)
-        try:
+        with suppress(FileExistsError):  # then one of the two below
             os.link(staged.path, path)
             return
-        except FileExistsError:
-            pass
         with suppress(FileNotFoundError, PermissionError):  # gone meanwhile; another user of this machine's
             there = path.stat()
             if there.st_size == staged.size and time.time() - there.st_mtime < _YOUNG:
