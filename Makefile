@@ -45,7 +45,7 @@ soak: python
 scan: python
 	@$(PYTHON) install.py && $(PYTHON) .ci/scan
 
-# At least 20,000 files and requests that nobody should send (FUZZ_CASES, FUZZ_SEED; docs/reliability.md).
+# At least 20,000 files and as many requests that nobody should send (FUZZ_CASES, FUZZ_SEED; docs/reliability.md).
 fuzz: python
 	@$(PYTHON) install.py --extra test --extra export
 	@FUZZ_CASES=$${FUZZ_CASES:-20000} FUZZ_SEED=$${FUZZ_SEED:-$$$$} .venv/bin/python -m pytest --show-capture=no tests/fuzz $(ARGS)

@@ -19,6 +19,7 @@ from app.dicom.header import DICOM, read_header
 from app.dicom.reference import sop_reference
 from app.domain.states import Outcome
 from app.errors import Problem
+from app.settings import Settings
 from models.bundle import Bundle
 from tests.fuzz.files import bombs, corpus
 from tests.fuzz.findings import Findings
@@ -28,8 +29,8 @@ from worker.screen import Batch, ImageFile
 
 DECODER_BYTES = 512 * 2**20
 """What one image may take of a decoder's memory here."""
-DECODER_SECONDS = 30.0
-"""What one image may take of a decoder's time, by the wall clock of a machine that may be busy."""
+DECODER_SECONDS: float = Settings.model_fields["decoder_timeout"].default
+"""What one image may take of a decoder's time by the clock, as in production: longer is a fault."""
 _LOT = 16
 _BY_A_DOOR = 0.3
 

@@ -12,7 +12,11 @@ from pathlib import Path
 import psutil
 
 LONGEST_SECONDS = 10.0
-"""A case that takes more of the processor hangs; the wall clock would tell of whatever else runs."""
+"""A case that takes more of the processor hangs, however busy the machine is."""
+LONGEST_WAIT = 30.0
+"""A case, or a lot of images that is screened, that takes more by the clock hangs in a lock or a wait: three
+times as long, for the clock tells of whatever else the machine does.
+"""
 
 
 @dataclass
@@ -28,6 +32,8 @@ class Findings:
     faults: list[str] = field(default_factory=list)
     slowest: float = 0.0
     slowest_was: str = ""
+    longest: float = 0.0
+    longest_was: str = ""
     grown_bytes: int = 0
     began: float = field(default_factory=time.monotonic)
     _bytes_at_first: int = field(default_factory=lambda: psutil.Process().memory_info().rss)
@@ -36,7 +42,7 @@ class Findings:
     def case(self, kind: str, label: str, *, counts: bool = True) -> Iterator[None]:
         """One case, timed; what it raises is a fault. What is done with several cases at once counts not."""
         (self.cases if counts else self.outcomes)[kind] += 1
-        began = time.process_time()
+        began, began_at = time.process_time(), time.monotonic()
         try:
             yield
         except Exception as error:  # noqa: BLE001, whatever it is, nothing should have been raised
@@ -45,11 +51,15 @@ class Findings:
                 frame = frame.tb_next
             at = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
             self.fault(label, f"raised {type(error).__name__}: {error}"[:300] + at)
-        took = time.process_time() - began
+        took, waited = time.process_time() - began, time.monotonic() - began_at
         if took > self.slowest:
             self.slowest, self.slowest_was = took, f"{kind}, {label}"
         if took > LONGEST_SECONDS:
             self.fault(label, f"took {took:.1f} s of the processor")
+        if waited > self.longest:
+            self.longest, self.longest_was = waited, f"{kind}, {label}"
+        if waited > LONGEST_WAIT:
+            self.fault(label, f"took {waited:.1f} s by the clock, {took:.1f} s of the processor")
         grown = psutil.Process().memory_info().rss - self._bytes_at_first
         self.grown_bytes = max(self.grown_bytes, grown)
 
@@ -70,6 +80,7 @@ class Findings:
         lines |= {
             "  faults": str(len(self.faults)),
             "  slowest": f"{self.slowest:.1f} s of the processor ({self.slowest_was[:60]})",
+            "  longest": f"{self.longest:.1f} s by the clock ({self.longest_was[:60]})",
             "  this process grew by at most": f"{self.grown_bytes / 1e6:.0f} MB",
             "  seconds": f"{time.monotonic() - self.began:.0f}",
         }

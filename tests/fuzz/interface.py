@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import cycle, islice
 from typing import Any
 from urllib.parse import quote
 
@@ -26,26 +27,40 @@ def _as_bytes(_context: Any, value: Any) -> Any:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
-def fuzz_interface(world: World, findings: Findings, *, cases: int) -> None:
+def fuzz_interface(world: World, findings: Findings, *, cases: int) -> set[tuple[str, str]]:
     """Every operation has its share of the cases; the callers take turns, whoever may do everything each
-    second time.
+    second time. Returns each operation with each caller who had no answer of it.
     """
     app: Any = world.client.app
     operations = [found.ok() for found in schemathesis.openapi.from_dict(describe(app)).get_all_operations()]
     rng = random.Random(findings.seed)
     rng.shuffle(operations)
     callers = [name for name in world.callers if name not in (EVERYTHING,)]
+    unasked = {(operation.label, caller) for operation in operations for caller in world.callers}
     turn = 0
     for place, operation in enumerate(operations):
         share = cases // len(operations) + (place < cases % len(operations))
+        for number, (mode, drawn) in enumerate(_requests(operation, share, rng, findings.seed + place)):
+            caller = EVERYTHING if number % 2 == 0 else callers[turn % len(callers)]
+            turn += number % 2
+            if _ask(world, findings, rng, caller, operation, mode, drawn):
+                unasked.discard((operation.label, caller))
+    return unasked
+
+
+def _requests(operation: Any, share: int, rng: random.Random, start: int) -> list[tuple[GenerationMode, Any]]:
+    """Exactly so many: where fewer can differ, as where nothing can be wrong, they come again."""
+    drawn = [
+        (mode, request)
         for mode, count in (
             (GenerationMode.POSITIVE, (share + 1) // 2),
             (GenerationMode.NEGATIVE, share // 2),
-        ):
-            for number, drawn in enumerate(_drawn(operation, mode, count, findings.seed + place)):
-                caller = EVERYTHING if number % 2 == 0 else callers[turn % len(callers)]
-                turn += number % 2
-                _ask(world, findings, rng, caller, operation, mode, drawn)
+        )
+        for request in _drawn(operation, mode, count, start)
+    ]
+    requests = list(islice(cycle(drawn), share))
+    rng.shuffle(requests)
+    return requests
 
 
 def _drawn(operation: Any, mode: GenerationMode, count: int, start: int) -> list[Any]:
@@ -82,7 +97,8 @@ def _ask(
     operation: Any,
     mode: GenerationMode,
     drawn: Any,
-) -> None:
+) -> bool:
+    """Whether there was an answer."""
     sent = drawn.as_transport_kwargs(base_url="http://firstread.test")
     path = operation.path
     for name, value in (drawn.path_parameters or {}).items():
@@ -109,11 +125,13 @@ def _ask(
             if "httpx" not in _module_of(error):
                 raise
             findings.outcomes["could not be sent"] += 1
-            return
+            return False
         findings.outcomes[f"{answer.status_code}"] += 1
         if answer.status_code >= 500:
             said = json.dumps({"path": path, **{k: repr(v)[:500] for k, v in request.items()}})
             findings.fault(label, f"{answer.status_code} for {said}", answer.content)
+        return True
+    return False
 
 
 def _module_of(error: BaseException) -> str:
