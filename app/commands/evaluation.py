@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,11 @@ def order(
 
 
 def record(session: Session, *, blobs: Blobs, subject_id: UUID, answer: dict[str, Any]) -> None:
-    """The outcome is on record for ever, as one use of the locked test; its pictures are blobs."""
+    """The outcome is on record for ever, as one use of the locked test; its pictures are blobs. The answer
+    stays as it is: where the disk is full it is recorded again.
+    """
     ordered = _ordered(session, subject_id)
-    outcome = answer["outcome"]
+    outcome = deepcopy(answer["outcome"])
     for mistake in outcome["detail"]["mistakes"]:
         picture = mistake.pop("file", None)
         mistake["picture_sha256"] = blobs.put(Path(picture).read_bytes()) if picture else None

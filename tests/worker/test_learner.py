@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -85,6 +86,76 @@ def test_what_cannot_be_done_says_why(
     learner.drain(stop=threading.Event())
     assert (shown(job_id).state, shown(job_id).said) == (state, said)
     assert events()["test.given-up"] == {"state": state, "said": said}
+
+
+def disk_fails(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], None]:
+    """What is stored finds the disk so; gives what makes it whole again."""
+    whole = os.fsync
+
+    def fails(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("app.blobs.os.fsync", fails)
+    return lambda: monkeypatch.setattr("app.blobs.os.fsync", whole)
+
+
+def test_what_was_made_waits_for_room_on_the_disk_and_is_not_made_again(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.learning.learner._LOOK_FOR_ROOM", 0.05)
+    make_room = disk_fails(monkeypatch, errno.ENOSPC)
+    job_id = asked()
+    working = threading.Thread(target=learner.drain, kwargs={"stop": threading.Event()})
+    working.start()
+    until(lambda: "waits for room" in shown(job_id).progress.get("stage", ""))
+    assert shown(job_id).state == "running"
+    make_room()
+    working.join(20)
+    assert (shown(job_id).state, shown(job_id).attempts) == ("done", 1)
+    assert events()["test.counted"]["sum"] == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            errno.ENOSPC,
+            "The disk was full, and an hour later still was: what was made could not be kept. "
+            "Make room and ask again.",
+        ),
+        (errno.EIO, "This machine could not do it (OSError)."),
+    ],
+)
+def test_a_disk_that_keeps_nothing_is_told_as_that_and_not_as_a_silent_database(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    monkeypatch.setattr("worker.learning.learner._FOR_ROOM", 0.0)
+    disk_fails(monkeypatch, number)
+    job_id = asked()
+    assert learner.drain(stop=threading.Event()) == 1
+    assert (shown(job_id).state, shown(job_id).said) == ("failed", said)
+    assert events()["test.given-up"] == {"state": "failed", "said": said}
+    assert "test.counted" not in events()
+
+
+def test_one_that_waits_for_room_is_cancelled(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.learning.learner._LOOK_FOR_ROOM", 0.05)
+    disk_fails(monkeypatch, errno.ENOSPC)
+    job_id = asked()
+    working = threading.Thread(target=learner.drain, kwargs={"stop": threading.Event()})
+    working.start()
+    until(lambda: "waits for room" in shown(job_id).progress.get("stage", ""))
+    with transaction() as session:
+        jobs.cancel(session, job_id=job_id, by=SYSTEM)
+    working.join(20)
+    assert shown(job_id).state == "cancelled"
+
+
+def test_a_job_without_room_for_its_folder_says_so(learner: Learner, tmp_path: Path) -> None:
+    job_id = asked()
+    (tmp_path / "jobs").write_text("no folder")
+    learner.drain(stop=threading.Event())
+    assert shown(job_id).said == "This machine could not do it (NotADirectoryError)."
 
 
 def test_a_child_that_was_killed_goes_on_from_what_it_left(learner: Learner) -> None:

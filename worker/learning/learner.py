@@ -32,6 +32,20 @@ _MOST_SILENT = 1800.0
 """Seconds without a word after which a child is taken for stuck."""
 _TO_END = 10.0
 """Seconds that a child has to end once it was asked to."""
+_FOR_ROOM = 3600.0
+"""Seconds for which what a child has made waits for room on the disk."""
+_LOOK_FOR_ROOM = 5.0
+_NO_ROOM = sentence(
+    "The disk was full, and an hour later still was: what was made could not be kept. "
+    "Make room and ask again."
+)
+_WAITS_FOR_ROOM = {
+    "stage": sentence("It is done; the disk is full, and what was made waits for room"),
+    "done": 0,
+    "of": 1,
+    "per_second": 0.0,
+    "seconds_left": None,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -75,17 +89,20 @@ class Learner:
     def _do(self, job: JobToDo, stop: threading.Event) -> None:
         started = time.monotonic()
         folder = self._folder / str(job.id)
-        folder.mkdir(parents=True, exist_ok=True)
+        outcome: dict[str, Any]
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             outcome = {"cancelled": CANCELLED} if job.cancelled else self._tried(job, folder, stop)
         except Unavailable:
             raise
         except Problem as problem:
             outcome = {"refused": problem.detail}
         except OSError as error:
-            named = sentence(f"This machine could not do it ({type(error).__name__}).")
-            outcome = {"failed": DISK_FULL if error.errno in FULL else named}
-        state = self._recorded(job, outcome) if "answer" in outcome else self._left(job, outcome)
+            outcome = {"failed": DISK_FULL if error.errno in FULL else _could_not(error)}
+        if "answer" in outcome:
+            state = self._recorded(job, outcome["answer"], stop)
+        else:
+            state = self._left(job, outcome)
         if state in ("done", "refused", "failed", "cancelled"):
             shutil.rmtree(folder, ignore_errors=True)
         _log.info("job_left", kind=job.kind, how=state, seconds=round(time.monotonic() - started, 2))
@@ -98,19 +115,59 @@ class Learner:
         own = {"run": KINDS[job.kind][1], "folder": str(folder), "attempt": job.attempts}
         return self._in_child(job, order | own, stop)
 
-    def _recorded(self, job: JobToDo, outcome: dict[str, Any]) -> str:
+    def _recorded(self, job: JobToDo, answer: dict[str, Any], stop: threading.Event) -> str:
+        """The answer is on record. On a full disk it waits for room first, so that nothing is made twice."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._record(job, answer)
+            except (Unavailable, OSError) as error:
+                broken = error if isinstance(error, OSError) else error.__cause__
+                if not isinstance(broken, OSError):
+                    raise  # the database's: `app.blobs` names the disk as the cause
+            if broken.errno not in FULL:
+                return self._left(job, {"failed": _could_not(broken)})
+            nothing_more = self._no_room(job, stop, since=began)
+            if nothing_more is not None:
+                return self._left(job, nothing_more)
+
+    def _record(self, job: JobToDo, answer: dict[str, Any]) -> str:
         try:
             with transaction() as session:
                 if jobs.end(session, job_id=job.id, worker=self._name, state="done") is None:
                     return "lost"
-                beside(job.kind).record(
-                    session, blobs=self._blobs, subject_id=job.subject_id, answer=outcome["answer"]
-                )
+                beside(job.kind).record(session, blobs=self._blobs, subject_id=job.subject_id, answer=answer)
             return "done"
         except Unavailable:
             raise
         except Problem as problem:
             return self._left(job, {"refused": problem.detail})
+
+    def _no_room(self, job: JobToDo, stop: threading.Event, *, since: float) -> dict[str, Any] | None:
+        """What becomes of the job now; None once it is worth another look whether there is room."""
+        if time.monotonic() - since > _FOR_ROOM:
+            return {"failed": _NO_ROOM}
+        taken = self._kept(job, progress=_WAITS_FOR_ROOM, told=[])
+        if taken is None and stop.wait(_LOOK_FOR_ROOM):
+            return {"given back": None}
+        return taken
+
+    def _kept(
+        self, job: JobToDo, *, progress: dict[str, Any], told: list[dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """The lease is renewed; else `{cancelled}` or `{lost}`."""
+        with transaction() as session:
+            if jobs.keep(
+                session,
+                job_id=job.id,
+                worker=self._name,
+                seconds=LEASE_SECONDS,
+                progress=progress,
+                told=told,
+            ):
+                return None
+            cancelled = jobs.is_cancelled(session, job_id=job.id, worker=self._name)
+        return {"cancelled": CANCELLED} if cancelled else {"lost": None}
 
     def _left(self, job: JobToDo, outcome: dict[str, Any]) -> str:
         """What became of a job that is not done: over with a sentence, or another attempt is owed."""
@@ -163,24 +220,15 @@ class Learner:
             if outcome is None and time.monotonic() - kept < _REPORT_SECONDS:
                 continue
             try:
-                with transaction() as session:
-                    mine = jobs.keep(
-                        session,
-                        job_id=job.id,
-                        worker=self._name,
-                        seconds=LEASE_SECONDS,
-                        progress=said.progress,
-                        told=said.told,
-                    )
-                    cancelled = not mine and jobs.is_cancelled(session, job_id=job.id, worker=self._name)
+                taken = self._kept(job, progress=said.progress, told=said.told)
             except Unavailable:
                 if outcome is not None or time.monotonic() - kept > LEASE_SECONDS:
                     raise  # the row is still due, and tried again once the lease is over
                 continue
-            if not mine and outcome is None:
-                return {"cancelled": CANCELLED} if cancelled else {"lost": None}
             if outcome is not None:
                 return outcome or _ended(child)
+            if taken is not None:
+                return taken
             said.told, kept = [], time.monotonic()
         return {"given back": None}
 
@@ -217,6 +265,10 @@ class Lines:
         for line in child.stdout or ():
             self._lines.put(line)
         self._lines.put(None)
+
+
+def _could_not(error: OSError) -> str:
+    return sentence(f"This machine could not do it ({type(error).__name__}).")
 
 
 def _ended(child: subprocess.Popen[str]) -> dict[str, Any]:

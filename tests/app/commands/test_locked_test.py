@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import evaluation
+from app.commands import evaluation, registry
 from app.commands.snapshots import Taken
 from app.domain.roles import SYSTEM
-from app.errors import Conflict
-from app.records import Evaluation
+from app.errors import Conflict, Unavailable
+from app.records import Evaluation, Job
 from app.settings import settings
-from tests.app.commands.candidates import a_stored_bundle, an_active_bundle
+from tests.app.commands.candidates import a_snapshot, a_stored_bundle, an_active_bundle, comparison
 from tests.app.commands.labelled import a_dataset, record_of, taken
 from tests.builders import a_bundle
 
@@ -103,3 +105,32 @@ def test_a_snapshot_without_a_test_has_none(session: Session, blobs: Blobs) -> N
     taken(session, blobs, learned)
     only = a_dataset(session, [files[0] | {"path": "later.png"}], name="Two")
     assert evaluation.locked_test(session, snapshot_id=taken(session, blobs, only).id) is None
+
+
+def test_an_evaluation_that_found_the_disk_full_is_recorded_again_with_all_its_pictures(
+    session: Session, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_active_bundle(session, blobs)
+    candidate, snapshot = a_stored_bundle(session, blobs, "2"), a_snapshot(session, blobs)
+    job_id = evaluation.ask(session, candidate_sha256=candidate, snapshot_id=snapshot, by=SYSTEM)
+    order_id = session.get_one(Job, job_id).subject_id
+    picture = tmp_path / "mistake.png"
+    picture.write_bytes(b"a picture")
+    outcome = comparison()
+    outcome["detail"]["mistakes"] = [{"file": str(picture)}]
+    answer: dict[str, Any] = {
+        "active_sha256": registry.active_bundle(session),
+        "outcome": outcome,
+        "gate": [],
+        "may_be_promoted": False,
+    }
+
+    def full(_blobs: Blobs, _data: bytes) -> str:
+        raise Unavailable("The disk is full.")
+
+    with monkeypatch.context() as patched, pytest.raises(Unavailable):
+        patched.setattr(Blobs, "put", full)
+        evaluation.record(session, blobs=blobs, subject_id=order_id, answer=answer)
+    evaluation.record(session, blobs=blobs, subject_id=order_id, answer=answer)
+    (mistake,) = session.get_one(Evaluation, order_id).outcome["detail"]["mistakes"]
+    assert blobs.read(mistake["picture_sha256"]) == b"a picture"
