@@ -36,8 +36,8 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Since:
-    """What has happened since the last training from corrections: new reviews that stand and are final, at
-    most `MOST_REVIEWS`; when it was tried; why nothing was begun then, or None.
+    """What has happened since the last training from corrections: new reviews that stand and are final, as
+    far as they were counted; when it was tried; why nothing was begun then, or None.
     """
 
     reviews: int
@@ -61,14 +61,14 @@ def choose(session: Session, *, every_days: int | None, after_reviews: int | Non
     audit.record(session, action="site.retraining-planned", by=by, **chosen)
 
 
-def since_last(session: Session) -> Since:
-    """What is new for a network to learn."""
+def since_last(session: Session, *, most: int) -> Since:
+    """What is new for a network to learn; reviews are counted up to `most`."""
     last = session.get(SiteChoice, LAST)
     told: dict[str, Any] = {} if last is None else last.value
     newer = (
         select(Review.id)
         .where(Review.sequence > told.get("reviews_up_to", 0), stands(), _is_final())
-        .limit(MOST_REVIEWS)
+        .limit(most)
         .subquery()
     )
     return Since(
@@ -83,7 +83,7 @@ def occasion(session: Session) -> str | None:
     chosen = plan(session)
     if chosen == Plan() or _runs(session):
         return None
-    since = since_last(session)
+    since = since_last(session, most=chosen.after_reviews or 1)
     if since.reviews == 0:
         return None
     if chosen.after_reviews is not None and since.reviews >= chosen.after_reviews:

@@ -48,15 +48,27 @@ def proof(session: Session, *, deletion_id: UUID) -> dict[str, Any]:
 
 def newest(session: Session, *, size: int) -> tuple[DeletionShown, ...]:
     """The deletions done last, the newest first."""
-    rows = session.scalars(select(Deletion).order_by(Deletion.deleted_at.desc(), Deletion.id).limit(size))
+    studies, images = func.jsonb_array_length(Deletion.studies), func.jsonb_array_length(Deletion.images)
+    rows = session.execute(
+        select(
+            Deletion.id,
+            Deletion.deleted_at,
+            Deletion.deleted_by_name,
+            Deletion.reason,
+            studies.label("studies"),
+            images.label("images"),
+        )
+        .order_by(Deletion.deleted_at.desc(), Deletion.id)
+        .limit(size)
+    )
     return tuple(
         DeletionShown(
             id=row.id,
             deleted_at=row.deleted_at,
             deleted_by=row.deleted_by_name,
             reason=row.reason,
-            studies=len(row.studies),
-            images=len(row.images),
+            studies=row.studies,
+            images=row.images,
         )
         for row in rows
     )

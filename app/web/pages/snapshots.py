@@ -137,6 +137,7 @@ def _list(
         ticked=ticked,
         reviews=chosen.reviews or not chosen.look,
         reviewed=reviewed,
+        counted=queries.COUNTED,
         looked=chosen.look,
         held=held,
         name=name,

@@ -15,6 +15,7 @@ from app.errors import BadRequest, Problem
 from app.queries import training as queries
 from app.queries.bundles import bundles
 from app.queries.jobs import job
+from app.queries.snapshots import COUNTED
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.forms import Form, Posted
@@ -124,7 +125,8 @@ def _overview(
             "runs": queries.runs(session, size=_RECENT),
             "bundles": bundles(session),
             "plan": retraining.plan(session),
-            "since": retraining.since_last(session),
+            "since": retraining.since_last(session, most=COUNTED + 1),
+            "counted": COUNTED,
         }
     if form is not None and chosen is None:
         try:

@@ -79,7 +79,7 @@ def test_reviews_that_were_learnt_from_are_not_new(blobs: Blobs, database: str) 
         retraining.came_to_nothing(session, problem=Conflict("Too little."), by=SYSTEM)
     assert occasion() is None
     with transaction() as session:
-        since = retraining.since_last(session)
+        since = retraining.since_last(session, most=100)
     assert (since.reviews, since.said) == (0, "Too little.")
     a_signed_study(blobs)
     assert occasion() == "reviews"
@@ -91,7 +91,7 @@ def test_the_sweeper_tries_once_and_keeps_why_it_could_not(blobs: Blobs, databas
     for _ in range(2):
         Sweeper(settings(), blobs=blobs).sweep()
     with transaction() as session:
-        said = retraining.since_last(session).said
+        said = retraining.since_last(session, most=100).said
         assert said is not None and "to learn from" in said
         assert jobs_at_work(session) == ()
         assert session.scalar(select(func.count()).select_from(Snapshot)) == 0, "nothing is left half done"
