@@ -54,13 +54,12 @@ def is_made_of(page: str, known: StudyFacts, caller: Caller) -> bool:
     return hmac.compare_digest(made_of(known, caller).encode(), page.encode(errors="replace"))
 
 
-def view_of_next(next_id: UUID, caller: Caller) -> str:
+def view_of_next(session: Any, next_id: UUID, caller: Caller) -> str:
     """The view of what is opened next is on record, once however often the signature is sent; a digest of
     what its page is made of now. What the study was asked about is no news only once the page is shown.
     """
-    with transaction() as session:
-        known = facts(session, study_id=next_id, to=caller.actor)
-        viewing.look(session, study_id=next_id, by=caller.actor, via="page")
+    known = facts(session, study_id=next_id, to=caller.actor)
+    viewing.look(session, study_id=next_id, by=caller.actor, via="page")
     return made_of(known, caller)
 
 

@@ -136,42 +136,42 @@ def sign(
                 signed = adjudication.adjudicate(session, **said)
             else:
                 signed = review.sign(session, confirm=confirm, **said)
-            next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+            opens: UUID | None = study_id
+            if signed.state is not State.AMENDED:
+                opens = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+            told = _told_ahead(session, opens, form=form, caller=caller)
     except (Conflict, Forbidden, Unprocessable) as problem:
         adjudicates = form.text("adjudicates") == "yes" if form.text("disputed") else None
         pressed = Draft(findings=findings, comment=comment, marks=marks, adjudicates=adjudicates)
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
-                next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
-            return _onwards(request, study_id, next_id, form=form, caller=caller)
+                opens = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+                told = _told_ahead(session, opens, form=form, caller=caller)
+            return _onwards(request, study_id, opens, told)
         draft = _kept(study_id, caller, pressed, confirm=confirm, form=form)
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
-    opens = study_id if signed.state is State.AMENDED else next_id
-    return _onwards(request, study_id, opens, form=form, caller=caller)
+    return _onwards(request, study_id, opens, told)
 
 
-def _onwards(
-    request: Request, study_id: UUID, next_id: UUID | None, *, form: Form, caller: Caller
-) -> Response:
-    """After a signature comes the next study, or the worklist where none is left; an amended one stays.
-
-    Where that is the one whose page was made ahead, it is told of what that page is made now. It is signed by
-    then: whatever goes wrong with that is logged, and the page asks for itself (`showing.shown`).
+def _told_ahead(session: Any, opens: UUID | None, *, form: Form, caller: Caller) -> str | None:
+    """Of what the next page is made now, where the browser has made it ahead. Whatever goes wrong with that
+    is logged and hinders no signature: the page asks for itself (`showing.shown`).
     """
-    if next_id is None:
+    if opens is None or form.text("ahead") != str(opens):
+        return None
+    try:
+        with session.begin_nested():
+            return view_of_next(session, opens, caller)
+    except Exception as error:  # noqa: BLE001  (what has broken with the connection breaks the commit too)
+        _log.error("next_page_not_told", study_id=str(opens), error=type(error).__name__, at=frames_of(error))
+        return None
+
+
+def _onwards(request: Request, study_id: UUID, opens: UUID | None, told: str | None) -> Response:
+    """After a signature comes the next study, or the worklist where none is left; an amended one stays."""
+    if opens is None:
         return onwards(request, f"/?signed={study_id}")
-    address = f"/studies/{next_id}?signed={study_id}"
-    if form.text("ahead") == str(next_id):
-        try:
-            address += f"&shown={view_of_next(next_id, caller)}"
-        except Exception as error:  # noqa: BLE001  (it would be sent as the answer to what is signed)
-            _log.error(
-                "next_page_not_told",
-                study_id=str(next_id),
-                error=type(error).__name__,
-                at=frames_of(error),
-            )
-    return onwards(request, address)
+    return onwards(request, f"/studies/{opens}?signed={study_id}" + (f"&shown={told}" if told else ""))
 
 
 def study_page_of(
