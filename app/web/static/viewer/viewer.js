@@ -7,8 +7,14 @@ function t() {
 		document.addEventListener("study-shown", () => e(), { once: !0 });
 	});
 }
+function n() {
+	return "prerendering" in document && document.prerendering === !0;
+}
+function r(e) {
+	n() ? queueMicrotask(e) : requestAnimationFrame(e);
+}
 // src/controls.ts
-var n = {
+var i = {
 	w: "tool-window",
 	p: "tool-pan",
 	z: "tool-zoom",
@@ -29,55 +35,55 @@ var n = {
 	k: "link",
 	",": "previous",
 	".": "next"
-}, r = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
-function i(t, r, i, a) {
+}, a = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
+function o(t, n, r, a) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
-		e.addEventListener("click", () => r(e.dataset.do));
+		e.addEventListener("click", () => n(e.dataset.do));
 	}), document.addEventListener("keydown", (o) => {
-		if (!e() || (o.key.toLowerCase() !== "z" || !o.ctrlKey && !o.metaKey || o.shiftKey || o.altKey || l(o.target) || document.querySelector("dialog[open]") || !a() || o.preventDefault(), o.ctrlKey || o.metaKey || o.altKey || o.repeat || l(o.target)) || document.querySelector("dialog[open]")) return;
-		if (o.key === "Escape") return i();
-		let u = n[o.key.toLowerCase()];
-		if (!u) return;
-		let d = s(t, u);
-		(d ? d.disabled : !c(u)) || (o.preventDefault(), r(u));
+		if (!e() || (o.key.toLowerCase() !== "z" || !o.ctrlKey && !o.metaKey || o.shiftKey || o.altKey || d(o.target) || document.querySelector("dialog[open]") || !a() || o.preventDefault(), o.ctrlKey || o.metaKey || o.altKey || o.repeat || d(o.target)) || document.querySelector("dialog[open]")) return;
+		if (o.key === "Escape") return r();
+		let s = i[o.key.toLowerCase()];
+		if (!s) return;
+		let c = l(t, s);
+		(c ? c.disabled : !u(s)) || (o.preventDefault(), n(s));
 	});
 }
-function a(e, t, n) {
-	s(e, t)?.setAttribute("aria-pressed", String(n));
+function s(e, t, n) {
+	l(e, t)?.setAttribute("aria-pressed", String(n));
 }
-function o(e, t, n) {
-	let r = s(e, t);
+function c(e, t, n) {
+	let r = l(e, t);
 	r && (r.disabled = !n);
 }
-function s(e, t) {
+function l(e, t) {
 	return e.querySelector(`button[data-do="${t}"]`);
 }
-function c(e) {
+function u(e) {
 	return e === "previous" || e === "next";
 }
-function l(e) {
-	return e instanceof HTMLElement && e.matches(r);
+function d(e) {
+	return e instanceof HTMLElement && e.matches(a);
 }
 // src/heat.ts
-var u = 256, d = [
+var f = 256, p = [
 	255,
 	150,
 	30
-], f = [
+], m = [
 	70,
 	150,
 	255
 ];
-function p(e) {
+function h(e) {
 	let t = e.length, n = e[0].length, r = .5 / (t * n);
 	for (let t of e) for (let e of t) r = Math.max(r, Math.abs(e));
 	let i = document.createElement("canvas");
-	i.width = i.height = u;
-	let a = i.getContext("2d"), o = a.createImageData(u, u);
-	for (let i = 0; i < u; i++) {
-		let [a, s, c] = m(i, t);
-		for (let t = 0; t < u; t++) {
-			let [l, p, h] = m(t, n), g = e[a][l] * (1 - h) + e[a][p] * h, _ = e[s][l] * (1 - h) + e[s][p] * h, v = (g * (1 - c) + _ * c) / r, y = v >= 0 ? d : f, b = 4 * (i * u + t);
+	i.width = i.height = f;
+	let a = i.getContext("2d"), o = a.createImageData(f, f);
+	for (let i = 0; i < f; i++) {
+		let [a, s, c] = g(i, t);
+		for (let t = 0; t < f; t++) {
+			let [l, u, d] = g(t, n), h = e[a][l] * (1 - d) + e[a][u] * d, _ = e[s][l] * (1 - d) + e[s][u] * d, v = (h * (1 - c) + _ * c) / r, y = v >= 0 ? p : m, b = 4 * (i * f + t);
 			o.data[b] = y[0], o.data[b + 1] = y[1], o.data[b + 2] = y[2], o.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
 		}
 	}
@@ -87,8 +93,8 @@ function p(e) {
 		strongest: r
 	};
 }
-function m(e, t) {
-	let n = Math.min(Math.max((e + .5) * t / u - .5, 0), t - 1), r = Math.floor(n);
+function g(e, t) {
+	let n = Math.min(Math.max((e + .5) * t / f - .5, 0), t - 1), r = Math.floor(n);
 	return [
 		r,
 		Math.min(r + 1, t - 1),
@@ -96,24 +102,24 @@ function m(e, t) {
 	];
 }
 // ../static/js/texts.js
-var h = document.getElementById("texts"), g = h ? JSON.parse(h.textContent) : {};
+var _ = document.getElementById("texts"), v = _ ? JSON.parse(_.textContent) : {};
 new Intl.PluralRules(document.documentElement.lang || "en");
-function _(e, t) {
+function y(e, t) {
 	return e.replace(/%(?:\((\w+)\)s|%)/g, (e, n) => n === void 0 ? "%" : String(t[n]));
 }
-function v(e, t = {}) {
-	return _(g[e] ?? e, t);
+function b(e, t = {}) {
+	return y(v[e] ?? e, t);
 }
 // src/texts.ts
-var y = (e) => e;
+var x = (e) => e;
 // src/shapes.ts
-function b(e, t, { spacing: n, atDetector: r }) {
+function ee(e, t, { spacing: n, atDetector: r }) {
 	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
-	if (!n) return v("%(count)s pixels", { count: Math.round(o) });
+	if (!n) return b("%(count)s pixels", { count: Math.round(o) });
 	let s = { length: o.toFixed(1) };
-	return v(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
+	return b(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
 }
-var ee = class {
+var te = class {
 	selected = null;
 	unfinished = null;
 	all = [];
@@ -156,7 +162,7 @@ var ee = class {
 	changed() {
 		for (let e of this.listeners) e();
 	}
-}, te = "http://www.w3.org/2000/svg", ne = 1, re = 10, ie = 8, x = 4, ae = class {
+}, ne = "http://www.w3.org/2000/svg", re = 1, ie = 10, ae = 8, S = 4, oe = class {
 	svg;
 	shapes;
 	view;
@@ -173,18 +179,18 @@ var ee = class {
 		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
 	}
 	place(e, t, n, r) {
-		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? b(e.a, e.b, r) : v(e.finding);
-		for (let n of t.bodies) e.kind === "length" ? w(n, {
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? ee(e.a, e.b, r) : b(e.finding);
+		for (let n of t.bodies) e.kind === "length" ? T(n, {
 			x1: a.x,
 			y1: a.y,
 			x2: o.x,
 			y2: o.y
-		}) : e.kind === "box" ? w(n, {
+		}) : e.kind === "box" ? T(n, {
 			x: s,
 			y: c,
 			width: l,
 			height: u
-		}) : w(n, {
+		}) : T(n, {
 			cx: s + l / 2,
 			cy: c + u / 2,
 			rx: l / 2,
@@ -193,16 +199,16 @@ var ee = class {
 		let { label: f } = t;
 		f.textContent !== d && (f.textContent = d);
 		let p = {
-			x: n.viewport.width - f.offsetWidth - x,
-			y: n.viewport.height - f.offsetHeight - x
+			x: n.viewport.width - f.offsetWidth - S,
+			y: n.viewport.height - f.offsetHeight - S
 		}, m = e.kind === "length" ? c + u / 2 : c;
-		f.style.left = `${Math.max(Math.min(s + l + ie, p.x), x)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), x)}px`, t.bodies[0].setAttribute("aria-label", `${v(oe[e.kind])}, ${d}`);
+		f.style.left = `${Math.max(Math.min(s + l + ae, p.x), S)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), S)}px`, t.bodies[0].setAttribute("aria-label", `${b(se[e.kind])}, ${d}`);
 		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
 			let t = i.transformPoint({
 				x: e[n].x,
 				y: e[r].y
 			});
-			for (let e of [a, o]) w(e, {
+			for (let e of [a, o]) T(e, {
 				cx: t.x,
 				cy: t.y
 			});
@@ -210,7 +216,7 @@ var ee = class {
 		t.group.classList.toggle("selected", this.shapes.selected === e), t.group.classList.toggle("unfinished", this.shapes.unfinished === e);
 	}
 	begin(e) {
-		let t = this.svg.appendChild(C("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
+		let t = this.svg.appendChild(w("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
 			length: "line",
 			box: "rect",
 			ellipse: "ellipse"
@@ -218,7 +224,7 @@ var ee = class {
 			"grab",
 			"halo",
 			"edge"
-		].map((e) => t.appendChild(C(n, e))), i = this.labels.appendChild(document.createElement("span"));
+		].map((e) => t.appendChild(w(n, e))), i = this.labels.appendChild(document.createElement("span"));
 		i.className = e.kind;
 		let a = [];
 		if (e.fixed) r[0].setAttribute("role", "img");
@@ -236,8 +242,8 @@ var ee = class {
 				"bb"
 			];
 			for (let r of n) {
-				let [n, i] = r, o = t.appendChild(C("circle", "dot")), s = t.appendChild(C("circle", "spot"));
-				w(o, { r: 4 }), w(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? v("End of the length") : v("Corner")), this.obey(s, e, (t, r) => {
+				let [n, i] = r, o = t.appendChild(w("circle", "dot")), s = t.appendChild(w("circle", "spot"));
+				T(o, { r: 4 }), T(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? b("End of the length") : b("Corner")), this.obey(s, e, (t, r) => {
 					e[n].x += t, e[i].y += r;
 				}), a.push({
 					x: n,
@@ -286,10 +292,10 @@ var ee = class {
 		});
 		let s = () => r = null;
 		e.addEventListener("pointerup", s), e.addEventListener("pointercancel", s), e.addEventListener("keydown", (e) => {
-			let t = S[e.key];
+			let t = C[e.key];
 			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
 			e.preventDefault(), e.stopPropagation();
-			let n = e.shiftKey ? re : ne;
+			let n = e.shiftKey ? ie : re;
 			a(), o({
 				x: t.x * n,
 				y: t.y * n
@@ -299,7 +305,7 @@ var ee = class {
 			});
 		});
 	}
-}, S = {
+}, C = {
 	ArrowLeft: {
 		x: -1,
 		y: 0
@@ -316,21 +322,21 @@ var ee = class {
 		x: 0,
 		y: 1
 	}
-}, oe = {
-	length: y("Length"),
-	box: y("Box"),
-	ellipse: y("Ellipse")
+}, se = {
+	length: x("Length"),
+	box: x("Box"),
+	ellipse: x("Ellipse")
 };
-function C(e, t) {
-	let n = document.createElementNS(te, e);
+function w(e, t) {
+	let n = document.createElementNS(ne, e);
 	return n.setAttribute("class", t), n;
 }
-function w(e, t) {
+function T(e, t) {
 	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
 }
 // src/input.ts
-var T = 1, se = 2, E = 40, D = 10, O = 1.25;
-function ce(e, t) {
+var E = 1, ce = 2, D = 40, O = 10, k = 1.25;
+function le(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
 		y: 0
@@ -342,7 +348,7 @@ function ce(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === T || s.button === 0 && s.shiftKey ? "pan" : s.button === se ? "zoom" : t.tool(), s.button === T && s.preventDefault(), k(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === E || s.button === 0 && s.shiftKey ? "pan" : s.button === ce ? "zoom" : t.tool(), s.button === E && s.preventDefault(), A(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -353,27 +359,27 @@ function ce(e, t) {
 		let u = l.x - c.x, d = l.y - c.y;
 		r === "window" ? t.window(u, d) : r === "pan" ? t.pan(u, d) : r === "zoom" ? t.zoom(Math.exp(-d / 150), i) : t.over(l, e.pointerType === "touch");
 	}), e.addEventListener("pointerup", (e) => {
-		n.delete(e.pointerId) && (!a && k(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
+		n.delete(e.pointerId) && (!a && A(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
 	}), e.addEventListener("pointercancel", (e) => {
 		n.delete(e.pointerId) && t.drop(), t.leave();
 	}), e.addEventListener("pointerleave", () => {
 		n.size === 0 && t.leave();
 	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
-		k(t.tool()) || t.fit();
+		A(t.tool()) || t.fit();
 	}), e.addEventListener("wheel", (e) => {
 		e.preventDefault();
 		let n = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
 		t.zoom(Math.exp(-e.deltaY * n / 500), o(e));
 	}, { passive: !1 }), e.addEventListener("keydown", (n) => {
 		if (n.ctrlKey || n.altKey || n.metaKey) return;
-		let r = S[n.key], i = {
+		let r = C[n.key], i = {
 			x: e.clientWidth / 2,
 			y: e.clientHeight / 2
 		};
-		if (r && n.shiftKey) t.window(r.x * D, r.y * D);
-		else if (r) t.pan(-r.x * E, -r.y * E);
-		else if (n.key === "+" || n.key === "=") t.zoom(O, i);
-		else if (n.key === "-") t.zoom(1 / O, i);
+		if (r && n.shiftKey) t.window(r.x * O, r.y * O);
+		else if (r) t.pan(-r.x * D, -r.y * D);
+		else if (n.key === "+" || n.key === "=") t.zoom(k, i);
+		else if (n.key === "-") t.zoom(1 / k, i);
 		else if (n.key === "Enter") n.repeat || t.enter();
 		else return;
 		n.preventDefault();
@@ -386,47 +392,47 @@ function ce(e, t) {
 		t.pan((r.x - e.x) / 2, (r.y - e.y) / 2), t.zoom(o(r) / o(e), s);
 	}
 }
-function k(e) {
+function A(e) {
 	return e !== "window" && e !== "pan" && e !== "zoom";
 }
 // src/windowing.ts
-var A = 65536;
-function j(e) {
+var j = 65536;
+function M(e) {
 	return "values" in e;
 }
-function le(e, t) {
-	if (j(e)) {
+function ue(e, t) {
+	if (M(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return N((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : N((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return P((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : P((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function ue(e, t, n, r) {
+function de(e, t, n, r) {
 	let i = t.lowIsWhite !== n;
-	for (let n = 0; n < A; n++) {
-		let a = le(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
+	for (let n = 0; n < j; n++) {
+		let a = ue(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
-function de() {
-	return new Uint32Array(A);
+function fe() {
+	return new Uint32Array(j);
 }
-function fe(e, t, n) {
+function pe(e, t, n) {
 	let r = Math.max(e.width, 8) / 400;
 	return {
 		...e,
-		name: v("Own"),
+		name: b("Own"),
 		width: Math.max(1, e.width + t * r),
 		center: e.center + n * r
 	};
 }
-function M(e, t, n) {
+function N(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -435,16 +441,16 @@ function M(e, t, n) {
 		name: n
 	};
 }
-function N(e) {
+function P(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var P = class {
+var F = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
 	tileContext;
-	table = de();
+	table = fe();
 	tableOf = null;
 	constructor(e) {
 		this.canvas = e, this.context = e.getContext("2d", { alpha: !1 }), this.tileContext = this.tile.getContext("2d", {
@@ -484,13 +490,13 @@ var P = class {
 	}
 	prepareTable(e, t, n) {
 		let r = this.tableOf;
-		r && r.voi === e && r.invert === n && r.scale === t || (ue(e, t, n, this.table), this.tableOf = {
+		r && r.voi === e && r.invert === n && r.scale === t || (de(e, t, n, this.table), this.tableOf = {
 			voi: e,
 			invert: n,
 			scale: t
 		});
 	}
-}, pe = 32, F = class {
+}, me = 32, I = class {
 	image;
 	aspect;
 	viewport;
@@ -522,7 +528,7 @@ var P = class {
 	}
 	zoomTo(e, t) {
 		let n = this.toImage(t), r = Math.min(this.fittedScale(), 1) / 4;
-		this.scale = Math.min(Math.max(e, r), pe);
+		this.scale = Math.min(Math.max(e, r), me);
 		let i = this.toImage(t);
 		this.centre = {
 			x: this.centre.x + n.x - i.x,
@@ -602,7 +608,7 @@ var P = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, I = 240, me = 140, he = class {
+}, L = 240, he = 140, R = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -610,17 +616,17 @@ var P = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new P(this.canvas)), this.renderer.resize();
-		let i = new F(t.image, t.aspect, {
-			width: I,
-			height: I
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new F(this.canvas)), this.renderer.resize();
+		let i = new I(t.image, t.aspect, {
+			width: L,
+			height: L
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - I / 2}px`, this.canvas.style.top = `${e.y - I / 2 - (r ? me : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - L / 2}px`, this.canvas.style.top = `${e.y - L / 2 - (r ? he : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, L = 4, R = class {
+}, ge = 4, _e = class {
 	shapes;
 	shape = null;
 	from = {
@@ -645,8 +651,8 @@ var P = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= L;
-		return !n && !this.waiting ? (this.waiting = !0, null) : !n || _e(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= ge;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || ye(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
 		let { shape: e } = this;
@@ -656,7 +662,7 @@ var P = class {
 		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
 	}
 };
-function ge(e, t, n, r) {
+function ve(e, t, n, r) {
 	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
 		x: i * e,
 		y: a * t
@@ -670,11 +676,11 @@ function ge(e, t, n, r) {
 		fixed: !1
 	};
 }
-function _e({ kind: e, a: t, b: n }) {
+function ye({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var ve = class {
+var be = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -708,10 +714,10 @@ var ve = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(ye(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(xe(this.levels[e])), !0);
 	}
 };
-function ye(e) {
+function xe(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -728,7 +734,7 @@ function ye(e) {
 	};
 }
 // src/source.ts
-var be = [
+var Se = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
@@ -738,24 +744,24 @@ async function B(e) {
 	if (!t.ok) throw new z(await H(t));
 	return createImageBitmap(await t.blob());
 }
-async function xe({ pictures: e }) {
+async function Ce({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
 	if (!t.ok) throw new z(await H(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new z(v("The prior has no image."));
+	if (n.length === 0) throw new z(b("The prior has no image."));
 	return n;
 }
-async function Se(e, t) {
+async function we(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
 	if (!r.ok) throw new z(await H(r));
 	if (!i.ok) throw new z(await H(i));
-	let a = await r.json(), o = new ve(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	let a = await r.json(), o = new be(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -764,11 +770,11 @@ async function Se(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: Te(a, o, s)
+		presets: De(a, o, s)
 	};
 }
-var Ce = 400;
-async function we(e, t) {
+var Te = 400;
+async function Ee(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -778,26 +784,26 @@ async function we(e, t) {
 	for (;;) {
 		if (!r.ok) throw new z(await H(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new z(n.reason ?? v("The heat map could not be made."));
+		if (n.state === "failed") throw new z(n.reason ?? b("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, Ce)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, Te)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function Te(e, t, n) {
+function De(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: V(a, v("As sent (table)"))
+			name: V(a, b("As sent (table)"))
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -805,30 +811,30 @@ function Te(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: be.includes(n) ? n : "LINEAR",
-			name: V(e.explanation, t ? v("As sent %(number)s", { number: t + 1 }) : v("As sent"))
+			function: Se.includes(n) ? n : "LINEAR",
+			name: V(e.explanation, t ? b("As sent %(number)s", { number: t + 1 }) : b("As sent"))
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
 		let o = t.percentiles([n, r], e.padding).map(i);
-		return M(Math.min(...o), Math.max(...o), a);
+		return N(Math.min(...o), Math.max(...o), a);
 	};
-	r.push(a(.01, .99, v("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, v("Lungs")) : a(.001, .7, v("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, v("Dense")) : a(.3, .999, v("Dense")));
+	r.push(a(.01, .99, b("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, b("Lungs")) : a(.001, .7, b("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, b("Dense")) : a(.3, .999, b("Dense")));
 	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(M(Math.min(...o), Math.max(...o), v("Full range"))), r;
+	return r.push(N(Math.min(...o), Math.max(...o), b("Full range"))), r;
 }
 function V(e, t) {
-	return e ? e === "default" ? v("Middle 99 %%") : e : t;
+	return e ? e === "default" ? b("Middle 99 %%") : e : t;
 }
 async function H(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
 	} catch {}
-	return v("The image could not be fetched (status %(status)s).", { status: e.status });
+	return b("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var Ee = class {
+var Oe = class {
 	element;
 	prior;
 	desk;
@@ -852,7 +858,7 @@ var Ee = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new P(this.canvas), this.layer = new ae(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new he(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.resized()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), ce(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new F(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new R(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -884,13 +890,13 @@ var Ee = class {
 				voi: null,
 				heat: null,
 				invert: !1
-			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", v("Fetching the image …"));
+			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", b("Fetching the image …"));
 			for (let e of [
 				"topLeft",
 				"topRight",
 				"bottomLeft"
 			]) this.text(`[data-overlay="${e}"]`, r.overlay[e].join("\n"));
-			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? v("Prior radiograph") : v("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
+			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? b("Prior radiograph") : b("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
 		}
 	}
 	fail(e) {
@@ -905,8 +911,8 @@ var Ee = class {
 	dragWindow(e, t) {
 		let { voi: n } = this.picture;
 		if (!n) return;
-		let r = j(n) ? M(n.first, n.first + n.values.length - 1, v("Own")) : n;
-		this.setVoi(fe(r, e, t));
+		let r = M(n) ? N(n.first, n.first + n.values.length - 1, b("Own")) : n;
+		this.setVoi(pe(r, e, t));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -922,8 +928,8 @@ var Ee = class {
 		this.change((e) => e.zoomTo(1 / devicePixelRatio, this.middle()));
 	}
 	repaint() {
-		this.due || (this.due = !0, requestAnimationFrame(() => {
-			this.due = !1, this.paint();
+		this.due || (this.due = !0, r(() => {
+			this.due = !1, n() && this.fit(), this.paint();
 		}));
 	}
 	text(e, t) {
@@ -931,16 +937,16 @@ var Ee = class {
 	}
 	async fetch(e, t, n) {
 		let r = B(e.preview).then((n) => {
-			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", v("Preview; fetching full depth …")), this.repaint());
+			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", b("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await Se(e, t);
+			let r = await we(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof z ? e.message : v("The image did not arrive. Reload to try again.");
+			let n = e instanceof z ? e.message : b("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -976,12 +982,12 @@ var Ee = class {
 		if (e !== "length" && e !== "box" && e !== "ellipse") return;
 		let r = e === "length" ? "" : this.desk.findingFor(this);
 		if (r === null) return;
-		let i = ge(e, n.id, r, t);
+		let i = ve(e, n.id, r, t);
 		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new F({
+		return new I({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -998,15 +1004,16 @@ var Ee = class {
 			y: this.canvas.clientHeight / 2
 		};
 	}
-	resized() {
-		this.renderer.resize() && (this.view?.resize(this.viewport()), this.paint());
+	fit() {
+		let e = this.renderer.resize();
+		return e && this.view?.resize(this.viewport()), e;
 	}
 	paint() {
 		let { view: e, image: t } = this;
 		if (!e || !t) return;
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
-		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !j(i) ? i : null;
+		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !M(i) ? i : null;
 		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
@@ -1021,7 +1028,7 @@ function W(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var De = class {
+var ke = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1038,26 +1045,26 @@ var De = class {
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
-		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = p(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, a(this.root, "heat", r || i), o(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? v("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? v(t[0].finding) : "");
-		let s = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		s && U(this.legend, "[data-heat-meaning]", s), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
+		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
+		let a = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
+		a && U(this.legend, "[data-heat-meaning]", a), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), we(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), Ee(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : v("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : b("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, Oe = {
-	one: y("One image"),
-	views: y("Both views"),
-	priors: y("With priors"),
-	all: y("Views and priors")
+}, Ae = {
+	one: x("One image"),
+	views: x("Both views"),
+	priors: x("With priors"),
+	all: x("Views and priors")
 };
-function ke(e, t) {
+function je(e, t) {
 	let n = G(e, 0) !== null;
 	return [
 		"one",
@@ -1069,18 +1076,18 @@ function ke(e, t) {
 function G(e, t) {
 	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function Ae(e, t) {
+function Me(e, t) {
 	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var K = "layout";
-function je() {
+function Ne() {
 	try {
 		return sessionStorage.getItem(K);
 	} catch {
 		return null;
 	}
 }
-function Me(e) {
+function Pe(e) {
 	try {
 		sessionStorage.setItem(K, e);
 	} catch {}
@@ -1093,7 +1100,7 @@ function q(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Ne = v("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Pe = class {
+var Fe = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Ie = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1124,7 +1131,7 @@ var Ne = v("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(Fe));
+		let e = JSON.stringify(this.shapes.marks().map(Le));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1133,14 +1140,14 @@ var Ne = v("It is marked on the image. Delete the mark, or say that it is presen
 	tell() {
 		let e = this.shapes.marks(), t = e.map((e) => {
 			let t = this.images.find(({ id: t }) => t === e.image), n = {
-				finding: v(e.finding),
+				finding: b(e.finding),
 				image: t?.name ?? ""
 			};
-			return e.kind === "box" ? v("Box of %(finding)s on image %(image)s", n) : v("Ellipse of %(finding)s on image %(image)s", n);
+			return e.kind === "box" ? b("Box of %(finding)s on image %(image)s", n) : b("Ellipse of %(finding)s on image %(image)s", n);
 		});
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
-			return i.type = "button", i.textContent = v("Delete"), i.setAttribute("aria-label", `${v("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
+			return i.type = "button", i.textContent = b("Delete"), i.setAttribute("aria-label", `${b("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
 				this.shapes.delete(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
 			}), r.append(t[n], i), r;
 		})));
@@ -1149,7 +1156,7 @@ var Ne = v("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Ne : "");
+			t.setCustomValidity(n ? Fe : "");
 		});
 	}
 	show(e) {
@@ -1183,7 +1190,7 @@ function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function Fe({ kind: e, image: t, finding: n, a: r, b: i }) {
+function Le({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(X), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(X), l = (e, t) => Math.max(X(t - e), 1);
 	return {
 		image: t,
@@ -1199,7 +1206,7 @@ function X(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Ie = [
+var Re = [
 	"window",
 	"pan",
 	"zoom",
@@ -1207,12 +1214,12 @@ var Ie = [
 	"length",
 	"box",
 	"ellipse"
-], Le = 2, Re = class {
+], ze = 2, Be = class {
 	root;
 	images;
 	beside;
-	shapes = new ee();
-	pen = new R(this.shapes);
+	shapes = new te();
+	pen = new _e(this.shapes);
 	heating;
 	marks;
 	main;
@@ -1224,19 +1231,19 @@ var Ie = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, n, r) {
-		this.root = e, this.images = t, this.beside = n, this.heating = new De(e), this.main = this.active = this.add(!1, `${v("Current")} · ${n.date}`), i(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = n, this.heating = new ke(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
 			e.addEventListener("click", () => void this.target.show(this.images, Number(e.dataset.image)));
 		}), this.shapes.onChange(() => {
-			o(e, "delete", this.shapes.selected !== null);
+			c(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new Pe(e, this.shapes, t), this.setTool("window");
-		let a = this.main.show(t, 0);
-		this.arrange("one", a), r.then(() => {
-			let e = this.layouts.find((e) => e === je());
-			e && e !== this.layout && this.arrange(e, a);
+		}), this.marks = new Ie(e, this.shapes, t), this.setTool("window");
+		let i = this.main.show(t, 0);
+		this.arrange("one", i), r.then(() => {
+			let e = this.layouts.find((e) => e === Ne());
+			e && e !== this.layout && this.arrange(e, i);
 		});
 	}
 	tool() {
@@ -1268,7 +1275,7 @@ var Ie = [
 				"invert",
 				"heat"
 			]) n[t] = e.element.dataset[t];
-			a(this.root, "invert", e.picture.invert);
+			s(this.root, "invert", e.picture.invert);
 			let { voi: t } = e.picture;
 			this.presets.value = String(t ? e.presets.indexOf(t) : -1);
 		}
@@ -1278,7 +1285,7 @@ var Ie = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return ke(this.images, this.beside.priors.length);
+		return je(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1307,7 +1314,7 @@ var Ie = [
 			}), t.change((e) => e.reset());
 			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.delete(this.shapes.selected) : void 0;
 			case "layout": return this.nextLayout();
-			case "link": return this.linked = !this.linked, a(this.root, "link", this.linked);
+			case "link": return this.linked = !this.linked, s(this.root, "link", this.linked);
 			case "previous":
 			case "next":
 				t.show(t.images, t.shown + (e === "next" ? 1 : -1));
@@ -1322,35 +1329,35 @@ var Ie = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Ie) a(this.root, `tool-${t}`, t === e);
+		for (let t of Re) s(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Me(t), this.arrange(t, Promise.resolve());
+		Pe(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = G(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${v("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Le)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, ze)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && U(r, "[data-layout]", v(Oe[e])), o(this.root, "layout", this.layouts.length > 1), o(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && U(r, "[data-layout]", b(Ae[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
-		let n = this.add(!0, `◀ ${v("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
+		let n = this.add(!0, `◀ ${b("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await xe(e);
-			this.panes.includes(n) && await n.show(r, Ae(r, this.main.image), t);
+			let r = await Ce(e);
+			this.panes.includes(n) && await n.show(r, Me(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof z ? e.message : v("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof z ? e.message : b("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
 		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new Ee(n, e, this);
+		let r = new Oe(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1359,13 +1366,13 @@ var Ie = [
 	offer(e) {
 		if (this.offered === e) return;
 		this.offered = e, this.presets.disabled = e.length === 0;
-		let t = new Option(v("Own window"), "-1");
+		let t = new Option(b("Own window"), "-1");
 		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
 	}
 };
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Re(Z, Q("study-images") ?? [], Q("study-beside"), t());
+	Z && new Be(Z, Q("study-images") ?? [], Q("study-beside"), t());
 };
-e() || "prerendering" in document && document.prerendering ? $() : t().then($);
+e() || n() ? $() : t().then($);

@@ -7,7 +7,7 @@
  */
 
 import { ReadingDesk } from "./desk";
-import { isShown, whenShown } from "./shown";
+import { isMadeAhead, isShown, whenShown } from "./shown";
 import type { Beside, StudyImage } from "./source";
 
 performance.mark("viewer-started");
@@ -18,5 +18,5 @@ const begin = () => {
 };
 // A page that is made ahead of time fetches its pictures too. One that was only fetched ahead, and is on the screen
 // already, fetches them as any other: once its view is on record.
-if (isShown() || ("prerendering" in document && document.prerendering)) begin();
+if (isShown() || isMadeAhead()) begin();
 else void whenShown().then(begin);

@@ -10,6 +10,7 @@ import { Lens } from "./lens";
 import { inTheMiddle, type Pen } from "./pen";
 import { Renderer, type Picture } from "./renderer";
 import type { Kind, Shape, Shapes } from "./shapes";
+import { isMadeAhead, soon } from "./shown";
 import { type FullDepth, type StudyImage, loadFullDepth, loadPreview, NotShown } from "./source";
 import { _ } from "./texts";
 import { type Point, View } from "./view";
@@ -56,7 +57,7 @@ export class Pane {
     this.renderer = new Renderer(this.canvas);
     this.layer = new ShapeLayer(element.querySelector("svg")!, desk.shapes, this.canvas, () => this.view);
     this.lens = new Lens(this.canvas.parentElement!);
-    this.resizing = new ResizeObserver(() => this.resized());
+    this.resizing = new ResizeObserver(() => this.fit() && this.paint());
     this.resizing.observe(this.canvas);
     this.canvas.addEventListener("focus", () => desk.chosen(this));
     listen(this.canvas, {
@@ -162,8 +163,9 @@ export class Pane {
   repaint(): void {
     if (this.due) return;
     this.due = true;
-    requestAnimationFrame(() => {
+    soon(() => {
       this.due = false;
+      if (isMadeAhead()) this.fit(); // nobody says how large it is before there are frames
       this.paint();
     });
   }
@@ -255,11 +257,10 @@ export class Pane {
     return { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 };
   }
 
-  private resized(): void {
-    if (this.renderer.resize()) {
-      this.view?.resize(this.viewport());
-      this.paint();
-    }
+  private fit(): boolean {
+    const changed = this.renderer.resize();
+    if (changed) this.view?.resize(this.viewport());
+    return changed;
   }
 
   private paint(): void {

@@ -13,3 +13,14 @@ export function whenShown(): Promise<void> {
     document.addEventListener("study-shown", () => resolve(), { once: true });
   });
 }
+
+/** A page that is made ahead of time has no frames before it is shown, but may paint into its canvases. */
+export function isMadeAhead(): boolean {
+  return "prerendering" in document && document.prerendering === true;
+}
+
+/** Before the next frame; at once where there are none. */
+export function soon(act: () => void): void {
+  if (isMadeAhead()) queueMicrotask(act);
+  else requestAnimationFrame(act);
+}
