@@ -31,9 +31,21 @@ sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.read()
 
 def megabytes(pid: int) -> tuple[float, float]:
     """RSS and PSS of a process in MB."""
+    told = _rollup(pid)
+    return told["Rss"], told["Pss"]
+
+
+def megabytes_of_its_own(pid: int) -> float:
+    """PSS of a process in MB but for segments that processes share, whose size is set: PostgreSQL's buffers
+    fill once, with whatever was asked for first.
+    """
+    told = _rollup(pid)
+    return told["Pss"] - told["Pss_Shmem"]
+
+
+def _rollup(pid: int) -> dict[str, float]:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    rss, pss = (int(re.search(rf"^{name}:\s+(\d+)", text, re.M)[1]) for name in ("Rss", "Pss"))  # type: ignore[index]
-    return rss / 1024, pss / 1024
+    return {name: int(size) / 1024 for name, size in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
 
 
 def baseline() -> float:

@@ -154,6 +154,8 @@ def _role(command: str) -> str:
         (" web", "web server"),
         (" worker", "screening worker"),
         (" duty", "duty worker"),
+        (" trainer", "training worker"),
+        (" dimse", "DICOM listener"),
         (" up", "supervisor"),
     ):
         if part in command:

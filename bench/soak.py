@@ -5,7 +5,8 @@
 The service that `make run` starts, and all clients, on this one machine. A sender posts one radiograph after
 another, each as soon as the one before is accepted, and comes back after Retry-After where it is told to. A
 reader holds a live stream open and loads the worklist and a study in turn, resting between them. The first
-fifth is for warming up; growth is the slope of each role's memory (PSS) after it.
+fifth is for warming up; growth is the slope of each role's memory after it (PSS, without PostgreSQL's shared
+buffers, which fill once to the size that is set).
 
 Ends with 1 where anything but 429 and 503 went wrong, where a refusal did not succeed on trying again, or
 where memory grew by more than `--growth` megabytes an hour.
@@ -32,7 +33,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.memory import megabytes
+from bench.memory import megabytes_of_its_own
 from bench.pictures import fresh_jpegs, originals
 from bench.service import Service, rest_body, running_service
 
@@ -128,14 +129,14 @@ def _together(heard: list[list[Heard]]) -> Heard:
 
 
 def _sizes(service: Service, *, seconds: float) -> dict[str, list[tuple[float, float]]]:
-    """PSS in MB of each role, every two seconds."""
+    """PSS in MB of each role without shared segments, every two seconds."""
     began = time.monotonic()
     sizes: dict[str, list[tuple[float, float]]] = defaultdict(list)
     while (at := time.monotonic() - began) < seconds:
         now: Counter[str] = Counter()
         for pid, role in service.processes().items():
             try:
-                now[role] += megabytes(pid)[1]
+                now[role] += megabytes_of_its_own(pid)
             except OSError:  # it ended meanwhile
                 continue
         for role, size in now.items():
