@@ -18,7 +18,20 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("firstread:")}
 LASTING = sorted(set(SERVICES) - {"prepare"})
-SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$")
+SECRET = re.compile(r"PASSWORD|PASSPHRASE|SECRET|TOKEN|_KEY$")
+FIXED = {"home", "host", "database_url", "broker_url", "log_format"}
+"""Settings that are the containers' own, the same in each."""
+ONE_PART = {"admin_password": "prepare", "oidc_client_secret": "web", "backup_passphrase": "duty"}
+"""Secrets, and who alone is given them."""
+EXCUSED = {
+    "port": "the web server listens on 8000 in its container; PORT is where that is published",
+    "web_processes": "only `firstread up` starts several; a container is one",
+    "blobs": "the blobs lie in the volume, below the home",
+    "device": "the profile says it: cpu or gpu",
+    "dimse_host": "the listener's own container listens everywhere; a port is published",
+    "dimse_port": "published as it is, so that the line that pages show is right",
+}
+"""Settings that are not taken over, each with the reason."""
 
 
 def commands() -> dict[str, Any]:
@@ -54,6 +67,30 @@ def test_every_variable_of_ours_is_a_setting(name: str) -> None:
     assert set(OURS[name]["environment"]) <= known
 
 
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_of_the_environment_reaches_every_part_or_is_excused(field: str) -> None:
+    variable = "PORT" if field == "port" else f"FIRSTREAD_{field.upper()}"
+    given = {name: service["environment"].get(variable, "") for name, service in OURS.items()}
+    taken_over = {name for name, value in given.items() if value is None}
+    if field in FIXED:
+        assert all(given.values()), given
+    elif field in EXCUSED:
+        assert not taken_over
+    else:
+        assert taken_over == ({ONE_PART[field]} if field in ONE_PART else set(OURS))
+
+
+def test_files_that_settings_name_are_seen_by_every_part_and_changed_by_none() -> None:
+    for service in OURS.values():
+        assert service["volumes"][1] == "${FIRSTREAD_FILES:-files}:/files:ro"
+    assert "files" in COMPOSE["volumes"]
+
+
+def test_no_secret_is_built_into_the_image() -> None:
+    assert ".env" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_no_secret_stands_in_the_file(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
@@ -66,8 +103,7 @@ def test_no_secret_stands_in_the_file(name: str) -> None:
 def test_the_database_can_hold_vectors_and_keeps_what_it_is_given() -> None:
     assert "pgvector" in SERVICES["postgres"]["image"]
     for name in set(SERVICES) - {"prepare"}:
-        for volume in SERVICES[name]["volumes"]:
-            assert volume.split(":")[0] in COMPOSE["volumes"]
+        assert SERVICES[name]["volumes"][0].split(":")[0] in COMPOSE["volumes"]
 
 
 def test_a_gpu_is_reserved_in_a_profile_of_its_own() -> None:
