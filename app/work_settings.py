@@ -93,7 +93,6 @@ class WorkSettings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=512 * 1024**2, description="Largest request body.")
     max_file_bytes: int = Field(default=256 * 1024**2, description="Largest single file in a request.")
-    max_pixels: int = Field(default=100_000_000, description="Largest rows x columns of an image.")
 
     @field_validator("language")
     @classmethod
