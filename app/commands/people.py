@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, passwords
+from app.commands import audit, drafts, passwords
 from app.commands.sessions import end_sessions, rotate
 from app.domain.roles import SYSTEM, Actor, Role, RotatedSession
 from app.errors import Conflict, NotFound, Unprocessable
@@ -109,7 +109,7 @@ def set_roles(session: Session, *, user_id: UUID, roles: list[Role], by: Actor) 
 
 
 def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
-    """The user cannot sign in any more and every session of theirs has ended."""
+    """The user cannot sign in any more; every session of theirs has ended, and no draft of theirs is kept."""
     user = _user(session, user_id)
     if user.disabled_at is not None:
         return
@@ -117,6 +117,7 @@ def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
         _keep_an_administrator(session, except_id=user.id)
     user.disabled_at, user.disabled_by_name = now(), by.name
     end_sessions(session, user_id=user.id)
+    drafts.discard_all(session, user_id=user.id)
     audit.record(session, action="user.disabled", by=by, subject_id=user.id)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, blinding, cases, delivery, disagreement, marking, second_opinions
+from app.commands import audit, blinding, cases, delivery, disagreement, drafts, marking, second_opinions
 from app.commands.ranking import announce
 from app.domain.marks import Mark
 from app.domain.roles import SYSTEM, Actor, Permission
@@ -20,8 +20,6 @@ from app.errors import Conflict, Forbidden, NotFound, Unprocessable
 from app.records import Image, Reading, Review, Study
 from app.records.base import now
 from app.records.review import stands
-
-_LONGEST_COMMENT = 10_000
 
 
 class Statement(StrEnum):
@@ -160,8 +158,8 @@ def sign(
             "Look at it again; nothing was signed.",
             revision=study.revision,
         )
-    if len(comment) > _LONGEST_COMMENT:
-        raise Unprocessable(f"A comment has at most {_LONGEST_COMMENT:,} characters.")
+    if len(comment) > drafts.LONGEST_COMMENT:
+        raise Unprocessable(f"A comment has at most {drafts.LONGEST_COMMENT:,} characters.")
     reading = _standing_reading(session, study)
     said = _network_findings(reading)
     if confirm:
@@ -202,6 +200,7 @@ def sign(
     session.add(review)
     cases.keep(session, study_id=study.id, reading=reading)
     second_opinions.answer(session, study=study, given=review, by=by)
+    drafts.discard(session, study_id=study.id, by=by)
     disagreement.weigh(session, study)
     _unclaim(study)
     study.state = State.AMENDED.value if was_done else State.SIGNED.value

@@ -8,6 +8,7 @@ from app.records.case import ConfirmedCase
 from app.records.dataset import Dataset, DatasetFile
 from app.records.deletion import BlobRemoval, DeletedPatientKey, Deletion
 from app.records.delivery import Delivery, Destination
+from app.records.draft import Draft
 from app.records.image import Image
 from app.records.job import Job
 from app.records.network import Bundle, Promotion
@@ -47,6 +48,7 @@ __all__ = [
     "Deletion",
     "Delivery",
     "Destination",
+    "Draft",
     "Evaluation",
     "EvaluationOrder",
     "IdentityConflict",
