@@ -30,6 +30,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM reviews WHERE blind)")):
+        raise RuntimeError(
+            "Studies were signed without the network's opinion, and without 0013 nobody could tell which. "
+            "Restore a backup instead."
+        )
     for table in ("reviews", "studies"):
         op.drop_column(table, "blind")
     op.drop_table("site_choices")

@@ -57,4 +57,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM second_opinions)")):
+        raise RuntimeError(
+            "Readers asked each other for second opinions, which 0013 would forget. Restore a backup instead."
+        )
     op.drop_table("second_opinions")

@@ -24,4 +24,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM reviews WHERE marks <> '[]')")):
+        raise RuntimeError(
+            "Readers marked where a finding is, which 0014 would forget. Restore a backup instead."
+        )
     op.drop_column("reviews", "marks")

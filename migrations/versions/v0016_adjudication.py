@@ -42,6 +42,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM adjudications)")):
+        raise RuntimeError(
+            "Disagreements were settled by a third reader, which 0015 would forget. Restore a backup instead."
+        )
     op.drop_table("adjudications")
     op.drop_index("ix_studies_disputed", table_name="studies", postgresql_where=sa.text("disputed"))
     op.drop_column("studies", "disputed")

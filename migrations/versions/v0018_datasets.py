@@ -125,6 +125,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM datasets)")):
+        raise RuntimeError(
+            "Datasets were brought, and what people decided of their images would be gone. "
+            "Restore a backup instead."
+        )
     op.drop_table("dataset_files")
     op.drop_table("datasets")
     op.drop_table("jobs")

@@ -15,6 +15,12 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+_NEVER_FORGOTTEN = sa.text(
+    "SELECT EXISTS (SELECT FROM snapshots) OR EXISTS (SELECT FROM test_patients)"
+    " OR EXISTS (SELECT FROM evaluations) OR EXISTS (SELECT FROM proposals)"
+    " OR EXISTS (SELECT FROM shadow_readings)"
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -316,6 +322,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(_NEVER_FORGOTTEN):
+        raise RuntimeError(
+            "Which patients networks learn from and are judged by, what they were found to do, and who "
+            "let them read would be forgotten. Restore a backup instead."
+        )
     op.drop_column("readings", "made_with")
     op.drop_column("promotions", "proposal_id")
     op.drop_column("promotions", "kind")

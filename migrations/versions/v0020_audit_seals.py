@@ -72,6 +72,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM audit_seals)")):
+        raise RuntimeError(
+            "The audit trail is sealed, and without 0020 nothing would show who changes it. "
+            "Restore a backup instead."
+        )
     op.drop_table("audit_sendings")
     op.drop_table("audit_seals")
     op.execute("DROP FUNCTION check_seal()")
