@@ -1,14 +1,17 @@
 """Which labelled files there are and whose they are: from a folder per class or a manifest CSV. The rules are
-here, for folders on this machine and for those that were sent to a service.
+here, for folders on this machine; what the paths say that were sent to a service is in `models.places`.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
+
+from models.sentence import sentence
 
 PatientReader = Callable[[Path], str | None]
 SPLITS = ("train", "val", "test")
@@ -21,6 +24,10 @@ _SPLIT_NAMES = {
 }
 NORMAL_NAMES = frozenset({"normal", "no finding", "no_finding", "negative", "healthy", "clear"})
 _IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom", ""})
+PICTURE_BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""How PNG (ISO/IEC 15948) and JPEG (ISO/IEC 10918-1) begin."""
+_DICM, _PREAMBLE = b"DICM", 128
+"""What stands behind the preamble of a DICOM file (PS3.10)."""
 _KERMANY_PATIENT = re.compile(r"^(person\d+_(?:bacteria|virus)|(?:NORMAL2-)?IM-\d+)[-_]\d+")
 _NAMED_PATIENT = re.compile(r"(?<![a-z])(?:patient|subject)[-_ ]?\d+", re.IGNORECASE)
 _FACTS = {
@@ -48,22 +55,25 @@ class Example:
     """train, val, test, or empty where the data do not say."""
 
 
-def list_examples(data: Path, *, patient_of: PatientReader | None = None) -> tuple[list[Example], list[str]]:
+def list_examples(
+    data: Path, *, patient_of: PatientReader | None = None, most: float = math.inf
+) -> tuple[list[Example], list[str]]:
     """The examples under a folder per class (optionally below train, val, test) or in a manifest CSV, and
     notices.
 
     A folder that holds a ``manifest.csv`` is read by it, since it names the patients. Files named in
-    ``duplicate_of`` are left out. Raises `DatasetRefused`.
+    ``duplicate_of`` are left out, and in folders those that are no image by their ending or their content.
+    Raises `DatasetRefused`, also for more than ``most`` files, of which none has been opened by then.
     """
     if not data.exists():
         raise DatasetRefused(
             f"There is nothing at {data}; give a folder with one folder per class, or a manifest CSV."
         )
     if data.is_file():
-        return _from_manifest(data)
+        return _from_manifest(data, most=most)
     if (data / "manifest.csv").is_file():
-        return _from_manifest(data / "manifest.csv")
-    return _from_folders(data, patient_of=patient_of), []
+        return _from_manifest(data / "manifest.csv", most=most)
+    return _from_folders(data, patient_of=patient_of, most=most)
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,9 @@ class ManifestRow:
     """age_years, sex, view, station, where there are such columns."""
 
 
-def manifest_rows(manifest: Path, *, name: str) -> list[ManifestRow]:
+def manifest_rows(manifest: Path, *, name: str, most: float = math.inf) -> list[ManifestRow]:
     """The lines of a manifest that goes by this name; raises `DatasetRefused`."""
+    rows: list[ManifestRow] = []
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -93,9 +104,18 @@ def manifest_rows(manifest: Path, *, name: str) -> list[ManifestRow]:
                     f"{name} has no column {lacking[0]}; it needs path and label, "
                     "and should have patient_key and split."
                 )
-            return [_row(row, number, name) for number, row in enumerate(reader, start=2)]
+            for number, row in enumerate(reader, start=2):
+                rows.append(_row(row, number, name))
+                _check_count(len(rows), most=most)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetRefused(f"{name} is not a CSV file in UTF-8. Save it as one.") from error
+    return rows
+
+
+def _check_count(files: int, *, most: float) -> None:
+    if files > most:
+        most_files = f"{most:,}"
+        raise DatasetRefused(f"A dataset may have at most {most_files} files; this one has more.")
 
 
 def _row(row: Mapping[str, str | None], number: int, name: str) -> ManifestRow:
@@ -138,8 +158,8 @@ def _row(row: Mapping[str, str | None], number: int, name: str) -> ManifestRow:
     )
 
 
-def _from_manifest(manifest: Path) -> tuple[list[Example], list[str]]:
-    rows = manifest_rows(manifest, name=manifest.name)
+def _from_manifest(manifest: Path, *, most: float) -> tuple[list[Example], list[str]]:
+    rows = manifest_rows(manifest, name=manifest.name, most=most)
     kept = [row for row in rows if not row.duplicate_of]
     examples = []
     for row in kept:
@@ -151,20 +171,52 @@ def _from_manifest(manifest: Path) -> tuple[list[Example], list[str]]:
     return examples, notices
 
 
-def _from_folders(data: Path, *, patient_of: PatientReader | None) -> list[Example]:
+def _from_folders(
+    data: Path, *, patient_of: PatientReader | None, most: float
+) -> tuple[list[Example], list[str]]:
     tops = [folder for folder in sorted(data.iterdir()) if folder.is_dir()]
     splits = [(split, top) for top in tops if (split := split_named(top.name))]
     roots = sorted(splits, key=lambda pair: SPLITS.index(pair[0])) or [("", data)]
-    examples = []
+    files: list[tuple[Path, str, str]] = []
     for split, root in roots:
         for folder in sorted(
             folder for folder in root.iterdir() if folder.is_dir() and not is_junk(folder.name)
         ):
-            for path in sorted(folder.rglob("*")):
-                if path.is_file() and path.suffix.lower() in _IMAGE_ENDINGS and not is_junk(path.name):
-                    patient = (patient_of(path) if patient_of else None) or patient_from_name(path)
-                    examples.append(Example(path, folder.name, "", patient, split))
-    return examples
+            files += [(path, folder.name, split) for path in _below(folder, known=len(files), most=most)]
+    examples, passed_over = [], []
+    for path, label, split in files:
+        if _is_image(path):
+            patient = (patient_of(path) if patient_of else None) or patient_from_name(path)
+            examples.append(Example(path, label, "", patient, split))
+        else:
+            passed_over.append(path.name)
+    if not passed_over:
+        return examples, []
+    count, first = len(passed_over), passed_over[0]
+    return examples, [
+        sentence(f"Files passed over, as they are neither DICOM nor PNG nor JPEG: {count}, first {first}.")
+    ]
+
+
+def _below(folder: Path, *, known: int, most: float) -> list[Path]:
+    files = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not is_junk(path.name):
+            files.append(path)
+            _check_count(known + len(files), most=most)
+    return sorted(files)
+
+
+def _is_image(path: Path) -> bool:
+    """By its ending; where that says nothing, as that of a DICOM UID, by how it begins."""
+    if path.suffix.lower() in _IMAGE_ENDINGS:
+        return True
+    try:
+        with path.open("rb") as file:
+            begins = file.read(_PREAMBLE + len(_DICM))
+    except OSError:
+        return False
+    return begins[_PREAMBLE:] == _DICM or begins.startswith(PICTURE_BEGINS)
 
 
 def split_named(name: str) -> str | None:
@@ -177,51 +229,15 @@ def is_junk(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) or part == "Thumbs.db" for part in path.split("/"))
 
 
-@dataclass(frozen=True)
-class Place:
-    """What the folders say of a file."""
-
-    label: str
-    split: str
-    """train, val, test, or empty."""
-
-
-def places(paths: Iterable[str]) -> dict[str, Place]:
-    """What the folders say of files that were sent with these paths, slashes between; files in no folder of a
-    class are left out.
-
-    Folders around everything count for nothing, unless they are called like a class or a split.
-    """
-    parts = {path: PurePosixPath(path).parts for path in paths if not is_junk(path)}
-    folders = [names[:-1] for path, names in parts.items() if _may_be_image(path)]
-    around = 0
-    while (
-        len({names[around : around + 1] for names in folders}) == 1
-        and any(len(names) > around + 1 for names in folders)
-        and not _says_something(folders[0][around])
-    ):
-        around += 1
-    below = {path: names[around:] for path, names in parts.items() if len(names) > around}
-    in_splits = any(len(names) > 2 and split_named(names[0]) for names in below.values())
-    found = {}
-    for path, names in below.items():
-        split = split_named(names[0]) if in_splits else ""
-        if split is not None and len(names) > 1 + in_splits:
-            found[path] = Place(names[int(in_splits)], split)
-    return found
-
-
-def _may_be_image(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in _IMAGE_ENDINGS
-
-
-def _says_something(folder: str) -> bool:
-    return folder.strip().lower() in NORMAL_NAMES or split_named(folder) is not None
+def may_be_image(path: str) -> bool:
+    """What a path says: by its ending; that of a DICOM UID is a number."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return suffix in _IMAGE_ENDINGS or suffix[1:].isdecimal()
 
 
 def patient_from_name(path: Path) -> str:
     """Who a file is of, where nothing else says: as `patient_named`, else every file its own patient."""
-    return patient_named(path) or path.stem
+    return patient_named(path) or (path.stem if path.suffix.lower() in _IMAGE_ENDINGS else path.name)
 
 
 def patient_named(path: PurePath) -> str | None:

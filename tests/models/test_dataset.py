@@ -29,7 +29,7 @@ def test_a_folder_per_class_is_read_by_its_names(tmp_path: Path) -> None:
         ("NORMAL", "a.png", ""),
         ("Pneumonia", "b.png", ""),
     ]
-    assert notices == []
+    assert notices == ["Files passed over, as they are neither DICOM nor PNG nor JPEG: 1, first notes.txt."]
     assert finding_names(examples) == ("pneumonia",)
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from app.blobs import Blobs
 from app.dicom.age import parse_patient_age
 from app.domain.sentence import sentence
-from models.examples import DatasetRefused, ManifestRow, is_junk, manifest_rows, patient_named, places
+from models.examples import DatasetRefused, ManifestRow, is_junk, manifest_rows, patient_named
+from models.places import places
 from worker.learning.inspect_file import (
     DUPLICATE,
     MANIFEST,

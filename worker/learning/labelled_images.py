@@ -14,11 +14,10 @@ from app.dicom.header import read_header
 from app.domain import patient_key
 from app.errors import Problem
 from models.dataset import read_picture
+from models.examples import PICTURE_BEGINS
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 
-_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-"""How PNG (ISO/IEC 15948) and JPEG (ISO/IEC 10918-1) begin."""
 _DECODERS = 2
 _SECONDS = 60.0
 _MEMORY_BYTES = 2 * 1024**3
@@ -57,7 +56,7 @@ def image_reader(
 def is_picture(path: Path) -> bool:
     """True for PNG and JPEG, by their first bytes."""
     with path.open("rb") as file:
-        return file.read(len(_PICTURES[0])).startswith(_PICTURES)
+        return file.read(len(PICTURE_BEGINS[0])).startswith(PICTURE_BEGINS)
 
 
 def patient_of_dicom(path: Path) -> str | None:
