@@ -208,7 +208,7 @@ class _Run:
                     )
                 )
                 update_average(self.average, self.network, decay=settings.average, step=done)
-                report(sentence("Fine-tuning"), done + 1, of)
+                report(sentence("Fine-tuning"), (done + 1) * settings.batch, of * settings.batch)
                 if (step + 1) % _TOLD_EVERY == 0 or step + 1 == steps:
                     log(
                         event="step",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from worker.learning.labelled_images import image_reader, patient_of_dicom
 
@@ -14,8 +24,16 @@ __all__ = ["image_reader", "patient_of_dicom", "progress"]
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each stage of a long run, called with the stage, how much is done and how much there is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """A bar for each stage of a long run, called with the stage, how much is done and how much there is; with
+    what is done in a second, which of most stages are images.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _PerSecond(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -25,3 +43,10 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[stage], completed=done, total=of)
 
         yield report
+
+
+class _PerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """So many a second lately, and of what is over on the whole."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,13 @@ def train(
     exclude_patients: Annotated[
         list[Path] | None, typer.Option(help="Manifest CSV whose patients are never trained on; repeatable.")
     ] = None,
+    keep_test_patients_out: Annotated[
+        bool,
+        typer.Option(
+            "--keep-test-patients-out",
+            help="Where a patient is in the test split and outside it, leave out what is outside, and train.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same data and seed give the same network.")] = 7,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of thorough training; 12, with --start 8.")
@@ -82,6 +90,7 @@ def train(
         raise Unprocessable(f"There is no mode {mode!r}; choose from {', '.join(MODES)}.")
     from dataclasses import replace
 
+    from app.cli.before_training import told_before
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
     from models.bundle import BundleRefused
     from models.explain_figures import verdicts
@@ -117,10 +126,18 @@ def train(
         features=features or settings().home / "features",
     )
     told: dict[str, dict[str, Any]] = {}
+    patient_of = cache(patient_of_dicom)  # the files are listed twice, their headers are read once
     try:
+        for line in told_before(
+            data,
+            exclude=order.exclude,
+            keep_test_patients_out=keep_test_patients_out,
+            patient_of=patient_of,
+        ):
+            print(line)
         with progress() as report, image_reader() as read_image:
             manifest = run(
-                order, read_image=read_image, patient_of=patient_of_dicom, report=report, tell=_keep_in(told)
+                order, read_image=read_image, patient_of=patient_of, report=report, tell=_tell(told)
             )
     except (BundleRefused, DatasetRefused) as error:
         raise Unprocessable(str(error)) from error
@@ -132,8 +149,6 @@ def train(
         raise Unavailable(f"{broken} Run the same command again; what they said is in {said}.") from broken
     log = out.with_name(out.name + ".training") / "log.jsonl"
     draw_training(log, log.with_name("curves.png"))
-    for notice in manifest.provenance["notices"]:
-        print(notice)
     first = manifest.findings[0].name
     for kind, figures in manifest.provenance["held_out"][first].items():
         print(f"{first}, {kind}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
@@ -144,13 +159,28 @@ def train(
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); the log is in {log.parent}.")
 
 
-def _keep_in(told: dict[str, dict[str, Any]]) -> Callable[..., None]:
-    """Keeps the last event of each kind that training tells."""
+def _tell(told: dict[str, dict[str, Any]]) -> Callable[..., None]:
+    """Keeps the last event of each kind that training tells, and prints what a person should see at once:
+    what of the data is left out, before anything is learnt from the rest, and each epoch.
+    """
 
     def tell(**event: Any) -> None:
         told[str(event["event"])] = event
+        if event["event"] == "data":
+            for notice in event["notices"]:
+                print(notice)
+        elif event["event"] == "epoch":
+            print(_epoch(event))
 
     return tell
+
+
+def _epoch(event: dict[str, Any]) -> str:
+    aucs = ", ".join(f"{name} {value:.4f}" for name, value in event["select_auc"].items())
+    return (
+        f"Epoch {event['epoch']} of {event['of']}, minute {event['minutes']:.1f}: "
+        f"loss {event['loss']:.4f}; AUC of those to choose by: {aucs}"
+    )
 
 
 def _minutes(said: str | None) -> float | None:

@@ -156,6 +156,20 @@ def _patients(usable: list[InspectedFile]) -> dict[str, int]:
     return Counter(label for label, _ in {(_class(file), key_of(file)) for file in usable})
 
 
+def imbalance(counts: Counter[str]) -> str | None:
+    """Of pictures of each class: where they are out of balance, a sentence on what training does about it."""
+    (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
+    if many < _IMBALANCE * few:
+        return None
+    times = f"{many / few:.1f}"
+    return sentence(
+        f"The classes are out of balance: of {most} there are {times} times as many pictures as "
+        f"of {least}. Training makes up for it: quick training gives both classes the same "
+        "weight, and probabilities and cuts are set for a finding as frequent as its absence. "
+        f"More pictures of {least} help most."
+    )
+
+
 def warnings(files: list[InspectedFile], *, lacking: list[str]) -> list[str]:
     """What an administrator should know before training, in sentences, the gravest first."""
     usable = [file for file in files if file.usable]
@@ -163,17 +177,9 @@ def warnings(files: list[InspectedFile], *, lacking: list[str]) -> list[str]:
     outcomes = Counter(file.outcome for file in files)
     counts = Counter(_class(file) for file in usable)
     if len(counts) > 1:
-        (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
-        if many >= _IMBALANCE * few:
-            times = f"{many / few:.1f}"
-            said.append(
-                sentence(
-                    f"The classes are out of balance: of {most} there are {times} times as many pictures as "
-                    f"of {least}. Training makes up for it: quick training gives both classes the same "
-                    "weight, and probabilities and cuts are set for a finding as frequent as its absence. "
-                    f"More pictures of {least} help most."
-                )
-            )
+        unbalanced = imbalance(counts)
+        if unbalanced is not None:
+            said.append(unbalanced)
         for label, patients in sorted(_patients(usable).items()):
             if LEAST_PATIENTS <= patients < _FEW_PATIENTS:
                 said.append(
