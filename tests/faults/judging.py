@@ -9,6 +9,16 @@ from dataclasses import dataclass, field
 from tests.faults.ledger import Ledger
 from tests.faults.service import Service
 
+_AUDITED_AS = {
+    "rest": "faults intake",
+    "stow": "faults intake",
+    "browser": "admin",
+    "dimse": "FAULTS",
+    "nobody": "anonymous",
+}
+"""Who stands in the audit trail, by way in."""
+_FLOOD, _FLOOD_SECONDS = 10, 61.0
+"""So many refusals of one caller for one reason in so long a time, and further ones may share a row."""
 _SETTLED = ("screened", "withheld", "failed", "claimed", "signed", "amended")
 
 
@@ -39,6 +49,7 @@ def judge(service: Service, ledger: Ledger) -> Verdict:
     """Everything settled is looked at once, with no fault any more."""
     verdict = Verdict()
     _pictures(service, ledger, verdict)
+    _refusals(service, ledger, verdict)
     _readings(service, verdict)
     _reviews(service, ledger, verdict)
     _deliveries(service, ledger, verdict)
@@ -87,6 +98,41 @@ def _pictures(service: Service, ledger: Ledger, verdict: Verdict) -> None:
     verdict.must_be_none(
         "refused and audited as more", [s for a, s in actions if s in forbidden and a != "refused"]
     )
+
+
+def _refusals(service: Service, ledger: Ledger, verdict: Verdict) -> None:
+    """Each has its row, but for those of a flood, which share one once their minute is over, and those that
+    the database could not take, each of which the log tells of.
+    """
+    rows = service.rows(
+        "SELECT details->>'sha256', actor_name, details->>'reason', extract(epoch FROM at)::float8, count"
+        " FROM audit_events WHERE action = 'refused'"
+    )
+
+    def in_a_flood(by: str, at: float) -> bool:
+        before = Counter(
+            reason for _, name, reason, row_at, _ in rows if name == by and 0 <= at - row_at <= _FLOOD_SECONDS
+        )
+        return any(count >= _FLOOD for count in before.values())
+
+    told = {sha256 for sha256, *_ in rows}
+    refused = {
+        s: (story.door, story.refused_at) for s, story in ledger.sent.items() if story.refused_at is not None
+    }
+    alone = {s for s, (door, at) in refused.items() if not in_a_flood(_AUDITED_AS[door], at)}
+    strangers = {s for s, (door, _) in refused.items() if door == service.nobody.name}
+    untold = sorted(alone - strangers - told)
+    # whose key opens nothing is refused before anything is read: one row for a request, which names no file
+    nobody = _AUDITED_AS[service.nobody.name]
+    counted = sum(count for _, name, _, _, count in rows if name == nobody)
+    unread = ledger.counts["answered 401"] - counted - len(strangers - alone)
+    untold += ["with a key that opens nothing"] * unread
+    logs = list(service.up.home.glob("log/*"))
+    assert logs, "nothing would tell of a database that could take no row"
+    silent = sum(log.read_bytes().count(b"refusal_not_audited") for log in logs)
+    verdict.found["refusals of a flood"] = len(refused) - len(alone)
+    verdict.found["refusals that the database could not take, told by the log"] = silent
+    verdict.must_be_none("refused without an audit row", untold[silent:])
 
 
 def _intact(service: Service, sha256: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -20,9 +21,14 @@ class Sent:
     good: bool
     door: str
     acknowledged: bool = False
-    refused: bool = False
+    refused_at: float | None = None
+    """When it was first refused for good, by the clock of the database's machine."""
     unknown: int = 0
     """Requests of which nobody knows what became: cut, unanswered, or answered with 5xx."""
+
+    @property
+    def refused(self) -> bool:
+        return self.refused_at is not None
 
 
 @dataclass
@@ -64,7 +70,8 @@ class Ledger:
 
     def refused(self, picture: Picture) -> None:
         with self.lock:
-            self.sent[picture.sha256].refused = True
+            story = self.sent[picture.sha256]
+            story.refused_at = story.refused_at or time.time()
 
     def unknown(self, picture: Picture) -> None:
         with self.lock:

@@ -20,5 +20,6 @@ def test_what_was_acknowledged_is_there_once_whatever_died_meanwhile() -> None:
     assert found.acknowledged > 150, found.table()
     assert len(found.faults) >= 8, found.table()
     assert {story.door for story in found.ledger.sent.values()} >= {"rest", "browser", "stow", "dimse"}
+    assert sum(story.refused for story in found.ledger.sent.values()) > 10, found.table()
     assert found.counts["cut"] and found.verdict.found["signatures acknowledged"], found.table()
     assert found.verdict.found["promotions acknowledged"] > 1, found.table()
