@@ -81,7 +81,7 @@ class ImageScreening:
 
 def default_bundle_path() -> Path:
     """The bundle that comes with the program."""
-    return Path(__file__).parent / "bundles" / "paediatric-pneumonia-4.bundle"
+    return Path(__file__).parent / "bundles" / "paediatric-pneumonia-4.1.bundle"
 
 
 class Bundle:

@@ -8,6 +8,7 @@ exchangeable with them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,22 +176,23 @@ def operating_point(probability: Array, truth: NDArray[np.generic]) -> float:
 
 def thresholds(
     *,
-    plain: Array,
+    plain: Mapping[str, Array],
     stressed: Array,
     stressed_truth: NDArray[np.generic],
     truth: NDArray[np.generic],
     patients: NDArray[np.str_],
 ) -> Thresholds:
     """Cuts from calibrated probabilities of held-out images: the operating point under stress, the bounds on
-    the plain images.
+    the plain images, of which ``plain`` has the probabilities in each precision: a cut holds in all of them.
 
     The bounds are claims about exchangeable patients, and shifted copies of one patient are not; the
     operating point claims nothing.
     """
     positive = np.asarray(truth) > 0.5
     point = operating_point(stressed, stressed_truth)
-    rule_in = rule_in_cut(plain, truth, patients)
-    rule_out = rule_out_cut(plain, truth, patients)
+    # The most careful of the cuts was tested in every precision, on the way to that one's own.
+    rule_in = _of_all([rule_in_cut(each, truth, patients) for each in plain.values()], max)
+    rule_out = _of_all([rule_out_cut(each, truth, patients) for each in plain.values()], min)
     # The lanes may not cross the operating point: what is ruled in is called present, what is ruled out is
     # not.
     return Thresholds(
@@ -202,4 +204,10 @@ def thresholds(
         rule_out_miss_bound=RULE_OUT_MISS,
         patients_with=len(np.unique(patients[positive])),
         patients_without=len(np.unique(patients[~positive])),
+        precisions=tuple(plain),
     )
+
+
+def _of_all(cuts: Sequence[float | None], most_careful: Callable[..., float]) -> float | None:
+    known = [cut for cut in cuts if cut is not None]
+    return most_careful(known) if len(known) == len(cuts) else None

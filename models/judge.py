@@ -4,7 +4,7 @@ and figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -80,7 +80,7 @@ def runtime_distances(runtime: Runtime, images: NDArray[np.uint8]) -> Array:
 
 
 def calibrated_parts(
-    runtime: Runtime,
+    runtimes: Mapping[str, Runtime],
     biases: Sequence[float],
     held_out: Labelled,
     *,
@@ -91,8 +91,10 @@ def calibrated_parts(
     chosen on.
 
     Calibration is fitted on the plain images and on mixtures of acquisition shifts in every grade together,
-    so that it is not surer than it can be in another room.
+    so that it is not surer than it can be in another room; in fp32. The bounds hold in the precision of each
+    of the ``runtimes``, of which fp32 is one.
     """
+    runtime = runtimes["fp32"]
     total, done = len(held_out) * (1 + len(CALIBRATION_SHIFTS)), 0
 
     def on_images(count: int) -> None:
@@ -110,6 +112,11 @@ def calibrated_parts(
         stressed = np.concatenate(
             [runtime_logits(runtime, biases, images, on_images=on_images) for images in copies]
         )
+    others = {
+        precision: runtime_logits(other, biases, held_out.images)
+        for precision, other in runtimes.items()
+        if other is not runtime
+    }
     stressed_labels = np.tile(held_out.labels, (len(CALIBRATION_SHIFTS), 1))
     calibration, cuts, figures = {}, {}, {}
     for index, name in enumerate(held_out.findings):
@@ -121,7 +128,12 @@ def calibrated_parts(
         )
         calm, hard = probabilities(plain[:, index], fit), probabilities(stressed[:, index], fit)
         cut = thresholds(
-            plain=calm, stressed=hard, stressed_truth=stressed_truth, truth=truth, patients=held_out.patients
+            plain={"fp32": calm}
+            | {precision: probabilities(logits[:, index], fit) for precision, logits in others.items()},
+            stressed=hard,
+            stressed_truth=stressed_truth,
+            truth=truth,
+            patients=held_out.patients,
         )
         calibration[name], cuts[name] = fit, cut
         figures[name] = {

@@ -65,6 +65,8 @@ class Thresholds:
     """At this confidence no more than this share of patients with the finding is ruled out."""
     patients_with: int
     patients_without: int
+    precisions: tuple[str, ...] = ("fp32",)
+    """In which the bounds were counted, and so in which alone the cuts may be served."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Manifest:
     sha256: str = ""
 
 
+_COUNTED = ("fp32",)
+"""Bundles that do not say so were counted in this."""
+
+
 def to_json(manifest: Manifest) -> bytes:
     """UTF-8 JSON with sorted keys, without the file's hash."""
     document = asdict(manifest)
@@ -133,7 +139,8 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
                         name: Calibration(**value) for name, value in document["calibration"].items()
                     },
                     "thresholds": {
-                        name: Thresholds(**value) for name, value in document["thresholds"].items()
+                        name: Thresholds(**value | {"precisions": tuple(value.get("precisions", _COUNTED))})
+                        for name, value in document["thresholds"].items()
                     },
                     "sha256": sha256,
                 }

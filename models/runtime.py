@@ -122,8 +122,8 @@ def _cores() -> int:
 def start(
     members: Mapping[str, bytes], manifest: Manifest, *, device: str, threads: int | None = None
 ) -> Runtime:
-    """The fastest runtime that gives the bundle's own answers on the phantoms; raises `BundleRefused` if none
-    does.
+    """The fastest runtime that gives the bundle's own answers on the phantoms, in a precision in which its
+    lanes were counted; raises `BundleRefused` if none does.
 
     ``device`` is auto, cpu or cuda. auto takes a GPU where torch is installed and sees one.
     """
@@ -134,7 +134,7 @@ def start(
         if runtime is not None:
             return runtime
     worst = 0.0
-    for precision in _precisions():
+    for precision in _precisions(manifest):
         try:
             on_processor = OpenVinoRuntime(members, precision=precision, threads=threads)
         except RuntimeError as error:
@@ -150,9 +150,27 @@ def start(
     )
 
 
-def _precisions() -> tuple[str, ...]:
+def _precisions(manifest: Manifest) -> tuple[str, ...]:
+    """Those of this processor in which the bundle may be served, the fastest first."""
+    return tuple(each for each in _of_the_processor() if _is_counted_in(manifest, each))
+
+
+def _of_the_processor() -> tuple[str, ...]:
     capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("bf16", "fp32") if "BF16" in capable else ("fp32",)
+
+
+def _is_counted_in(manifest: Manifest, precision: str) -> bool:
+    """Half precision puts a few more images on the wrong side of a cut than it was made for."""
+    return all(precision in cuts.precisions for cuts in manifest.thresholds.values())
+
+
+def in_all_precisions(members: Mapping[str, bytes], *, threads: int | None = None) -> dict[str, Runtime]:
+    """A runtime on this processor in each of its precisions."""
+    return {
+        precision: OpenVinoRuntime(members, precision=precision, threads=threads)
+        for precision in _of_the_processor()
+    }
 
 
 def _gpu_is_likely() -> bool:
@@ -170,7 +188,8 @@ def _on_gpu(members: Mapping[str, bytes], manifest: Manifest, *, required: bool)
         pass  # without torch there is no GPU path: as without a GPU, said below where one was required
     else:
         if gpu_available():
-            runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda")
+            half = _is_counted_in(manifest, "bf16")
+            runtime = TorchRuntime(members, findings=len(manifest.findings), device="cuda", half=half)
             if disagreement(runtime, manifest) <= AGREEMENT_TOLERANCE:
                 return runtime
     if required:

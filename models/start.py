@@ -79,6 +79,11 @@ class Start:
         own = self._own_parts(data)
         return calibrated_by(self.members, data.patients) if own is None else np.equal(own, CALIBRATE)
 
+    def held_out(self, data: Labelled) -> Labelled | None:
+        """The images on which the bundle was calibrated, if these are the data it was trained on."""
+        own = self._own_parts(data)
+        return None if own is None else data.take(own == CALIBRATE)
+
     def _own_parts(self, data: Labelled) -> NDArray[np.int_] | None:
         """The parts in which the bundle was trained, if these are the data."""
         told = self.manifest.provenance

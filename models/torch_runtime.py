@@ -45,19 +45,19 @@ def served_of(members: Mapping[str, bytes], *, findings: int) -> tuple[Served, i
 
 
 class TorchRuntime:
-    """The network through torch, from the same weights: on a GPU in bf16, channels last; on a processor in
-    fp32.
-    """
+    """The network through torch, from the same weights, channels last: in bf16 if ``half``, else in fp32."""
 
-    def __init__(self, members: Mapping[str, bytes], *, findings: int, device: str) -> None:
+    def __init__(
+        self, members: Mapping[str, bytes], *, findings: int, device: str, half: bool = False
+    ) -> None:
         self._device = torch.device(device)
         served, self._outputs = served_of(members, findings=findings)
         self._network = served.to(self._device).to(memory_format=torch.channels_last)
-        self._half = self._device.type == "cuda"
+        self._half = half
         self.name = f"torch/{self._device.type} {'bf16' if self._half else 'fp32'}"
         self.conditions: dict[str, str | int] = {
             "library": f"torch {torch.__version__}",
-            "device": torch.cuda.get_device_name(self._device) if self._half else "processor",
+            "device": torch.cuda.get_device_name(self._device) if device == "cuda" else "processor",
             "threads": torch.get_num_threads(),
         }
 

@@ -33,7 +33,7 @@ from models.parts import CALIBRATE, SELECT, TRAIN, describe, learnable, parts_of
 from models.preprocess import PREPROCESSING_VERSION
 from models.quick import KeptFeatures, fit_frozen, fit_quick
 from models.run_log import RunLog, Tell
-from models.runtime import OpenVinoRuntime
+from models.runtime import in_all_precisions
 from models.sentence import sentence
 from models.start import Start, patients_member
 from models.style import misleading
@@ -157,9 +157,10 @@ def train(
     biases = network.head.bias.detach().double().tolist()
     members = network_members(beside.served(network), side=order.side)
     members |= beside.healthy | patients_member(data, part, start=start)
-    serving = OpenVinoRuntime(members, precision="fp32", threads=order.threads)
+    runtimes = in_all_precisions(members, threads=order.threads)
+    serving = runtimes["fp32"]
     calibration, thresholds, figures = calibrated_parts(
-        serving, biases, held_out, seed=order.seed, report=report
+        runtimes, biases, held_out, seed=order.seed, report=report
     )
     log.write(event="held out", figures=figures)
 

@@ -13,6 +13,7 @@ import typer
 
 from app.cli.audit import audit
 from app.cli.backup import backup
+from app.cli.calibrate import calibrate
 from app.cli.compare import compare
 from app.cli.evaluate import evaluate
 from app.cli.export import export
@@ -156,6 +157,7 @@ def send(
 
 cli.command()(predict)
 cli.command()(train)
+cli.command()(calibrate)
 cli.command()(evaluate)
 cli.command()(compare)
 cli.command()(promote)
