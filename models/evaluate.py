@@ -31,6 +31,7 @@ from models.gate_report import gate_figures
 from models.judge import Report
 from models.plots import draw_evaluation
 from models.stress import GRADES, MIXED, PLAIN, conditions, shifted
+from models.stress_intervals import stress_intervals
 from models.style import conflicting
 
 
@@ -47,11 +48,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Figures of the bundle's first finding on the data, with 95% intervals from resampling patients.
 
-    With ``stress`` also under every acquisition change in three grades, worst and mean; with ``gate`` also
-    what the input gate makes of the images turned, inverted, cut, and of drawn strangers. ``surroundings``
-    are scores of `models.style` for these images: with them the report tells how the network does where the
-    surroundings speak against the label. Raises `DatasetRefused` where the data lack the finding or its
-    absence.
+    With ``stress`` also under every acquisition change in three grades, worst and mean with intervals; with
+    ``gate`` also what the input gate makes of the images turned, inverted, cut, and of drawn strangers.
+    ``surroundings`` are scores of `models.style` for these images: with them the report tells how the network
+    does where the surroundings speak against the label. Raises `DatasetRefused` where the data lack the
+    finding or its absence.
     """
     finding = bundle.manifest.findings[0].name
     if finding not in data.findings:
@@ -77,6 +78,7 @@ def evaluate(
         "notices": list(data.notices),
     }
     rows: list[dict[str, Any]] = []
+    under_stress: list[Answers] = []
     for change, grade in chosen:
         images = (
             data.images if change == PLAIN else shifted(data.images, change=change, strength=grade, seed=seed)
@@ -96,6 +98,8 @@ def evaluate(
         else:
             if (change, grade) == (MIXED, max(GRADES)):
                 outcome["curve_changed"] = _curve(answers)
+            if change != MIXED:
+                under_stress.append(answers)
             told = lanes(answers, bundle)
             rows.append(
                 {
@@ -120,6 +124,7 @@ def evaluate(
             "mean_auc": round(float(np.mean([row["auc"] for row in graded])), 4),
             "mean_accuracy": round(float(np.mean([row["accuracy"] for row in graded])), 4),
             "worst": worst,
+            "intervals": stress_intervals(under_stress, point=point, rounds=rounds, seed=seed),
             "broken_bounds": broken_bounds(rows, bundle),
         }
     return outcome
@@ -152,7 +157,11 @@ def worst_frame(
     fit = bundle.manifest.calibration[finding]
     probability = np.asarray(1 / (1 + np.exp(-(fit.slope * worst + fit.intercept))))
     point = bundle.manifest.thresholds[finding].operating_point
-    return short(Answers(truth, probability, data.patients, 0), point=point)
+    low, high = merit.bootstrap(data.patients, lambda at: merit.auc(truth[at], probability[at]))
+    return short(Answers(truth, probability, data.patients, 0), point=point) | {
+        "auc_low": round(low, 4),
+        "auc_high": round(high, 4),
+    }
 
 
 def conflict_figures(answers: Answers, surroundings: Array, images: int) -> dict[str, float]:
@@ -160,10 +169,14 @@ def conflict_figures(answers: Answers, surroundings: Array, images: int) -> dict
     if answers.withheld or len(surroundings) != images:
         return {}
     hard = conflicting(answers.truth, surroundings)
+    truth, probability = answers.truth[hard], answers.probability[hard]
+    low, high = merit.bootstrap(answers.patients[hard], lambda at: merit.auc(truth[at], probability[at]))
     return {
         "surroundings_auc": round(merit.auc(answers.truth, surroundings), 4),
         "images": int(hard.sum()),
-        "auc": round(merit.auc(answers.truth[hard], answers.probability[hard]), 4),
+        "auc": round(merit.auc(truth, probability), 4),
+        "auc_low": round(low, 4),
+        "auc_high": round(high, 4),
     }
 
 

@@ -124,8 +124,8 @@ def _tell(outcome: dict[str, Any]) -> None:
     if outcome.get("conflict"):
         conflict = outcome["conflict"]
         print(
-            f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC in {conflict['images']} "
-            f"images (the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
+            f"  where the surroundings mislead       {conflict['auc']:.3f}  AUC {_within(conflict)} in "
+            f"{conflict['images']} images (the surroundings alone: {conflict['surroundings_auc']:.3f} in all)"
         )
     if "gate" in outcome:
         for group in ("upright", "wrong", "drawn"):
@@ -136,11 +136,11 @@ def _tell(outcome: dict[str, Any]) -> None:
     print(f"  unlike the training images           {outcome['unlike']:.3f}  of the images")
     if "stress" in outcome:
         frame = outcome["worst_frame"]
-        print(f"  every image in its worst frame       {frame['auc']:.3f}  AUC")
-        worst = outcome["stress"]["worst"]
+        print(f"  every image in its worst frame       {frame['auc']:.3f}  AUC {_within(frame)}")
+        worst, sure = outcome["stress"]["worst"], outcome["stress"]["intervals"]
         print(
-            f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}, worst {worst['auc']:.3f} "
-            f"({worst['change']}, grade {worst['grade']})"
+            f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}{_of(sure, 'mean_auc')}, worst "
+            f"{worst['auc']:.3f}{_of(sure, 'worst_auc')} ({worst['change']}, grade {worst['grade']})"
         )
         broken = outcome["stress"]["broken_bounds"]
         print(
@@ -148,3 +148,11 @@ def _tell(outcome: dict[str, Any]) -> None:
             f"missed under {', '.join(broken['missed']) or 'none'}; "
             f"falsely ruled in under {', '.join(broken['falsely_ruled_in']) or 'none'}"
         )
+
+
+def _within(figures: dict[str, float]) -> str:
+    return f"({figures['auc_low']:.3f} to {figures['auc_high']:.3f})"
+
+
+def _of(intervals: dict[str, tuple[float, float]], name: str) -> str:
+    return f" ({intervals[name][0]:.3f} to {intervals[name][1]:.3f})" if name in intervals else ""

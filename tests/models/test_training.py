@@ -272,6 +272,8 @@ def test_an_evaluation_under_stress_names_the_worst_change(trained: Trained, lab
     rows = outcome["stress"]["conditions"]
     assert len(rows) == len(list(conditions())) - 1
     assert outcome["stress"]["worst"]["auc"] == min(row["auc"] for row in rows if row["change"] != MIXED)
+    sure = outcome["stress"]["intervals"]
+    assert sure["worst_auc"][0] <= sure["mean_auc"][0] <= sure["mean_auc"][1] <= 1
     cuts = trained.manifest.thresholds["pneumonia"]
     broken = {f"{row['change']} {row['grade']}" for row in rows if row["missed"] > cuts.rule_out_miss_bound}
     assert set(outcome["stress"]["broken_bounds"]["missed"]) == broken
