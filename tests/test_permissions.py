@@ -204,6 +204,8 @@ WHO_MAY: dict[str, str] = {
     "GET /status": "operations.read",
     "GET /studies/{study_id}": "study.read",
     "POST /studies/{study_id}/claim": "study.review",
+    "GET /studies/{study_id}/draft": "study.review",
+    "POST /studies/{study_id}/draft": "study.review",
     "GET /studies/{study_id}/now": "study.read",
     "GET /studies/{study_id}/pictures": "study.read",
     "POST /studies/{study_id}/release": "study.review",

@@ -195,6 +195,8 @@ def _read(person: httpx.Client, studies: list[str]) -> None:
         assert "zqx" in person.get(f"/studies/{study}").text
     page = person.get(f"/studies/{read}").text
     seen = {name: _hidden(page, name) for name in ("revision", "shown_at")}
+    drafts = [post(f"/studies/{read}/draft", **seen, comment=words) for words in (WORDS, WORDS * 400)]
+    assert [answer.status_code for answer in drafts] == [200, 422]
     post(f"/studies/{read}/review", **seen, action="correct", comment=WORDS)  # says nothing of the finding
     verdict = {"action": "correct", "finding:pneumonia": "absent", "comment": WORDS}
     signed = post(f"/studies/{read}/review", **seen, **verdict)

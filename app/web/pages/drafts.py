@@ -1,12 +1,30 @@
-"""What a reader has filled in on the study page, to be shown again: refused, taken back, or to be amended."""
+"""What a reader has filled in on the study page, to be shown again: refused, taken back, amended, or left."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
 
-from app.domain.roles import Caller
+from fastapi import APIRouter
+
+from app.commands import drafts
+from app.commands.review import Statement
+from app.domain.roles import Caller, Permission
+from app.errors import BadRequest
+from app.queries import studies
+from app.queries.drafts import of_reader
 from app.queries.studies import StudyShown
+from app.records.engine import transaction
+from app.web.auth import GuardedRoute, require
+from app.web.marks import marks_in
+from app.web.pages.forms import Posted
+from app.web.pages.happened import changes_since
+
+router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
+_ANSWERS = frozenset(statement.value for statement in Statement)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +81,53 @@ def standing(shown: StudyShown) -> Draft:
     last = shown.reviews[0]
     findings = {name: str(said) for name, said in last.findings.items()}
     return Draft(findings=findings, marks=json.dumps(last.marks))
+
+
+@router.get("/draft")
+def kept(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> dict[str, Any]:
+    """What the caller has kept of the study, and what has happened to it since, by this machine's clock.
+
+    It is asked by the page that is on the screen, whose view is on record.
+    """
+    with transaction() as session:
+        draft = of_reader(session, study_id=study_id, reader=caller.actor)
+        shown = studies.show(session, study_id=study_id, to=caller.actor) if draft and draft.moved else None
+    now = datetime.now(UTC).isoformat()
+    if draft is None:
+        return {"draft": None, "now": now}
+    said = {
+        "findings": draft.findings,
+        "comment": draft.comment,
+        "marks": draft.marks,
+        "kept_at": draft.kept_at.isoformat(),
+        "moved": draft.moved,
+        "changes": changes_since(shown, draft.kept_at) if shown else (),
+    }
+    return {"draft": said, "now": now}
+
+
+@router.post("/draft")
+def keep(
+    study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
+) -> dict[str, bool]:
+    """What is filled in is kept for the caller, of a correction that is not signed; nothing discards it."""
+    findings, comment, marks = form.named("finding:"), form.text("comment"), marks_in(form.text("marks"))
+    if not _ANSWERS.issuperset(findings.values()):
+        raise BadRequest("A finding is present, absent or uncertain.")
+    revision = form.number("revision")
+    with transaction() as session:
+        if not (findings or comment or marks):
+            drafts.discard(session, study_id=study_id, by=caller.actor)
+            return {"kept": False}
+        if revision is None:
+            raise BadRequest("The form lacks the study's revision. Load the page again.")
+        drafts.keep(
+            session,
+            study_id=study_id,
+            by=caller.actor,
+            revision=revision,
+            findings=findings,
+            comment=comment,
+            marks=marks,
+        )
+    return {"kept": True}

@@ -1,6 +1,6 @@
-// What a reader has filled in of a correction survives the page, in this tab alone: a session that ends, or a
-// study that must be loaded anew, costs nobody a sentence. It is for the same person, and gone once they sign
-// or sign out.
+// What a reader has filled in of a correction survives the page in this tab, also where the server cannot be
+// reached: a session that ends, or a study that must be loaded anew, costs nobody a sentence. It is for the same
+// person, and gone from the tab once they sign or sign out. What the server keeps: keeping.js.
 
 const PREFIX = "draft:";
 

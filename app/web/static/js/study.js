@@ -1,14 +1,12 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
 import { loadAnew } from "./anew.js";
-import { draftOf, keepDraft } from "./drafts.js";
 import { csrf, isTyping, listen } from "./shared.js";
-import { isShown, shown } from "./shown.js";
+import { isShown } from "./shown.js";
 import { _ } from "./texts.js";
 
 const room = document.getElementById("content");
 const study = room.dataset.study;
-const viewer = document.getElementById("viewer");
 const correction = document.getElementById("correction");
 const correct = document.getElementById("correct");
 const confirmForm = document.getElementById("confirm");
@@ -52,38 +50,6 @@ async function openCorrection() {
 }
 
 document.querySelector("[data-correct]")?.addEventListener("click", () => void openCorrection());
-
-// What is filled in is kept until it is signed: the session may end first, or the page be loaded anew.
-const mine = { by: document.body.dataset.user, revision: room.dataset.revision };
-
-function filledIn(sent) {
-  const comment = correct.querySelector("textarea").value;
-  const findings = [...correct.querySelectorAll("input[type=radio]:checked")].map(({ name, value }) => [name, value]);
-  return { ...mine, findings, comment, marks: correct.querySelector("[data-marks]").value, sent };
-}
-
-function restore({ findings, comment, marks }) {
-  for (const [name, value] of findings) {
-    const input = [...correct.querySelectorAll("input[type=radio]")].find((one) => one.name === name && one.value === value);
-    if (input) input.checked = true;
-  }
-  correct.querySelector("textarea").value = comment;
-  if (marks) for (const field of document.querySelectorAll("[data-marks]")) field.value = marks;
-  viewer.dispatchEvent(new Event("marks-given"));
-  correction.open = true;
-  document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
-  document.getElementById("restored").hidden = false;
-}
-
-// A page made ahead of time knows what the tab keeps only once it is shown in it.
-if (correct) void shown.then(() => {
-  const draft = draftOf(study, mine);
-  const refused = room.querySelector(".act [data-refilled]"); // then the server has filled the form in again
-  if (refused) keepDraft(study, filledIn(false));
-  else if (draft) restore(draft);
-  correct.addEventListener("input", () => keepDraft(study, filledIn(false)));
-  correct.addEventListener("submit", () => keepDraft(study, filledIn(true)));
-});
 
 document.addEventListener("keydown", (event) => {
   if (!isShown() || event.repeat || document.querySelector("dialog[open]")) return;
