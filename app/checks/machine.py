@@ -141,6 +141,20 @@ def decoders(_configured: Settings) -> str:
     return sentence("All decoders are installed.")
 
 
+def cookies(configured: Settings) -> str:
+    """Where people come by https, the session's cookie crosses nothing else."""
+    if not (configured.public_url or "").lower().startswith("https:"):
+        return sentence("FIRSTREAD_PUBLIC_URL is no https address, and cookies may cross plain HTTP.")
+    if configured.insecure_cookies:
+        raise Wrong(
+            sentence(
+                "FIRSTREAD_PUBLIC_URL is an https address, and the cookies of sessions may still cross plain"
+                " HTTP, where others can read them. Set FIRSTREAD_INSECURE_COOKIES=false for the web servers."
+            )
+        )
+    return sentence("The cookies of sessions cross TLS alone.")
+
+
 def _is_secret(name: str) -> bool:
     return name.endswith(("_file", "_certificate"))
 
@@ -169,5 +183,6 @@ MACHINE = (
     Check(name=N_("decoders"), look=decoders, good_for_seconds=600),
     Check(name=N_("time zone"), look=time_zone),
     Check(name=N_("secrets"), look=secrets),
+    Check(name=N_("cookies"), look=cookies),
 )
 """What can be told of a service that does not run."""

@@ -258,6 +258,17 @@ def test_a_study_that_waits_and_a_result_that_arrived_nowhere(sound: None, blobs
     assert wrong["deliveries"].endswith("Send them again from the page Destinations.")
 
 
+def test_cookies_over_plain_http_where_people_come_by_https(
+    sound: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no https address" in _found()["cookies"].said
+    _set(monkeypatch, "PUBLIC_URL", "HTTPS://firstread.hospital.example")
+    assert _only("cookies").endswith("Set FIRSTREAD_INSECURE_COOKIES=false for the web servers.")
+    _set(monkeypatch, "INSECURE_COOKIES", "false")
+    assert _wrong() == {}
+    assert _found()["cookies"].said == "The cookies of sessions cross TLS alone."
+
+
 def test_an_audit_trail_that_nobody_seals(sound: None) -> None:
     _an_hour_ago("audit_events", "at")
     assert _only("audit trail").startswith("The audit trail has not been sealed for 60 minutes.")
