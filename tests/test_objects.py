@@ -73,6 +73,17 @@ PERSONS = {
 }
 """What somebody else's is answered with; nothing has changed then."""
 
+ANYBODYS = {
+    "POST /api/v1/studies/{study_id}/adjudication": "a signed study is held by nobody",
+    "POST /api/v1/studies/{study_id}/retry": "what failed is read again, whoever asks",
+    "POST /api/v1/studies/{study_id}/take-over": "is for what another holds, with a reason",
+    "POST /studies/{study_id}/draft": "each reader has one of their own",
+    "POST /studies/{study_id}/retry": "what failed is read again, whoever asks",
+    "POST /studies/{study_id}/shown": "that one's own page was seen",
+    "POST /studies/{study_id}/take-over": "is for what another holds, with a reason",
+}
+"""Routes that do something to a study and ask not whose it is; why."""
+
 PARENTS = {
     "POST /api/v1/studies/{study_id}/reviews/{review_id}/undo": {},
     "POST /studies/{study_id}/reviews/{review_id}/undo": {},
@@ -103,6 +114,12 @@ def test_every_id_in_a_path_is_of_the_site_or_has_its_line() -> None:
     parts = {route for route in with_ids if len(parameters(route)) > 1 and _DICOMWEB not in route}
     assert parts == set(PARENTS), "say in PARENTS that the part of another one is not found"
     assert set(PERSONS) <= with_ids
+    unsafe = {
+        route
+        for route in with_ids
+        if "/studies/{study_id}/" in route and route.partition(" ")[0] not in ("GET", "HEAD")
+    }
+    assert unsafe - set(PERSONS) == set(ANYBODYS), "say in PERSONS what another reader is answered"
 
 
 @pytest.fixture
