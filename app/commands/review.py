@@ -84,7 +84,7 @@ def can_sign(study: Study, *, by: Actor) -> bool:
     return True
 
 
-def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> None:
+def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float, **said: Any) -> None:
     """The study is held by `by` for so many minutes; claiming one's own again prolongs it."""
     study = locked(session, study_id)
     check_can_claim(study, by=by)
@@ -95,11 +95,11 @@ def claim(session: Session, *, study_id: UUID, by: Actor, minutes: float) -> Non
         study.state_before_claim, study.state = study.state, State.CLAIMED.value
         study.claimed_by = by.id if by.kind == "user" else None
         study.claimed_by_name, study.claimed_at = by.name, now()
-        audit.record(session, action="study.claimed", by=by, study_id=study.id)
+        audit.record(session, action="study.claimed", by=by, study_id=study.id, **said)
         announce(session, study)
 
 
-def release(session: Session, *, study_id: UUID, by: Actor) -> None:
+def release(session: Session, *, study_id: UUID, by: Actor, **said: Any) -> None:
     """The study is free again, in the state it was claimed from; so is one that nobody holds any more."""
     study = locked(session, study_id)
     if study.claimed_by_name is None:
@@ -107,7 +107,7 @@ def release(session: Session, *, study_id: UUID, by: Actor) -> None:
     if study.state != State.CLAIMED.value or study.claimed_by_name != by.name:
         raise Conflict("Only the person who holds a study can release it.")
     _unclaim(study)
-    audit.record(session, action="study.released", by=by, study_id=study.id)
+    audit.record(session, action="study.released", by=by, study_id=study.id, **said)
     announce(session, study)
 
 

@@ -23,7 +23,7 @@ from app.dicom.image_header import ImageHeader
 from app.domain.counting import Counted, counted
 from app.domain.order import Credits
 from app.domain.reading import ImageRead
-from app.domain.roles import SYSTEM
+from app.domain.roles import SYSTEM, Actor
 from app.domain.states import READ_BY_NETWORK, Outcome, State
 from app.records import Image, Reading, Study
 from app.records.base import now
@@ -215,15 +215,23 @@ def count_of(row: Study, reading: Reading) -> Counted:
     )
 
 
-def retry(session: Session, *, study_id: UUID) -> bool:
-    """A failed or withheld study is due for screening again; False where there is nothing to retry."""
+def retry(session: Session, *, study_id: UUID, by: Actor = SYSTEM) -> bool:
+    """A failed or withheld study is due for screening again, also one that `by` holds, and goes on holding.
+    False where there is nothing to retry.
+    """
     row = session.get(Study, study_id, with_for_update=True)
-    if row is None or row.screening_due or row.state not in (State.FAILED.value, State.WITHHELD.value):
+    held = row is not None and row.state == State.CLAIMED.value and row.claimed_by_name == by.name
+    state = row and (row.state_before_claim if held else row.state)
+    if row is None or row.screening_due or state not in (State.FAILED.value, State.WITHHELD.value):
         return False
     row.screening_due, row.screening_attempts, row.screening_not_before = True, 0, None
     row.screening_again_at = now()
-    if row.state == State.WITHHELD.value:
-        row.state, row.reason = State.ADMITTED.value, None
+    if state == State.WITHHELD.value:
+        row.reason = None
+        if held:
+            row.state_before_claim = State.ADMITTED.value
+        else:
+            row.state = State.ADMITTED.value
     return True
 
 

@@ -38,6 +38,14 @@ def verdicts_hidden_from(who: Actor) -> ColumnElement[bool]:
     return asked.correlate(Study)
 
 
+def is_asked_by(reader: str) -> ColumnElement[bool]:
+    """As SQL over studies: this reader has asked a colleague, who has yet to answer."""
+    asked = exists().where(
+        SecondOpinion.study_id == Study.id, SecondOpinion.asked_by_name == reader, is_open()
+    )
+    return asked.correlate(Study)
+
+
 def are_verdicts_hidden(session: Session, *, study_id: UUID, who: Actor) -> bool:
     """True where the verdicts of others on this study are hidden from them."""
     return bool(session.scalar(select(verdicts_hidden_from(who)).where(Study.id == study_id)))

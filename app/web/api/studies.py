@@ -193,7 +193,7 @@ def retry(
 ) -> Response:
     """The study is screened again from the start."""
     with transaction() as session:
-        if not screening.retry(session, study_id=study_id):
+        if not screening.retry(session, study_id=study_id, by=caller.actor):
             queries.show(session, study_id=study_id, to=caller.actor)
             raise Conflict("Only a failed or withheld study can be screened again.")
         audit.record(session, action="study.retry-asked", by=caller.actor, study_id=study_id)
