@@ -32,6 +32,10 @@ Retention: the share of the images that the active bundle called right which the
 Withheld: the share of the images by which the candidate may withhold more. Calibration error: how far the
 probabilities may be, on average and at even odds, from those of the best line through their log odds.
 """
+FLOORS: dict[str, float] = {"auc": 0.8, "sensitivity": 0.8}
+"""What the lower end of the 95% interval of the candidate's own figure must reach in every subgroup that is
+large enough, whatever the active bundle does there: a group that both misread must not pass.
+"""
 SUBGROUPS = {
     "auc": sentence("AUC"),
     "sensitivity": sentence("sensitivity"),
@@ -151,6 +155,8 @@ def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:
                 MARGINS[f"subgroup {figure}"],
                 enough=True,
             )
+            if figure in FLOORS:
+                yield _floor(f"{name} {figure} floor", said_group, group["candidate"][figure], FLOORS[figure])
     for fact in detail["untold"]:
         said_fact = FACTS.get(fact, fact)
         yield Line(
@@ -192,6 +198,21 @@ def _not_worse(
     if not enough:
         return Line(name, None, said)
     return Line(name, passes, said, short_by=None if passes else round(-margin - low, 4))
+
+
+def _floor(name: str, said_figure: str, figure: Mapping[str, float | None], floor: float) -> Line:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None or low is None or high is None:
+        return Line(name, None, sentence(f"{said_figure}: it cannot be told from these images."))
+    return Line(
+        name,
+        low >= floor,
+        sentence(
+            f"{said_figure} of the candidate itself: {value:.3f} ({low:.3f} to {high:.3f}); "
+            f"the lower end must reach {floor:.2f}."
+        ),
+        short_by=None if low >= floor else round(floor - low, 4),
+    )
 
 
 def _calibrated(comparison: Mapping[str, Any], enough: bool) -> Line:

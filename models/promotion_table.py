@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from models.detail import LEAST_PATIENTS
-from models.promotion_gate import MARGINS
+from models.promotion_gate import FLOORS, MARGINS
 
 
 def table() -> str:
     """The gate as Markdown, for people."""
+    own = "95% interval, lower end"
     whole = "95% interval of the difference, lower end"
     rows = [
         ("labels of the test", "imported, adjudicated or of blind reads", "all"),
@@ -24,6 +25,8 @@ def table() -> str:
         ("AUC of each subgroup", whole, f"-{MARGINS['subgroup auc']} or above"),
         ("sensitivity of each subgroup", whole, f"-{MARGINS['subgroup sensitivity']} or above"),
         ("specificity of each subgroup", whole, f"-{MARGINS['subgroup specificity']} or above"),
+        ("AUC of each subgroup, the candidate's own", own, f"{FLOORS['auc']} or above"),
+        ("sensitivity of each subgroup, the candidate's own", own, f"{FLOORS['sensitivity']} or above"),
         ("calibration at even odds", "mean error", f"{MARGINS['calibration error']} at most"),
         (
             "retention",

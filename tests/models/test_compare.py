@@ -23,7 +23,7 @@ from models.detail import LEAST_PATIENTS, detail
 from models.examples import DatasetRefused, list_examples
 from models.figures import Array
 from models.pair import LANES, Pair
-from models.promotion_gate import MARGINS, may_be_promoted, promotion_gate
+from models.promotion_gate import FLOORS, MARGINS, may_be_promoted, promotion_gate
 from models.promotion_table import table
 from tests.models.conftest import Trained, draw_set, resealed
 
@@ -181,11 +181,17 @@ def _group(**changes: Any) -> dict[str, Any]:
         "patients_without": LEAST_PATIENTS,
         "sufficient": True,
         "difference": {name: changes.get(name, same) for name in ("auc", "sensitivity", "specificity")},
+        "candidate": {"auc": _at(FLOORS["auc"]), "sensitivity": _at(FLOORS["sensitivity"])}
+        | changes.get("candidate", {}),
         "asked": 120,
         "asked_enough": True,
         "withheld": changes.get("withheld", {"active": 1, "candidate": 1}),
     }
     return {"detail": {"subgroups": [girls], "untold": []}}
+
+
+def _at(low: float | None) -> dict[str, float | None]:
+    return {"value": 0.9, "low": low, "high": 0.95}
 
 
 def _low(least: float) -> dict[str, float]:
@@ -200,6 +206,9 @@ def _low(least: float) -> dict[str, float]:
         ("sex F auc", _group(auc=_low(MARGINS["subgroup auc"]))),
         ("sex F sensitivity", _group(sensitivity=_low(MARGINS["subgroup sensitivity"]))),
         ("sex F specificity", _group(specificity=_low(MARGINS["subgroup specificity"]))),
+        ("sex F auc floor", _group(candidate={"auc": _at(FLOORS["auc"] - 0.001)})),
+        ("sex F sensitivity floor", _group(candidate={"sensitivity": _at(FLOORS["sensitivity"] - 0.001)})),
+        ("sex F auc floor", _group(candidate={"auc": _at(None)})),
         ("sex F withheld", _group(withheld={"active": 1, "candidate": 4})),
         ("sex F specificity", _group(specificity={"value": 0.0, "low": None, "high": None})),
         (
@@ -242,6 +251,20 @@ def test_every_line_can_keep_a_candidate_out(line: str, changes: Mapping[str, An
     assert found.blocks
     figureless = ("explanations", "findings", "lanes", "pixel gate")
     assert found.passes is None or line in figureless or (found.short_by or 0) > 0
+
+
+def test_a_group_that_both_misread_keeps_the_candidate_out_and_the_page_says_by_how_much() -> None:
+    misread = _group(candidate={"sensitivity": {"value": 0.62, "low": 0.5, "high": 0.74}})
+    lines = promotion_gate(_comparison(**misread))
+    assert not may_be_promoted(lines)
+    (line,) = [one for one in lines if one.passes is False]
+    assert line.name == "sex F sensitivity floor"
+    assert line.sentence.endswith("itself: 0.620 (0.500 to 0.740); the lower end must reach 0.80.")
+    assert line.short_by == pytest.approx(0.3)
+
+
+def test_a_group_at_its_floors_passes() -> None:
+    assert may_be_promoted(promotion_gate(_comparison(**_group())))
 
 
 def test_a_group_too_small_is_insufficient_and_named_and_keeps_nobody_out() -> None:
