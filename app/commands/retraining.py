@@ -14,6 +14,7 @@ from app.blobs import Blobs
 from app.commands import audit, snapshots, training
 from app.domain.roles import Actor
 from app.errors import Conflict, Problem, Unprocessable
+from app.local_time import local
 from app.records import Dataset, Job, Review, SiteChoice, TrainingRun
 from app.records.base import now
 from app.records.review import stands
@@ -114,7 +115,7 @@ def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tupl
     taken = snapshots.take(
         session,
         blobs=blobs,
-        name=f"{now():%Y-%m-%d %H:%M}",
+        name=f"{local(now()):%Y-%m-%d %H:%M}",
         datasets=list(ready),
         reviews=True,
         by=by,

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from app.domain.roles import Caller, Permission
 from app.domain.sentence import sentence
 from app.errors import NotFound, Problem, Unprocessable
+from app.local_time import local
 from app.queries import audit
 from app.queries.audit import TrailFilter
 from app.queries.audit_patient import PatientAsked, PatientFound, ask
@@ -21,7 +22,6 @@ from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.forms import Posted
 from app.web.pages.render import page
-from app.web.pages.words import local
 
 router = APIRouter(prefix="/audit", route_class=GuardedRoute)
 _Text = Annotated[str, Query(max_length=100)]

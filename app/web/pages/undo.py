@@ -13,12 +13,12 @@ from app.commands import withdrawal
 from app.commands.withdrawal import too_late
 from app.domain.roles import Caller, Permission
 from app.errors import Conflict, Forbidden
+from app.local_time import local
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
 from app.web.pages.render import onwards
 from app.web.pages.study import study_page_of
-from app.web.pages.words import local
 
 router = APIRouter(prefix="/studies/{study_id}/reviews/{review_id}", route_class=GuardedRoute)
 

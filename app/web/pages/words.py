@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_datetime
 
 from app.domain.order import Lane
 from app.domain.states import State
 from app.language import N_, _, current, locale
+from app.local_time import local
 from app.queries.why_here import in_words
 from app.records.base import now
-from app.settings import settings
 from app.told import told
 
 USE = N_("For prioritisation only. Not a diagnosis; not a cleared medical device.")
@@ -45,19 +44,6 @@ _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ISOLATE, _POP = "\u2068", "\u2069"
 _SEXES = {"M": N_("male"), "F": N_("female"), "O": N_("other")}
-
-
-@lru_cache(maxsize=8)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return None
-
-
-def local(moment: datetime) -> datetime:
-    """The moment in the site's zone; in UTC where the site names a zone that does not exist."""
-    return moment.astimezone(_zone(settings().time_zone) or UTC)
 
 
 def say_moment(moment: datetime | None) -> str:

@@ -15,6 +15,7 @@ from app.commands import keys, preferences
 from app.domain.roles import Caller, Permission, Scope
 from app.domain.states import State
 from app.errors import Forbidden
+from app.local_time import local
 from app.queries import bundles, worklist
 from app.queries import preferences as kept
 from app.queries.history import last_signature
@@ -28,7 +29,6 @@ from app.web.auth import GuardedRoute, require, signed_in
 from app.web.pages.forms import Posted
 from app.web.pages.render import doors_of, fragment, page, see
 from app.web.pages.sending import sending_facts
-from app.web.pages.words import local
 
 router = APIRouter(route_class=GuardedRoute)
 _ROWS_AT_ONCE = 50

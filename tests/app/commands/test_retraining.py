@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import retraining
@@ -16,6 +17,8 @@ from app.queries.jobs import jobs_at_work
 from app.records import Job, SiteChoice, Snapshot, TrainingRun
 from app.records.engine import transaction
 from app.settings import settings
+from tests.app.commands.candidates import an_active_bundle
+from tests.app.commands.labelled import a_dataset, patients
 from tests.builders import a_signed_study
 from worker.sweep import Sweeper
 
@@ -113,6 +116,22 @@ def test_no_second_training_begins_while_one_is_at_work(blobs: Blobs, database: 
     assert occasion() is None
     with transaction() as session, pytest.raises(Conflict, match="at work already"):
         retraining.retrain(session, blobs=blobs, occasion="asked", by=SYSTEM)
+
+
+def test_the_snapshot_is_named_by_the_clock_of_the_site(
+    session: Session, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_active_bundle(session, blobs)
+    a_dataset(session, [*patients(40), *patients(40, label="NORMAL", prefix="n")])
+    monkeypatch.setattr(retraining, "now", lambda: datetime(2026, 11, 22, 20, 5, tzinfo=UTC))
+    monkeypatch.setenv("FIRSTREAD_TIME_ZONE", "Asia/Tokyo")
+    settings.cache_clear()
+    try:
+        run_id, _ = retraining.retrain(session, blobs=blobs, occasion="asked", by=SYSTEM)
+    finally:
+        settings.cache_clear()
+    run = session.get_one(TrainingRun, run_id)
+    assert session.get_one(Snapshot, run.snapshot_id).name == "2026-11-23 05:05"
 
 
 @pytest.mark.parametrize(("days", "reviews"), [(0, None), (None, 0), (367, None), (None, 1_000_001)])
