@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from app.errors import Unavailable
 from app.queries import datasets as queries
 from app.records import AuditEvent, DatasetFile
 from app.records.engine import transaction
+from app.web import main
 from tests.app.web.conftest import KeyMaker, SignIn
 from tests.builders import a_png
 from tests.worker.datasets import drawn_chests, reads_drawings
@@ -210,6 +212,19 @@ def test_the_page_shows_a_dataset_in_every_state(admin: TestClient, blobs: Blobs
     assert "Waits for the training worker" in admin.get(f"/training/datasets/{dataset}").text
     LearnerHere(blobs=blobs, folder=tmp_path, name="tested").drain(stop=threading.Event())
     assert admin.get(f"/training/datasets/{dataset}").status_code == 200
+
+
+def test_what_a_dataset_is_told_is_sent_once_and_abandoning_it_is_asked_about(admin: TestClient) -> None:
+    templates = Path(main.__file__).parent / "templates"
+    forms = [
+        form
+        for path in sorted(templates.glob("dataset*.html"))
+        for form in re.findall('<form [^>]*method="post"(?:[^>"]|"[^"]*")*>', path.read_text())
+    ]
+    assert len(forms) >= 6
+    assert [form for form in forms if "data-once" not in form] == []
+    page = admin.get(f"/training/datasets/{begun(admin, 'ward 3')}").text
+    assert 'data-confirm="Abandon the dataset ward 3? Its list of files' in page
 
 
 def test_an_unknown_dataset_is_not_found(admin: TestClient) -> None:
