@@ -143,6 +143,18 @@ def test_the_form_and_the_run_say_that_training_ends_once_its_rounds_are_done(
     assert f"after {more} rounds from a network that has learnt, after {whole} from one that has not" in form
 
 
+def test_a_thorough_training_from_imagenet_says_that_it_has_no_learning_curve(
+    admin: TestClient, blobs: Blobs
+) -> None:
+    said = "Whether more data would help is not told of a thorough training from ImageNet"
+    with transaction() as session:
+        run_id, _ = a_run(session, blobs)
+    assert said not in words(get(admin, f"/training/runs/{run_id}"))
+    with transaction() as session:
+        session.get_one(TrainingRun, run_id).start_sha256 = None
+    assert said in words(get(admin, f"/training/runs/{run_id}"))
+
+
 def test_a_run_that_is_over_leads_to_its_candidate(admin: TestClient, blobs: Blobs) -> None:
     with transaction() as session:
         run_id, _ = a_run(session, blobs)

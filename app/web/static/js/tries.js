@@ -21,7 +21,7 @@ function element(name, text, className) {
 function words(said) {
   if (said.outcome !== "screened") return said.reason ?? "";
   const found = Object.entries(said.findings).map(
-    ([name, one]) => `${name} ${one.probability.toFixed(2)} (${LANES[one.lane]()})`,
+    ([name, one]) => `${_(name)} ${one.probability.toFixed(2)} (${LANES[one.lane]()})`,
   );
   return [...found, ...said.notices].join("; ");
 }
