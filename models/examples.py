@@ -106,16 +106,16 @@ def manifest_rows(manifest: Path, *, name: str, most: float = math.inf) -> list[
                 )
             for number, row in enumerate(reader, start=2):
                 rows.append(_row(row, number, name))
-                _check_count(len(rows), most=most)
+                _check_count(len(rows), limit=most)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetRefused(f"{name} is not a CSV file in UTF-8. Save it as one.") from error
     return rows
 
 
-def _check_count(files: int, *, most: float) -> None:
-    if files > most:
-        most_files = f"{most:,}"
-        raise DatasetRefused(f"A dataset may have at most {most_files} files; this one has more.")
+def _check_count(files: int, *, limit: float) -> None:
+    if files > limit:
+        most = f"{limit:,}"
+        raise DatasetRefused(f"A dataset may have at most {most} files; this one has more.")
 
 
 def _row(row: Mapping[str, str | None], number: int, name: str) -> ManifestRow:
@@ -203,7 +203,7 @@ def _below(folder: Path, *, known: int, most: float) -> list[Path]:
     for path in folder.rglob("*"):
         if path.is_file() and not is_junk(path.name):
             files.append(path)
-            _check_count(known + len(files), most=most)
+            _check_count(known + len(files), limit=most)
     return sorted(files)
 
 
