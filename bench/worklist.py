@@ -37,7 +37,7 @@ from sqlalchemy.orm import Session
 from app.domain.roles import Actor
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
-from app.queries import worklist
+from app.queries import next_study, worklist
 from app.queries.worklist_filter import filter_of
 from app.records.base import now
 from app.records.engine import build_engine
@@ -127,7 +127,7 @@ def questions(archive: Archive) -> dict[str, Ask]:
         ),
         "counts": lambda session: worklist.counts(session, due_before=now(), to=to),
         "stations": worklist.stations,
-        "next study": lambda session: worklist.next_after(session, study_id=None, reader=READER),
+        "next study": lambda session: next_study.next_after(session, study_id=None, reader=READER),
         "search: patient ID": searching(patient),
         "search: accession number": searching(accession),
         "search: a patient's name": searching(name.replace("^", " ")),

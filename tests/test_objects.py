@@ -18,7 +18,7 @@ from app.blobs import Blobs
 from app.commands import consult, deidentified, exporting, review
 from app.domain.roles import SYSTEM, Actor, Permission, Role
 from app.errors import NotFound
-from app.records import BundleExport, DatasetFile, Review, Snapshot, SnapshotExport, User
+from app.records import BundleExport, DatasetFile, Review, Snapshot, SnapshotExport, Study, User
 from app.records.engine import transaction
 from app.web.main import create_app
 from tests.app.commands.labelled import a_dataset, patients
@@ -67,6 +67,8 @@ PERSONS = {
     "POST /api/v1/studies/{study_id}/reviews/{review_id}/undo": 403,
     "POST /studies/{study_id}/reviews/{review_id}/undo": 403,
     "POST /studies/{study_id}/claim": 409,
+    "POST /studies/{study_id}/opened": 200,
+    "POST /studies/{study_id}/left": 204,
     "POST /studies/{study_id}/release": 409,
     "POST /studies/{study_id}/review": 409,
     "POST /studies/{study_id}/second-opinion": 409,
@@ -176,12 +178,14 @@ def test_what_is_another_persons_is_refused_and_stays_as_it_is(client: TestClien
             session, study_id=signed, by=alice, revision=revision_of(signed), confirm=True, findings={}
         )
         review_id = session.scalars(select(Review.id)).one()
+        held_until = session.get_one(Study, held).claim_expires_at.isoformat()
     look = looks.ask(by=alice.id, media_type="image/png", about="a file")
     assert looks.find(look, by=alice.id)  # hers is there
     headers = signed_in(client, "bob")
     bodies: dict[str, Any] = {
         "POST /api/v1/studies/{study_id}/reviews": {"revision": revision_of(held), "confirm": True},
         "POST /studies/{study_id}/review": {"revision": revision_of(held), "action": "confirm"},
+        "POST /studies/{study_id}/left": {"held_until": held_until},
         "POST /api/v1/studies/{study_id}/second-opinions": {"of": "carol"},
         "POST /studies/{study_id}/second-opinion": {"colleague": str(carol.id)},
     }

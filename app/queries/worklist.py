@@ -196,21 +196,6 @@ def entries(session: Session, *, study_ids: Sequence[UUID], to: Actor) -> tuple[
     return tuple(_entry(row) for row in rows)
 
 
-def next_after(session: Session, *, study_id: UUID | None, reader: str) -> UUID | None:
-    """The unsigned study this reader should open next: the first that is screened and nobody else holds."""
-    return session.scalar(
-        select(Study.id)
-        .where(
-            *_UNSIGNED,
-            Study.state.not_in([State.ADMITTED.value, State.SCREENING.value]),
-            (Study.state != State.CLAIMED.value) | (Study.claimed_by_name == reader),
-            Study.id != study_id if study_id else literal(True),
-        )
-        .order_by(Study.rank_at, Study.id)
-        .limit(1),
-    )
-
-
 def counts(
     session: Session, *, due_before: datetime, to: Actor, where: WorklistFilter = EVERY_STUDY
 ) -> WorklistCounts:

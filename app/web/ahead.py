@@ -17,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from app.domain.roles import Actor, Caller, Permission
 from app.errors import Problem
 from app.queries import upcoming
+from app.queries.next_study import next_after
 from app.queries.upcoming import StoredPicture
-from app.queries.worklist import next_after
 from app.records.engine import transaction
 from app.web.parts import Parts
 

@@ -26,6 +26,11 @@ def open_painted(page: Any, study_id: Any) -> None:
     page.wait_for_timeout(600)  # signing keys sleep for half a second after the first paint
 
 
+def hold_nothing(page: Any) -> None:
+    """What this page opens is not held: its claims never arrive, as those of two who open a study at once."""
+    page.route("**/opened", lambda route: route.abort())
+
+
 def outcomes(page: Any) -> dict[str, str]:
     """What each file's row says, once every row has an outcome."""
     page.wait_for_function(

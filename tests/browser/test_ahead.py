@@ -68,14 +68,19 @@ def test_a_page_made_ahead_is_seen_by_nobody_and_shown_at_once_after_signing(
     read(reader, server, first)
     assert reader.evaluate_ahead(
         "[location.pathname, content.checkVisibility({ visibilityProperty: true }),"
-        " document.getElementById('viewer').dataset.painted ?? null, streams]"
-    ) == [[f"/studies/{second}", False, None, 0]]
+        " !!document.getElementById('viewer').dataset.painted, streams]"
+    ) == [[f"/studies/{second}", False, True, 0]], "painted by then, and seen by nobody"
     assert happened(second) == ["sent-ahead"]
-    assert {study.state for study in stored(Study)} == {"screened"}
+    eventually(lambda: happened(first)[-1] == "claimed", seconds=10)  # it is open, and hers
+    assert {study.id: study.state for study in stored(Study) if study.id != first} == {
+        second: "screened",
+        third: "screened",
+    }
     reader.press("1")
     reader.wait_for(f"location.href === '{server}/studies/{second}?signed={first}' && !!window.shownAt")
     assert reader.evaluate("performance.getEntriesByType('navigation')[0].activationStart") > 0
-    assert happened(second) == ["sent-ahead", "viewed"]
+    assert happened(second)[:2] == ["sent-ahead", "viewed"]
+    eventually(lambda: happened(second) == ["sent-ahead", "viewed", "claimed"], seconds=10)
     reader.wait_for("!!document.getElementById('undo')")
     assert reader.evaluate("document.getElementById('next-study').pathname") == f"/studies/{third}"
     reader.wait_for("streams === 1")
@@ -119,7 +124,7 @@ def test_a_page_that_is_out_of_date_is_fetched_anew_before_anything_of_it_is_see
     reader.wait_for(f"location.pathname === '/studies/{second}' && {_FULL} && !{_COVERED}")
     assert "As it is now" in reader.evaluate("document.getElementById('content').innerText")
     assert reader.evaluate("performance.getEntriesByType('navigation')[0].activationStart") == 0
-    assert happened(second) == ["sent-ahead", "viewed"]
+    assert happened(second)[:2] == ["sent-ahead", "viewed"]
     assert third
 
 
@@ -134,7 +139,7 @@ def test_where_another_study_comes_next_the_ordinary_way_is_taken(
     reader.press("1")
     reader.wait_for(f"location.pathname === '/studies/{third}' && {_FULL}")
     assert happened(second) == ["sent-ahead", "claimed"], "never shown, and no view"
-    assert happened(third)[-1] == "viewed"
+    assert "viewed" in happened(third)
 
 
 def test_a_draft_and_the_theme_of_the_tab_are_those_of_when_the_page_is_shown(
@@ -240,4 +245,4 @@ def test_a_page_that_cannot_be_uncovered_is_fetched_as_any_other(
     ) == [False, False, "false"], "no key acts on a covered page"
     reader.wait_for(f"{_FULL} && !{_COVERED}")
     assert reader.evaluate("performance.getEntriesByType('navigation')[0].type") == "reload"
-    assert happened(second)[-1] == "viewed"
+    assert "viewed" in happened(second)

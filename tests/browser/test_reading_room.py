@@ -7,7 +7,7 @@ from app.domain.roles import Role
 from app.records import AuditEvent, Review
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
-from tests.browser.pages import open_painted, stored
+from tests.browser.pages import hold_nothing, open_painted, stored
 from tests.builders import a_bundle, a_screened_study, an_admitted_study, claimed, image_read
 from tests.builders import record as recorded
 
@@ -69,9 +69,12 @@ def test_a_correction_an_amendment_and_the_whole_history(signed_in: SignIn, blob
 def test_two_readers_at_once_the_second_is_told_and_keeps_the_draft(signed_in: SignIn, blobs: Blobs) -> None:
     admission = a_screened_study(blobs)
     alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    for page in (alice, bob):
+        hold_nothing(page)
     open_painted(alice, admission.study_id)
     open_painted(bob, admission.study_id)
     bob.wait_for_timeout(300)
+    bob.route("**/claim", lambda route: route.abort())
     bob.evaluate("() => { document.getElementById('correction').open = true; }")
     bob.click("#correction label:has-text('Absent')")
     bob.fill("#comment", "I see nothing.")

@@ -8,7 +8,7 @@ from app.blobs import Blobs
 from app.domain.roles import Role
 from app.records import AuditEvent, Review, Study, Withdrawal
 from tests.browser.conftest import SignIn
-from tests.browser.pages import open_painted, stored
+from tests.browser.pages import hold_nothing, open_painted, stored
 from tests.builders import a_screened_study
 
 
@@ -23,11 +23,12 @@ def test_a_study_is_taken_over_with_a_reason_that_its_reader_sees_at_once(
 ) -> None:
     admission = a_screened_study(blobs)
     alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    hold_nothing(bob)
     open_painted(bob, admission.study_id)
     assert not bob.is_visible("#take-over")
     open_painted(alice, admission.study_id)
-    alice.keyboard.press("2")
     held_by(alice, "Held by you")
+    alice.keyboard.press("2")
     alice.keyboard.press("n")
     alice.fill("#comment", "Half a sentence")
     bob.wait_for_selector("#take-over:visible")  # his page was open before she claimed it
@@ -57,8 +58,11 @@ def test_the_second_to_sign_is_told_who_when_and_what_and_amends_in_one_step(
 ) -> None:
     admission = a_screened_study(blobs)
     alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    for page in (alice, bob):
+        hold_nothing(page)
     open_painted(bob, admission.study_id)
     open_painted(alice, admission.study_id)
+    bob.route("**/claim", lambda route: route.abort())
     bob.evaluate("() => { document.getElementById('correction').open = true; }")
     bob.click("#correction label:has-text('Absent')")
     bob.fill("#comment", "I see nothing.")

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.commands import review, takeover
+from app.commands import opening, review, takeover
 from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, Conflict, Unprocessable
 from app.records.engine import transaction
@@ -36,6 +36,29 @@ def release(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)
     with transaction() as session:
         review.release(session, study_id=study_id, by=caller.actor)
     return see("/")
+
+
+@router.post("/opened")
+def opened(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) -> dict[str, str | None]:
+    """The study is on the caller's screen, and theirs if it is free: until when, for `left` (null: nothing is
+    let go of by leaving).
+    """
+    with transaction() as session:
+        until = opening.open_study(
+            session, study_id=study_id, by=caller.actor, minutes=settings().claim_minutes
+        )
+    return {"held_until": until.isoformat() if until else None}
+
+
+@router.post("/left")
+def left(study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
+    """The caller has left the study with nothing done; the hold that opening it began has ended."""
+    held_until = form.moment("held_until")
+    if held_until is None:
+        raise BadRequest("The request does not say until when the study was held.")
+    with transaction() as session:
+        opening.leave_study(session, study_id=study_id, by=caller.actor, held_until=held_until)
+    return Response(status_code=204)
 
 
 @router.post("/take-over")

@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, Response
 from app.commands import second_opinions, viewing
 from app.domain.roles import Caller, Permission
 from app.queries.history import last_signature
+from app.queries.next_study import following, next_after
 from app.queries.study_page import StudyFacts, facts
-from app.queries.worklist import next_after
 from app.records.engine import transaction
 from app.web.ahead import Ahead
 from app.web.auth import GuardedRoute, require
@@ -93,13 +93,16 @@ def onwards(
     caller: Annotated[Caller, require(Permission.READ)],
     signed: UUID | None = None,
 ) -> Response:
-    """What a page that was made ahead could not know: the next study, and the signature that led here.
+    """What a page that was made ahead could not know: where a signature leads and where key 3 does, and the
+    signature that led here. An open page asks anew once something has happened to the study that came next.
 
     It is asked once the page is shown: what the study was asked about and is answered is no news any more.
     """
     with transaction() as session:
         second_opinions.seen(session, study_id=study_id, by=caller.actor)
-        next_id = next_after(session, study_id=study_id, reader=caller.actor.name)
+        reader = caller.actor.name
+        next_id = next_after(session, study_id=study_id, reader=reader)
+        following_id = following(session, study_id=study_id, reader=reader)
         last = last_signature(session, study_id=signed, by=caller.actor) if signed else None
     here = f"/studies/{study_id}"
     said = {"signed": signed, "just_signed": last, "here": here, "caller": caller}
@@ -107,6 +110,7 @@ def onwards(
     return JSONResponse(
         {
             "next": f"/studies/{next_id}" if next_id else None,
+            "following": f"/studies/{following_id}" if following_id else None,
             "signed": fragment("signed.html", **said) if signed else None,
         },
         background=ahead.of(study_id, reader=caller.actor, parts=parts_of(request)),

@@ -20,7 +20,7 @@ from app.commands.takeover import LONGEST_REASON
 from app.domain.roles import Caller, Permission
 from app.domain.states import State
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Problem, Unprocessable, frames_of
-from app.queries import studies, worklist
+from app.queries import next_study, studies, worklist
 from app.queries.guide import guide_for
 from app.queries.history import last_signature, lost_to, signed_from
 from app.queries.studies import StudyShown
@@ -101,7 +101,7 @@ def retry(
 ) -> Response:
     """A failed or withheld study is screened again."""
     with transaction() as session:
-        due = screening.retry(session, study_id=study_id)
+        due = screening.retry(session, study_id=study_id, by=caller.actor)
         if due:
             audit.record(session, action="study.retry-asked", by=caller.actor, study_id=study_id)
     if due:
@@ -138,14 +138,14 @@ def sign(
                 signed = review.sign(session, confirm=confirm, **said)
             opens: UUID | None = study_id
             if signed.state is not State.AMENDED:
-                opens = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+                opens = next_study.next_after(session, study_id=study_id, reader=caller.actor.name)
             told = _told_ahead(session, opens, form=form, caller=caller)
     except (Conflict, Forbidden, Unprocessable) as problem:
         adjudicates = form.text("adjudicates") == "yes" if form.text("disputed") else None
         pressed = Draft(findings=findings, comment=comment, marks=marks, adjudicates=adjudicates)
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
-                opens = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+                opens = next_study.next_after(session, study_id=study_id, reader=caller.actor.name)
                 told = _told_ahead(session, opens, form=form, caller=caller)
             return _onwards(request, study_id, opens, told)
         draft = _kept(study_id, caller, pressed, confirm=confirm, form=form)
@@ -190,7 +190,9 @@ def study_page_of(
     """The page, with what was refused where something was. `covered`: until `showing.shown` says so."""
     with transaction() as session:
         known = facts(session, study_id=study_id, to=caller.actor)
-        next_id = worklist.next_after(session, study_id=study_id, reader=caller.actor.name)
+        reader = caller.actor.name
+        next_id = next_study.next_after(session, study_id=study_id, reader=reader)
+        following_id = next_study.following(session, study_id=study_id, reader=reader)
         just_signed = last_signature(session, study_id=signed, by=caller.actor) if signed else None
         guide = None if covered else guide_for(session, known.shown, who=caller.actor)
         if covered:
@@ -223,6 +225,7 @@ def study_page_of(
         colleagues=known.colleagues,
         dispute=dispute,
         next_id=None if covered else next_id,  # what comes next is told once it is shown
+        following_id=None if covered else following_id,
         signed=signed,
         just_signed=just_signed,
         lost=say_lost(known.lost) if known.lost else None,

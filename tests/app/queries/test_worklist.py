@@ -128,18 +128,6 @@ def test_withheld_and_failed_studies_stay_and_keep_the_unknown_credit(blobs: Blo
     assert all(entry.why_here.startswith("Not read by the network") for entry in entries)
 
 
-def test_the_next_study_is_the_first_that_nobody_else_holds(blobs: Blobs, database: str) -> None:
-    an_admitted_study(blobs)
-    first, second = a_screened_study(blobs).study_id, a_screened_study(blobs).study_id
-    with transaction() as session:
-        grace = a_user(session, "grace", Role.RADIOLOGIST)
-        review.claim(session, study_id=first, by=grace, minutes=5)
-    with transaction() as session:
-        assert worklist.next_after(session, study_id=None, reader="grace") == first
-        assert worklist.next_after(session, study_id=first, reader="grace") == second
-        assert worklist.next_after(session, study_id=None, reader="henri") == second
-
-
 def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> None:
     with transaction() as session:
         assert worklist.counts(session, due_before=now(), to=SYSTEM).oldest_unscreened_seconds is None

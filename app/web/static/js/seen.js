@@ -18,6 +18,7 @@
   }
 
   function letSign() {
+    if (!ready) document.dispatchEvent(new Event("study-seen"));
     ready = true;
     mark();
   }

@@ -9,6 +9,8 @@ const HERE = `/studies/${room?.dataset.study}`;
 const ANSWERS_WITHIN = 5000;
 const TOLD_WITHIN = 2000;
 const LOADED_MS = 400; // the picture on the screen is finished before the next one is begun
+const RENEWED_MS = 200; // what happens to a study often happens at once
+let renewing = null;
 
 const opened = () =>
   document.prerendering
@@ -60,20 +62,36 @@ async function tellOnwards(signed) {
     const told = answer?.ok ? await answer.json().catch(() => null) : null;
     if (!told) continue;
     if (told.signed) document.querySelector(".words > .scrolling").insertAdjacentHTML("beforebegin", told.signed);
-    leadTo(told.next);
+    leadTo(told);
     document.dispatchEvent(new CustomEvent("signature-told", { detail: asked }));
     return;
   }
 }
 
-/** Where key 3 and the link go; nowhere where nothing is left. */
-function leadTo(next) {
-  const link = document.getElementById("next-study");
-  if (!link) return;
-  link.toggleAttribute("data-ahead", false);
-  if (next) link.href = next;
-  else link.removeAttribute("href");
-  link.parentElement.hidden = !next;
+/** Where a signature leads, and where key 3 and its link do; nowhere where nothing is left. */
+function leadTo(told) {
+  for (const name of ["next", "following"]) {
+    const link = document.getElementById(`${name}-study`);
+    if (!link || link.getAttribute("href") === told[name]) continue;
+    link.toggleAttribute("data-ahead", false);
+    if (told[name]) link.href = told[name];
+    else link.removeAttribute("href");
+    link.parentElement.hidden = !told.following;
+  }
+}
+
+/** Something has happened to this study: where the reader would be led to it, that is asked anew. */
+export function renewNext(id) {
+  const leads = [...document.querySelectorAll("#next-study[href], #following-study[href]")];
+  if (!isShown() || !leads.some((link) => link.pathname.endsWith(id))) return;
+  clearTimeout(renewing);
+  renewing = setTimeout(async () => {
+    const answer = await fetch(`${HERE}/onwards`, { signal: AbortSignal.timeout(TOLD_WITHIN) }).catch(() => null);
+    const told = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (!told) return;
+    leadTo(told);
+    markNext();
+  }, RENEWED_MS);
 }
 
 /** True once the page may be seen, and what is done on it counts. */

@@ -1,8 +1,9 @@
 // The study page: signing keys that cannot go off by accident, the claim, and what happens to the study meanwhile.
 
 import { loadAnew } from "./anew.js";
-import { csrf, isTyping, listen } from "./shared.js";
-import { isShown } from "./shown.js";
+import { begin } from "./holding.js";
+import { isTyping, listen } from "./shared.js";
+import { isShown, renewNext } from "./shown.js";
 import { _ } from "./texts.js";
 
 const room = document.getElementById("content");
@@ -26,9 +27,6 @@ function changed() {
   return !document.getElementById("changed").hidden;
 }
 
-// Opening the correction is the first thing a reader does to a study: it claims it.
-let claimed = false;
-
 // Enter in an answer would sign past every guard: Ctrl+Enter and the button sign.
 correct?.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && event.target.matches("input")) event.preventDefault();
@@ -41,12 +39,7 @@ async function openCorrection() {
     preventScroll: true,
   });
   correction.scrollIntoView({ block: "nearest" });
-  if (claimed || ["signed", "amended"].includes(room.dataset.state)) return;
-  claimed = true;
-  await fetch(`/api/v1/studies/${study}/claim`, { method: "POST", headers: { "X-CSRF-Token": csrf() } }).catch(
-    () => null, // the answer to signing will say what is wrong
-  );
-  await compare();
+  if (await begin()) await compare();
 }
 
 document.querySelector("[data-correct]")?.addEventListener("click", () => void openCorrection());
@@ -65,7 +58,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "2" && correction) {
     event.preventDefault();
     void openCorrection();
-  } else if (event.key === "3") document.getElementById("next-study")?.click();
+  } else if (event.key === "3") document.getElementById("following-study")?.click();
   else if (event.key === "l") location.assign("/");
   else if (event.key === "b") backToSigned();
   else if (event.key === "h") tellOfMap();
@@ -114,8 +107,9 @@ async function compare() {
   if (!answer?.ok) return;
   const now = await answer.json();
   if (held) {
-    held.hidden = !now.held;
-    held.textContent = now.held ?? "";
+    const free = ["signed", "amended"].includes(now.state) ? "" : (held.dataset.free ?? "");
+    held.hidden = !now.held && !free;
+    held.textContent = now.held ?? free;
     held.className = now.held && !now.mine ? "note warn" : "soft small";
   }
   const takeOver = document.getElementById("take-over");
@@ -127,7 +121,7 @@ async function compare() {
   document.querySelector("[data-lost-words]").textContent = now.lost ?? "";
   document.getElementById("lost").hidden = !now.lost;
   document.querySelector("[data-claim]")?.toggleAttribute("hidden", now.held !== null);
-  document.querySelector("[data-release]")?.toggleAttribute("hidden", !now.mine);
+  for (const part of document.querySelectorAll("[data-mine]")) part.hidden = !now.mine;
   if (String(now.revision) === room.dataset.revision || isSent()) return;
   const words = {
     signed: _("The study has been signed since you opened it."),
@@ -146,6 +140,7 @@ async function compare() {
 listen({
   study: (id) => {
     if (id === study && !isSent()) void compare();
+    else if (!isSent()) renewNext(id);
   },
   resync: () => void compare(),
   lost: ({ forGood }) => {

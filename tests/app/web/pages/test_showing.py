@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from app.blobs import Blobs
 from app.commands import review
 from app.domain.roles import Role, Scope
-from app.queries import worklist
+from app.queries import next_study
 from app.records import AuditEvent, Image, SecondOpinion
 from app.records.engine import transaction
 from app.web.pages import showing
@@ -217,7 +217,7 @@ def test_an_answer_is_news_until_the_page_made_ahead_is_shown(
 
     page = get(alice, f"/studies/{first}")
     made_ahead(alice, second)
-    monkeypatch.setattr(worklist, "next_after", lambda *_, **__: second)  # as where images came late
+    monkeypatch.setattr(next_study, "next_after", lambda *_, **__: second)  # as where images came late
     assert "&shown=" in confirmed(alice, first, page, ahead=second).headers["location"]
     assert is_news()
     assert alice.get(f"/studies/{second}/onwards").status_code == 200
