@@ -1,10 +1,12 @@
 """After a whole story with marked names, nothing but the database, the stored files and the pages knows them.
 
-Web server, workers and both servers run as they do in a hospital; the story goes right and wrong on purpose.
+Web server, DICOM listener, workers and both servers run as they do in a hospital; the story goes right and
+wrong on purpose, and ends with a backup and a deletion. By standard QIDO-RS has names in addresses.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -14,9 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
+from pydicom import dcmread
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
 from redis import Redis
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from app.cli import cli
 from app.domain.roles import Role, Scope
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
@@ -24,7 +32,7 @@ from app.records import AuditEvent, Image, Study
 from app.records.engine import transaction
 from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
 from tests.collector_server import CollectorServer, collecting
-from tests.served import Service, eventually, serving
+from tests.served import Service, eventually, free_port, serving
 
 MARKED = {
     "PatientName": "Namezqxmarked^Marked",
@@ -56,11 +64,15 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
     broker: str,
     home: Path,
     collector: CollectorServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    port = free_port()
+    monkeypatch.setenv("FIRSTREAD_DIMSE_PORT", str(port))
     with transaction() as session:
         a_user(session, "alice", Role.RADIOLOGIST, Role.ADMINISTRATOR, Role.AUDITOR)
         key = a_key(session, "ct 1", *Scope)
-    with serving(home, "worker", "duty") as service:
+    with serving(home, "worker", "duty", "dimse") as service:
         told = Told()
         with service.client({"Authorization": f"Bearer {key}"}) as machine, service.client() as person:
             for client in (machine, person):
@@ -68,9 +80,13 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
             events = threading.Thread(target=_listen, args=(service, key, told), daemon=True)
             events.start()
             studies = _send(machine)
+            _send_by_dimse(port)
             _ask(machine)
             _read(person, studies)
             eventually(lambda: b"event" in bytes(told.events))
+            backup = CliRunner().invoke(cli, ["backup", "--new", str(tmp_path / "backups")])
+            assert backup.exit_code == 0, backup.output
+            proof = _delete(person)
         metrics = httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {key}"}).content
     assert len(told.addresses) > 100
     assert len(told.problems) >= 6, told.problems
@@ -89,6 +105,8 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
         "an error": "\n".join(told.problems).encode(),
         "an event": bytes(told.events),
         "the audit trail": "\n".join(trail).encode(),
+        "what a backup says": backup.output.encode(),
+        "the proof of a deletion": proof.encode(),
         "a trace": b"".join(collector.bodies),
     }
     assert all(told_where.values()), "there was something to look at everywhere"
@@ -98,7 +116,8 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
         if _MARK.search(what)
     }
     assert not found
-    assert {"firstread-web", "firstread-screening"} <= {span.service for span in collector.spans}
+    parts = {"firstread-web", "firstread-screening", "firstread-dimse"}
+    assert parts <= {span.service for span in collector.spans}
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if "trace_id" in line]
     traces = {span.trace for span in collector.spans}
     assert lines and all(line["trace_id"] in traces for line in lines)
@@ -153,6 +172,47 @@ def _send(machine: httpx.Client) -> list[str]:
     for data in (a_dicom(tags=MARKED), cut, b"NAMEzqxmarked is no image"):
         machine.post("/dicomweb/studies", content=body % data, headers={"Content-Type": kind})
     return studies
+
+
+def _send_by_dimse(port: int) -> None:
+    """One more by C-STORE, and one that is refused."""
+    good, bad = (dcmread(io.BytesIO(a_dicom(tags=MARKED))) for _ in range(2))
+    del bad.PixelData
+    ae = AE(ae_title="CT1")
+    context = build_context(good.SOPClassUID, good.file_meta.TransferSyntaxUID)
+
+    def associated() -> Association | None:
+        made = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FIRSTREAD")
+        return made if made.is_established else None
+
+    association = eventually(associated)
+    assert isinstance(association, Association)
+    statuses = [association.send_c_store(image).Status for image in (good, bad)]
+    association.release()
+    assert statuses[0] == 0 and statuses[1] != 0, statuses
+
+
+def _delete(person: httpx.Client) -> str:
+    """One of the patients is deleted by an administrator: first for a reason that names them; the proof."""
+    eventually(_all_read, seconds=60)
+    page = person.get("/site/patients").text
+    fields = {"csrf_token": _hidden(page, "csrf_token"), "patient_id": "OTHERzqxmarked"}
+    fields["seen"] = _hidden(person.post("/site/patients", data=fields).text, "seen")
+    for reason, status in (("Otherzqxmarked wishes it", 422), ("Request 17 of 2026", 303)):
+        sure = fields | {"sure": "1", "reason": reason}
+        answer = person.post("/site/patients/delete", data=sure)
+        assert answer.status_code == status, answer.text
+    page = person.get("/site/patients").text
+    proof = re.search(r'/site/patients/proofs/[^"]+', page)
+    assert proof and "zqxmarked" not in page
+    told = person.get(proof[0]).text
+    assert '"images"' in told
+    return told
+
+
+def _all_read() -> bool:
+    with transaction() as session:
+        return not session.scalars(select(Study.id).where(Study.state.in_(("admitted", "screening")))).all()
 
 
 def _ask(machine: httpx.Client) -> None:
