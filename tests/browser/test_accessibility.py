@@ -76,6 +76,16 @@ def correcting(page: Any) -> None:
         page.wait_for_selector("#correction[open]")
 
 
+def filled_in(page: Any) -> None:
+    """A correction was filled in and left, and the study has changed since."""
+    if page.locator("#correct").count():
+        page.evaluate("() => { document.getElementById('correction').open = true; }")
+        page.fill("#comment", "Motion.")
+        page.reload()
+        page.wait_for_selector("#restored:visible")
+        page.evaluate("() => { document.querySelector('[data-moved]').hidden = false; }")
+
+
 def unfolded(page: Any) -> None:
     """Every part that can be folded is open."""
     page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
@@ -139,6 +149,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/studies/{blind}"),
         Shown("/studies/{disputed}", unfolded),
         Shown("/studies/{conflicting}"),
+        Shown("/studies/{lateral}", filled_in),
     ),
     "GET /studies/{study_id}/similar": (Shown("/studies/{screened}/similar"),),
     "GET /training": (Shown("/training", unfolded), Shown("/training?snapshot={snapshot}")),
@@ -171,6 +182,7 @@ NO_PAGES = {
     "GET /readyz",
     "GET /sign-in/provider",  # leads to the provider
     "GET /sign-in/provider/back",
+    "GET /studies/{study_id}/draft",
     "GET /studies/{study_id}/now",
     "GET /studies/{study_id}/onwards",  # leads to the next study
     "GET /studies/{study_id}/pictures",
