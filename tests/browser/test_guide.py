@@ -57,7 +57,8 @@ def test_a_newcomer_is_shown_around_by_keys_alone_and_nothing_is_signed(
         page.keyboard.press(key)
     page.wait_for_timeout(300)
     assert page.is_visible("[data-guide-rests]")
-    assert (stored(Review), [study.state for study in stored(Study)]) == ([], ["screened"])
+    said = (stored(Review), [study.state for study in stored(Study)])
+    assert said == ([], ["claimed"]), "it is open, and hers"
     page.locator("[data-guide-back]").focus()
     page.keyboard.press("Enter")
     assert heading(page) == "If it was a mistake"
