@@ -28,7 +28,7 @@ from tests.app.commands.labelled import a_dataset, patients, taken
 from tests.app.web.test_layers import promoted
 from tests.app.web.test_training import TOLD
 from tests.browser.conftest import SignIn, Watch
-from tests.browser.pages import open_painted
+from tests.browser.pages import hold_nothing, open_painted
 from tests.builders import (
     BUNDLE,
     PASSWORD,
@@ -364,6 +364,7 @@ def test_axe_objects_to_nothing_around_the_answers_to_forms(
         page.keyboard.press("Enter")
         page.wait_for_url("**/worklist/search")
         eyes.look(page, f"search for {text}")
+    hold_nothing(page)
     page.goto(f"/studies/{ids['screened']}")
     # Not by its key, which would claim the study.
     page.evaluate("() => { document.getElementById('correction').open = true; }")
