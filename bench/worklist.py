@@ -34,6 +34,7 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from app.blobs import Blobs
 from app.domain.roles import Actor
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
@@ -41,6 +42,7 @@ from app.queries import next_study, worklist
 from app.queries.worklist_filter import filter_of
 from app.records.base import now
 from app.records.engine import build_engine
+from bench import learning
 from bench.archive import PASSWORD, READER, fill
 from migrations import upgrade
 
@@ -171,10 +173,17 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
     )
     signed = archive.one("SELECT id FROM studies WHERE state = 'amended' LIMIT 1")
     known = archive.one("SELECT id FROM studies WHERE state = 'signed' LIMIT 1")
+    active = archive.one("SELECT bundle_sha256 FROM promotions LIMIT 1")
+    candidate = archive.one("SELECT bundle_sha256 FROM shadows LIMIT 1")
+    dataset = archive.one("SELECT id FROM datasets LIMIT 1")
+    snapshot = archive.one("SELECT id FROM snapshots ORDER BY images DESC LIMIT 1")
+    run = archive.one("SELECT id FROM training_runs WHERE candidate_sha256 IS NOT NULL LIMIT 1")
+    deletion = archive.one("SELECT id FROM deletions LIMIT 1")
     month = (now() - timedelta(days=30)).date()
     return {
         "/": ("/", "/?lane=rule-in&station=DX7", "/?finding=pneumonia", "/?section=done", "/?held=me"),
         "/account": ("/account",),
+        "/account/second-factor": ("/account/second-factor",),
         "/adjudication": ("/adjudication",),
         "/audit": (
             "/audit",
@@ -186,22 +195,41 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
             f"/audit?since={month}&until={month}",
             f"/audit?actor={READER}&action=study.claimed",
         ),
+        "/audit/patient": ("/audit/patient",),
         "/conflicts": ("/conflicts",),
         "/help": ("/help",),
         "/second-opinions": ("/second-opinions",),
         "/destinations": ("/destinations",),
         "/models": ("/models",),
+        "/models/{sha256}": (f"/models/{candidate}", f"/models/{active}"),
+        "/models/{sha256}/card.json": (f"/models/{candidate}/card.json",),
+        "/models/{sha256}/card.md": (f"/models/{candidate}/card.md",),
+        "/models/{sha256}/export": (f"/models/{candidate}/export",),
+        "/models/{sha256}/shadow": (f"/models/{candidate}/shadow",),
         "/models/layers": ("/models/layers", f"/models/layers?study={known}"),
         "/password": ("/password",),
         "/people": ("/people",),
         "/sign-in": ("/sign-in",),
         "/site": ("/site",),
+        "/site/patients": ("/site/patients",),
+        "/site/patients/proofs/{deletion_id}": (f"/site/patients/proofs/{deletion}",),
         "/status": ("/status",),
         "/studies/{study_id}": (f"/studies/{waiting}", f"/studies/{signed}"),
         "/studies/{study_id}/onwards": (f"/studies/{waiting}/onwards?signed={signed}",),
         "/studies/{study_id}/now": (f"/studies/{waiting}/now",),
         "/studies/{study_id}/pictures": (f"/studies/{known}/pictures",),
         "/studies/{study_id}/similar": (f"/studies/{waiting}/similar",),
+        "/training": ("/training", f"/training?snapshot={snapshot}"),
+        "/training/datasets": ("/training/datasets",),
+        "/training/datasets/{dataset_id}": (f"/training/datasets/{dataset}",),
+        "/training/datasets/{dataset_id}/files": (
+            f"/training/datasets/{dataset}/files",
+            f"/training/datasets/{dataset}/files?order=doubt",
+        ),
+        "/training/runs": ("/training/runs",),
+        "/training/runs/{run_id}": (f"/training/runs/{run}",),
+        "/training/snapshots": ("/training/snapshots",),
+        "/training/snapshots/{snapshot_id}": (f"/training/snapshots/{snapshot}",),
         "/upload": ("/upload",),
         "/worklist/page": ("/worklist/page",),
         "/worklist/rows": (f"/worklist/rows?id={waiting}&id={known}",),
@@ -209,8 +237,21 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
     }
 
 
-ELSEWHERE = {"/docs", "/healthz", "/models/layers/{look_id}", "/openapi.json", "/problems/{slug}", "/readyz"}
-"""What is no page of the dashboard, or asks no database."""
+ELSEWHERE = {
+    "/docs",
+    "/healthz",
+    "/models/layers/{look_id}",
+    "/models/{sha256}/export/{export_id}",
+    "/openapi.json",
+    "/problems/{slug}",
+    "/readyz",
+    "/sign-in/code",
+    "/sign-in/provider",
+    "/sign-in/provider/back",
+    "/signed-out",
+    "/training/datasets/{dataset_id}/files/{file_id}/picture",
+}
+"""What is no page of the dashboard, asks no database, or gives stored bytes."""
 
 
 class Reader:
@@ -243,17 +284,18 @@ class Reader:
         return (time.perf_counter() - started) * 1000, answer, body
 
 
-def pages(archive: Archive, broker: str, *, requests: int) -> bool:
+def pages(archive: Archive, broker: str, *, home: Path, requests: int) -> bool:
     """Prints the time of every page; True where each is as quick as it must be."""
     print(f"\n{'milliseconds of a page':<60} {'p50':>8} {'p95':>8}   {archive.studies:,} studies")
     kept = True
-    with web_server(archive.url, broker) as port:
+    with web_server(archive.url, broker, home=home) as port:
         reader = Reader(port)
         asked = [("GET", address, None) for part in addresses(archive).values() for address in part]
         asked += [
             ("POST", "/worklist/search", urlencode({"text": text}))
             for text in ("A4711", "okafor", "ar", "小明", "xylander", "qx")
         ]
+        asked.append(("POST", "/audit/patient", urlencode({"patient_id": "P1"})))
         for method, address, form in asked:
             took = []
             for _ in range(requests + 2):
@@ -291,20 +333,20 @@ def check_addresses(archive: Archive) -> None:
 
 
 @contextmanager
-def web_server(database: str, broker: str) -> Iterator[int]:
-    """The port of a `firstread web` on that database."""
-    with tempfile.TemporaryDirectory(prefix="firstread-bench-") as home, socket.socket() as probe:
+def web_server(database: str, broker: str, *, home: Path) -> Iterator[int]:
+    """The port of a `firstread web` on that database, with its files in the folder."""
+    with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
         env = os.environ | {
-            "FIRSTREAD_HOME": home,
+            "FIRSTREAD_HOME": str(home),
             "FIRSTREAD_DATABASE_URL": database,
             "FIRSTREAD_BROKER_URL": broker,
             "FIRSTREAD_LOG_FORMAT": "json",
             "PORT": str(port),
         }
-        log = Path(home) / "web.log"
+        log = home / "web.log"
         with log.open("wb") as output:
             web = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "web"],
@@ -350,11 +392,15 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=30)
     arguments = parser.parse_args()
     with EmbeddedPostgres.temporary() as server, EmbeddedValkey.temporary() as valkey, ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firstread-bench-")))
+        blobs = Blobs(home / "blobs")
         base = make(server, stack, studies=arguments.base, waiting=arguments.waiting)
+        learning.fill(base.connection, base.engine, blobs)
         check_addresses(base)
         large = make(server, stack, studies=arguments.studies, waiting=arguments.waiting)
+        learning.fill(large.connection, large.engine, blobs)
         rows = compare(base, large, queries=arguments.queries)
-        shown = pages(large, valkey.url, requests=arguments.requests)
+        shown = pages(large, valkey.url, home=home, requests=arguments.requests)
     print(f"\n50 rows under {ROWS_MS:g} ms and at most {RATIO:g} times the base: {'yes' if rows else 'no'}")
     print(f"every page under {PAGE_MS:g} ms at the 95th percentile: {'yes' if shown else 'no'}")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, select
 from sqlalchemy.orm import Session
 
 from app.commands.blinding import hidden_from
@@ -23,8 +23,8 @@ from app.queries.jobs import JobShown, job_of
 from app.records import Reading, Review, Shadow, ShadowReading, Study
 from app.records.review import stands
 
-NEWEST = 5000
-"""Studies that are compared at most."""
+NEWEST = 2000
+"""Readings that are compared at most."""
 _LISTED = 50
 LANES = (Lane.RULE_IN.value, Lane.ABSTAIN.value, Lane.RULE_OUT.value)
 
@@ -110,10 +110,10 @@ def shadow_shown(session: Session, *, sha256: str, credits: Credits, to: Actor) 
         select(Shadow.id).where(Shadow.ended_at.is_(None), Shadow.bundle_sha256 != sha256).limit(1)
     )
     finding = _finding(known[sha256])
-    rows = _rows(session, shadow, to=to) if shadow is not None else []
+    rows = _rows(session, shadow, finding) if shadow is not None else []
     differing = [row for row in rows if row.lane != row.shadow_lane]
-    may_read = to.may(Permission.READ)
-    pairs = [pair for row in rows if (pair := _probabilities(row, finding)) is not None]
+    listed = _not_hidden(session, differing, to=to)
+    pairs = [(row.active, row.candidate) for row in rows if _has_both(row)]
     moves = Counter(_move(row, credits) for row in rows)
     differences = [candidate - active for active, candidate in pairs]
     return ShadowShown(
@@ -144,33 +144,34 @@ def shadow_shown(session: Session, *, sha256: str, credits: Credits, to: Actor) 
                 read_at=row.read_at,
                 active=row.lane,
                 candidate=row.shadow_lane,
-                active_probability=_probability(row.findings, finding),
-                candidate_probability=_probability(row.shadow_findings, finding),
+                active_probability=row.active,
+                candidate_probability=row.candidate,
             )
-            for row in differing
-            if may_read and not row.hidden
-        )[:_LISTED],
-        hidden=sum(row.hidden or not may_read for row in differing),
+            for row in listed[:_LISTED]
+        ),
+        hidden=len(differing) - len(listed),
     )
 
 
-def _rows(session: Session, shadow: Shadow, *, to: Actor) -> list[Row[Any]]:
-    """Of each study the last reading that has one in shadow, the newest first."""
+def _rows(session: Session, shadow: Shadow, finding: str | None) -> list[Row[Any]]:
+    """Of each study the last reading that has one in shadow, those read last first."""
+    active, candidate = Reading.findings[finding or ""], ShadowReading.findings[finding or ""]
     rows = session.execute(
         select(
             Reading.study_id,
             Reading.read_at,
             Reading.lane,
-            Reading.findings,
             ShadowReading.lane.label("shadow_lane"),
-            ShadowReading.findings.label("shadow_findings"),
+            active["probability"].as_float().label("active"),
+            candidate["probability"].as_float().label("candidate"),
+            active["present"].as_boolean().label("present"),
+            candidate["present"].as_boolean().label("shadow_present"),
             Study.order_credit,
-            hidden_from(session, to).label("hidden"),
         )
         .join(ShadowReading, ShadowReading.reading_id == Reading.id)
         .join(Study, Study.id == Reading.study_id)
         .where(ShadowReading.shadow_id == shadow.id)
-        .order_by(Reading.sequence.desc())
+        .order_by(ShadowReading.read_at.desc(), Reading.sequence.desc())
         .limit(NEWEST)
     ).all()
     newest: dict[UUID, Row[Any]] = {}
@@ -179,21 +180,28 @@ def _rows(session: Session, shadow: Shadow, *, to: Actor) -> list[Row[Any]]:
     return list(newest.values())
 
 
+def _not_hidden(session: Session, rows: Sequence[Row[Any]], *, to: Actor) -> list[Row[Any]]:
+    """Those whose opinions may be shown."""
+    if not to.may(Permission.READ) or not rows:
+        return []
+    asked = select(Study.id).where(_among(Study.id, rows), ~hidden_from(session, to))
+    shown = set(session.scalars(asked))
+    return [row for row in rows if row.study_id in shown]
+
+
+def _among(column: Any, rows: Sequence[Row[Any]]) -> Any:
+    """As SQL: it is the study of one of the rows; one parameter, however many they are."""
+    return column == any_(bindparam("studies", [row.study_id for row in rows], type_=ARRAY(Uuid)))
+
+
+def _has_both(row: Row[Any]) -> bool:
+    return row.active is not None and row.candidate is not None
+
+
 def _finding(bundle: BundleShown) -> str | None:
     stated = bundle.manifest.get("findings")
     named = [one for one in stated if isinstance(one, dict)] if isinstance(stated, list) else []
     return next((str(one["name"]) for one in named if "name" in one and not one.get("research")), None)
-
-
-def _probability(findings: dict[str, Any], finding: str | None) -> float | None:
-    said = findings.get(finding or "")
-    return float(said["probability"]) if said else None
-
-
-def _probabilities(row: Row[Any], finding: str | None) -> tuple[float, float] | None:
-    active = _probability(row.findings, finding)
-    candidate = _probability(row.shadow_findings, finding)
-    return None if active is None or candidate is None else (active, candidate)
 
 
 def _move(row: Row[Any], credits: Credits) -> int:
@@ -211,13 +219,13 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _right(session: Session, rows: Sequence[Row[Any]], finding: str | None) -> tuple[Right, ...]:
     """Of studies signed since, by the verdict that stands; uncertain ones and samples do not count."""
-    of_study = {row.study_id: row for row in rows if finding and _probabilities(row, finding) is not None}
+    of_study = {row.study_id: row for row in rows if _has_both(row)}
     if not of_study or finding is None:
         return ()
     verdicts = session.execute(
         select(Review.study_id, Review.blind, Review.findings[finding].as_string().label("said"))
         .join(Study, Study.id == Review.study_id)
-        .where(Review.study_id.in_(of_study), ~Study.is_sample, stands())
+        .where(_among(Review.study_id, list(of_study.values())), ~Study.is_sample, stands())
         .order_by(Review.sequence)
     ).all()
     last = {row.study_id: row for row in verdicts}
@@ -228,10 +236,8 @@ def _right(session: Session, rows: Sequence[Row[Any]], finding: str | None) -> t
         found.append(
             Right(
                 blind=blind,
-                active=_share(bool(row.findings[finding]["present"]) == truth for truth, row in kind),
-                candidate=_share(
-                    bool(row.shadow_findings[finding]["present"]) == truth for truth, row in kind
-                ),
+                active=_share(row.present is truth for truth, row in kind),
+                candidate=_share(row.shadow_present is truth for truth, row in kind),
             )
         )
     return tuple(found)

@@ -49,6 +49,7 @@ class Reading(HasId, Base):
         CheckConstraint("(outcome = 'screened') <= (bundle_sha256 IS NOT NULL)", name="bundle_if_screened"),
         CheckConstraint("(outcome = 'screened') = (reason IS NULL)", name="reason_unless_screened"),
         Index("ix_readings_study_id_sequence", "study_id", "sequence"),
+        Index("ix_readings_read_at", "read_at"),
     )
 
 

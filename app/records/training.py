@@ -168,4 +168,5 @@ class ShadowReading(HasId, Base):
         CheckConstraint("outcome IN ('screened', 'withheld', 'failed')", name="outcome"),
         Index("ix_shadow_readings_reading_id", "reading_id"),
         Index("ix_shadow_readings_shadow_id_reading_id", "shadow_id", "reading_id", unique=True),
+        Index("ix_shadow_readings_shadow_id_read_at", "shadow_id", "read_at"),
     )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.commands import shadow as commands
 from app.domain.roles import Caller, Permission
 from app.errors import Conflict
-from app.queries.shadow import LANES, shadow_shown
+from app.queries.shadow import LANES, NEWEST, shadow_shown
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
@@ -55,5 +55,6 @@ def _page(request: Request, sha256: str, caller: Caller, *, problem: Conflict | 
         status=problem.status if problem else 200,
         shown=shown,
         lanes=LANES,
+        newest=NEWEST,
         problem=problem,
     )

@@ -76,6 +76,17 @@ def test_a_test_with_few_new_patients_is_no_other_one(session: Session, blobs: B
     assert uses(session, a_test_of(session, blobs, *range(40)).id) == 2
 
 
+def test_a_test_that_comes_later_and_is_nearly_the_same_counts_from_then_on(
+    session: Session, blobs: Blobs
+) -> None:
+    first = a_test_of(session, blobs, *range(30))
+    used(session, first, times=1)
+    assert uses(session, first.id) == 1, "compared with what there is"
+    used(session, a_test_of(session, blobs, *range(31)), times=2)
+    used(session, a_test_of(session, blobs, *range(100, 130)), times=4)
+    assert uses(session, first.id) == 3
+
+
 def test_a_test_with_a_fifth_of_new_patients_is_refreshed(session: Session, blobs: Blobs) -> None:
     used(session, a_test_of(session, blobs, *range(80)), times=2)
     assert uses(session, a_test_of(session, blobs, *range(100)).id) == 0
