@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +50,13 @@ def sign_in_again(page: Any, name: str) -> None:
     page.fill("#username", name)
     page.fill("#password", PASSWORD)
     page.click("button.main")
+
+
+def slowly(route: Any) -> None:
+    """The answer takes longer than what lies between two changes of a draft."""
+    answer = route.fetch()
+    time.sleep(3)
+    route.fulfill(response=answer)
 
 
 def comments() -> list[str]:
@@ -115,9 +123,10 @@ def test_a_session_that_ends_costs_no_word_in_any_browser(
     other = opened(elsewhere("alice"), study)
     other.wait_for_selector("#restored:visible")
     assert other.input_value("#comment") == COMMENT, "what was kept before"
+    page.route(_DRAFT, slowly, times=1)
     page.click("#ended a")
-    sign_in_again(page, "alice")
-    page.wait_for_url(f"**/studies/{study}")
+    with page.expect_response(_DRAFT):
+        sign_in_again(page, "alice")
     page.wait_for_selector("#restored:visible")
     assert page.input_value("#comment") == f"{COMMENT} And more.", "the tab's copy is newer"
     eventually(lambda: comments() == [f"{COMMENT} And more."], seconds=10)

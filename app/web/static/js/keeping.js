@@ -183,13 +183,15 @@ function learn() {
 
 /** True once it is known what the server keeps, and the newer of the two copies is filled in. */
 async function askWhatIsKept() {
+  const asked = Date.now();
   const answer = await ask();
   const told = answer?.ok ? await answer.json().catch(() => null) : null;
   if (!told) return false;
   isKnown = true;
   const { draft } = told;
   keepsOne = draft !== null;
-  const ahead = Date.parse(told.now) - Date.now(); // of this machine's clock
+  // The server's clock before this machine's, and by what the answer took more: in doubt the tab's copy is the newer.
+  const ahead = Date.parse(told.now) - asked;
   if (draft && !(tab && !tab.kept && tab.at + ahead > Date.parse(draft.kept_at))) {
     const wrote = !sameWords(words(), given);
     restore({
