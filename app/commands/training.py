@@ -232,7 +232,8 @@ def _as_file(row: SnapshotRow, blobs: Blobs) -> list[str]:
 
 def _next_version(session: Session, name: str) -> str:
     known = session.scalars(select(Bundle.version).where(Bundle.name == name))
-    return str(max((int(version) for version in known if version.isdecimal()), default=0) + 1)
+    whole = (version.partition(".")[0] for version in known)  # 5 comes after 4.1
+    return str(max((int(number) for number in whole if number.isdecimal()), default=0) + 1)
 
 
 def _data_statement(snapshot: Snapshot) -> str:

@@ -94,7 +94,7 @@ def test_the_candidate_is_named_after_its_start_with_the_next_version(
     session: Session, blobs: Blobs, tmp_path: Any
 ) -> None:
     an_active_bundle(session, blobs, "4")
-    registry.register(session, sha256="d" * 64, manifest={"name": "drawn", "version": "11"}, by=SYSTEM)
+    registry.register(session, sha256="d" * 64, manifest={"name": "drawn", "version": "11.1"}, by=SYSTEM)
     image = blobs.put(b"an image")
     rows = [
         SnapshotRow(path=image, label="NORMAL", patient_key=split, split=split, source="import")
