@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
@@ -31,14 +32,13 @@ def downgrade(url: str, revision: str) -> None:
     command.downgrade(configuration(url), revision)
 
 
-def revisions() -> list[str]:
-    """The revisions this version knows, the oldest first."""
+@lru_cache(maxsize=1)
+def revisions() -> tuple[str, ...]:
+    """The revisions this version knows, the oldest first; they are read once, which takes a while."""
     script = ScriptDirectory.from_config(configuration(""))
-    return [each.revision for each in script.walk_revisions()][::-1]
+    return tuple(each.revision for each in script.walk_revisions())[::-1]
 
 
 def newest_revision() -> str:
     """The revision a current database has."""
-    head = ScriptDirectory.from_config(configuration("")).get_current_head()
-    assert head is not None
-    return head
+    return revisions()[-1]
