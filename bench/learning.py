@@ -27,6 +27,8 @@ STUDIES_OF_A_DELETION = 2_000
 _SHADOWED = 60_000
 """Thirty days of 2,000 studies."""
 
+_FACTS = {"rows": 1328, "columns": 1032, "thinks": "NORMAL", "thinks_probability": 0.8}
+
 _READINGS_IN_SHADOW = """
 INSERT INTO shadow_readings (id, shadow_id, reading_id, outcome, lane, urgency, findings, runtime, read_at)
 SELECT gen_random_uuid(), %(shadow)s, id, outcome,
@@ -43,8 +45,8 @@ def fill(connection: psycopg.Connection[Any], engine: Engine, blobs: Blobs) -> N
             a_dataset(
                 session,
                 [
-                    *patients(PATIENTS, prefix=f"{number}p", doubt=0.1),
-                    *patients(PATIENTS, label="NORMAL", prefix=f"{number}n", doubt=0.2),
+                    *patients(PATIENTS, prefix=f"{number}p", doubt=0.1, facts=_FACTS),
+                    *patients(PATIENTS, label="NORMAL", prefix=f"{number}n", doubt=0.2, facts=_FACTS),
                 ],
                 name=f"Children {number}",
             )
@@ -55,7 +57,7 @@ def fill(connection: psycopg.Connection[Any], engine: Engine, blobs: Blobs) -> N
         snapshots = session.scalars(select(Snapshot.id)).all()
         candidates = [a_stored_bundle(session, blobs, str(number + 2)) for number in range(CANDIDATES)]
         for candidate in candidates:
-            an_evaluation(session, blobs, candidate)
+            an_evaluation(session, blobs, candidate, snapshot=snapshots[-1])
         for number in range(RUNS):
             run_id, job_id = training.ask(
                 session, snapshot_id=snapshots[number % DATASETS], mode="quick", by=SYSTEM

@@ -216,6 +216,7 @@ def addresses(archive: Archive) -> dict[str, Sequence[str]]:
         "/status": ("/status",),
         "/studies/{study_id}": (f"/studies/{waiting}", f"/studies/{signed}"),
         "/studies/{study_id}/onwards": (f"/studies/{waiting}/onwards?signed={signed}",),
+        "/studies/{study_id}/draft": (f"/studies/{waiting}/draft",),
         "/studies/{study_id}/now": (f"/studies/{waiting}/now",),
         "/studies/{study_id}/pictures": (f"/studies/{known}/pictures",),
         "/studies/{study_id}/similar": (f"/studies/{waiting}/similar",),
