@@ -66,6 +66,7 @@ class Listening:
             yield made
         finally:
             if made.is_established:
+                made.acse_timeout = 2  # in vain, where the listener's abort came just before
                 made.release()
 
     def store(self, data: bytes, *, calling: str = "CARE7") -> Dataset:
