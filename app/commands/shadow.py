@@ -29,6 +29,8 @@ AT_ONCE = 64
 """Readings of one job: a training that waits behind it waits for minutes, not for hours."""
 _PAUSE = timedelta(minutes=10)
 """After a job that came to nothing the next is asked for so much later."""
+_OUT_OF_TURN = timedelta(hours=1)
+"""Readings are read in their order. One recorded late, or by a clock that is behind, is so late at most."""
 
 
 def begin(session: Session, *, sha256: str, by: Actor) -> UUID:
@@ -38,7 +40,7 @@ def begin(session: Session, *, sha256: str, by: Actor) -> UUID:
     """
     if session.get(Bundle, sha256) is None:
         raise NotFound("There is no such bundle.")
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('shadow', 0))"))
+    _take_turns(session)
     there = running(session)
     if there is not None:
         if there.bundle_sha256 == sha256:
@@ -60,6 +62,14 @@ def end(session: Session, *, sha256: str, by: Actor) -> None:
         raise NotFound("This network does not run in shadow.")
     there.ended_at, there.ended_by_name = now(), by.name
     audit.record(session, action="shadow.ended", by=by, subject_id=there.id, bundle=sha256)
+
+
+def give_way(session: Session, *, sha256: str, by: Actor) -> None:
+    """The bundle is to read the worklist: if it runs in shadow, that has ended."""
+    _take_turns(session)
+    there = running(session)
+    if there is not None and there.bundle_sha256 == sha256:
+        end(session, sha256=sha256, by=by)
 
 
 def running(session: Session) -> Shadow | None:
@@ -141,8 +151,23 @@ def give_up(session: Session, *, subject_id: UUID, state: str, said: str) -> Non
 
 
 def unread_count(session: Session, shadow: Shadow) -> int:
-    """Readings that the shadow has still to read."""
-    return session.scalar(select(func.count()).select_from(_due_of(shadow).subquery())) or 0
+    """Readings that the shadow has still to read, found without looking at all that it has read."""
+    last = session.scalar(
+        select(Reading.read_at)
+        .join(ShadowReading, ShadowReading.reading_id == Reading.id)
+        .where(ShadowReading.shadow_id == shadow.id)
+        .order_by(ShadowReading.read_at.desc())
+        .limit(1)
+    )
+    due = _due_of(shadow)
+    if last is not None:
+        due = due.where(Reading.read_at >= last - _OUT_OF_TURN)
+    return session.scalar(select(func.count()).select_from(due.subquery())) or 0
+
+
+def _take_turns(session: Session) -> None:
+    """Until the commit nobody else begins one, and nobody promotes."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('shadow', 0))"))
 
 
 def _unread(session: Session, shadow: Shadow, *, limit: int) -> list[UUID]:

@@ -215,6 +215,8 @@ class EmbeddedPostgres:
             "fsync": "on" if self._fsync else "off",
             "full_page_writes": "on" if self._fsync else "off",
             "jit": "off",
+            # to start a process for a part of a page's question takes longer than the part
+            "max_parallel_workers_per_gather": "0",
             # DETAIL lines quote the values of a row, and logs hold no patient data
             "log_error_verbosity": "terse",
             "cluster_name": "firstread",
