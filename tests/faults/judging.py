@@ -35,14 +35,16 @@ class Verdict:
             self.broken.append(f"{what}: {len(wrong)}, such as {sorted(wrong)[:3]}")
 
 
-def unsettled(service: Service) -> int:
-    """Studies without their reading, and deliveries still to be made."""
+def unsettled(service: Service) -> Counter[str]:
+    """Studies without their reading by their state, and deliveries still to be made; empty at rest."""
     states = ", ".join(f"'{state}'" for state in _SETTLED)
-    [(studies,)] = service.rows(
-        f"SELECT count(*) FROM studies WHERE screening_due OR state NOT IN ({states})"
+    studies = service.rows(
+        f"SELECT state, count(*) FROM studies WHERE screening_due OR state NOT IN ({states}) GROUP BY state"
     )
     [(letters,)] = service.rows("SELECT count(*) FROM deliveries WHERE state = 'pending'")
-    return int(studies) + int(letters)
+    return +Counter(
+        {f"studies {state}": int(count) for state, count in studies} | {"deliveries": int(letters)}
+    )
 
 
 def judge(service: Service, ledger: Ledger) -> Verdict:

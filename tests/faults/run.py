@@ -153,14 +153,18 @@ def _post(
 def _await_rest(service: Service) -> None:
     """Everything admitted is read and everything due is delivered."""
     deadline = time.monotonic() + SETTLING_SECONDS
+    at_first: Counter[str] | None = None
     left: object = "the service is not ready"
     while time.monotonic() < deadline:
         try:
-            if service.ask("/readyz").status == 200 and (left := unsettled(service)) == 0:
-                return
+            if service.ask("/readyz").status == 200:
+                if not (left := unsettled(service)):
+                    return
+                at_first = at_first or left
         except (Unanswered, OSError, psycopg.Error):
             pass
         time.sleep(0.5)
     raise AssertionError(
-        f"after {SETTLING_SECONDS:.0f} s not at rest: {left}; the service said:\n{service.up.said()[-3000:]}"
+        f"after {SETTLING_SECONDS:.0f} s not at rest: {left}, of {at_first} when it was ready again; "
+        f"the service said:\n{service.up.said()[-3000:]}"
     )
