@@ -56,9 +56,11 @@ def up(*, until_parent_ends: bool) -> None:
         listener = listen(configured.host, configured.port)
         say(f"FirstRead starts; its data is in {home.folder}.")
         dicom = dicom_socket(configured)
-        _start_servers(configured, home, supervisor, signals, listener)
+        addresses = _start_servers(configured, home, supervisor, signals, listener)
+        home.publish(**addresses)
         _step(started, "database and broker run")
         prepared = _prepare(home, signals)
+        home.publish(**addresses, prepared="yes")
         _step(started, f"database ready{_samples_in_words(prepared)}")
         if signals.requested():
             raise StartCancelled
@@ -118,9 +120,9 @@ def say(text: str) -> None:
 
 def _start_servers(
     configured: Settings, home: Home, supervisor: Supervisor, signals: Signals, listener: socket.socket
-) -> None:
-    """Database and broker answer, and commands find them; those configured by address are used as they
-    are.
+) -> dict[str, str]:
+    """Database and broker answer; those configured by address are used as they are. What commands need to
+    find them, and the web server.
     """
     database_url, broker_url = configured.database_url, configured.broker_url
     if database_url is None:
@@ -146,9 +148,12 @@ def _start_servers(
                 f"The broker's data could not be read and is now in {valkey.moved_aside}; nothing is lost "
                 "by that."
             )
-    home.publish(
-        database_url=database_url, broker_url=broker_url, url=address_of(listener), pid=str(os.getpid())
-    )
+    return {
+        "database_url": database_url,
+        "broker_url": broker_url,
+        "url": address_of(listener),
+        "pid": str(os.getpid()),
+    }
 
 
 def _prepare(home: Home, signals: Signals) -> Prepared:

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
+from app.cli import running
 from app.cli.up import dicom_socket
 from app.dicom.echo import answers_echo
+from app.embedded.home import Home
 from app.records.engine import transaction
-from app.settings import Settings
+from app.settings import ServiceNotRunning, Settings
 from tests.app.cli.starting import FIRSTREAD, Up, processes_of, until
 
 
@@ -181,6 +183,35 @@ def test_ctrl_c_during_the_start_leaves_nothing(another: Up, seconds: float) -> 
     assert process.wait(60) == 0, another.said()
     assert time.monotonic() - started < 30
     nothing_runs(another)
+
+
+def test_a_command_given_while_the_service_starts_waits_for_its_database(another: Up) -> None:
+    another.launch()
+    until((another.home / "run" / "service.json").exists, seconds=60, what=another.said())
+    made = another.command("key", "add", "early", "--scope", "intake")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("fr_")
+    assert "early" in another.command("key", "list").stdout
+
+
+def test_a_command_does_not_wait_for_ever_for_a_service_that_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_STARTING_SECONDS", 0.0)
+    starting = Home(home)
+    starting.open()
+    try:
+        with pytest.raises(ServiceNotRunning, match="its database is not ready yet"):
+            running.running_settings()
+        starting.publish(database_url="postgresql://x")
+        with pytest.raises(ServiceNotRunning, match="its database is not ready yet"):
+            running.running_settings()
+        starting.publish(database_url="postgresql://x", prepared="yes")
+        assert running.running_settings().home == home
+    finally:
+        starting.close()
+    with pytest.raises(ServiceNotRunning, match="is not running on"):
+        running.running_settings()
 
 
 def test_it_ends_with_its_parent_where_that_is_asked_for(another: Up) -> None:
