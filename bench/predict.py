@@ -1,11 +1,13 @@
-"""`firstread predict` over 500 full-size images, against the bound and a plain pydicom and torch loop.
+"""`firstread predict` and the worker over 500 full-size images, against the bound and a plain loop.
 
     .venv/bin/python -m bench.predict [--images 500]
 
 Half are JPEGs as they came, half the same pictures in DICOM files without compression. What cannot be avoided
 is measured alone on all cores: decoding (the decoder pool) and the network's raw pass (OpenVINO on prepared
 inputs, 16 at a time). Where both need the same cores the bound is their sum; the slower of the two is what
-would be left if the other ran elsewhere. The plain loop is `bench/plain.py` over part of the files.
+would be left if the other ran elsewhere. The plain loop is `bench/plain.py` (pydicom, eager torch) over part
+of the files. The worker reads the same files from a full queue of a running service, commits each reading and
+makes its preview.
 """
 
 from __future__ import annotations
@@ -18,16 +20,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 from app.dicom.decoder_pool import DecoderPool
 from app.dicom.write import wrap
-from bench.pictures import originals
+from bench.pictures import fresh_jpegs, originals
 from bench.plain import plain_input, plain_network, plain_pixels
+from bench.reading_latency import drained
+from bench.service import running_service
 from models.bundle import Bundle, default_bundle_path
 from models.preprocess import prepare
 
@@ -65,6 +72,23 @@ def decoded(files: list[Path], pool: DecoderPool, *, reading_side: int) -> Itera
             yield ahead.pop(0).result().grey
     for future in ahead:
         yield future.result().grey
+
+
+def as_posted(files: list[Path]) -> list[bytes]:
+    """The files as new images: a JPEG with a comment of its own, a DICOM file with UIDs of its own."""
+    return [
+        next(fresh_jpegs([path])) if path.suffix == ".jpeg" else with_new_uids(path.read_bytes())
+        for path in files
+    ]
+
+
+def with_new_uids(data: bytes) -> bytes:
+    """The DICOM file as another study."""
+    image = dcmread(BytesIO(data))
+    image.StudyInstanceUID, image.SeriesInstanceUID = generate_uid(), generate_uid()
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    image.save_as(written := BytesIO())
+    return written.getvalue()
 
 
 def processor_seconds() -> float:
@@ -141,7 +165,17 @@ def main() -> None:
         print(f"   {said / slower:5.2f} x the slower", end="")
         print(f"   {said / plain:5.1f} x plain loop")
         print(f"{'firstread predict, start of Python included':<44} {whole:7.1f} images/s")
-        print(f"{'its processor time, start included':<44} {spent:7.2f} ms an image")
+        print(f"{'its processor time, start included':<44} {spent:7.2f} ms an image", flush=True)
+
+        with running_service() as service:
+            drained(service, as_posted(files[:_BATCH]))
+            worker = drained(service, as_posted(files))
+        print(
+            f"{'the worker, readings committed':<44} {worker:7.1f} images/s   {worker / bound:5.2f} x bound",
+            end="",
+        )
+        print(f"   {worker / slower:5.2f} x the slower", end="")
+        print(f"   {worker / plain:5.1f} x plain loop")
 
 
 if __name__ == "__main__":

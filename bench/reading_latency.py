@@ -47,10 +47,8 @@ def idle(service: Service, images: list[bytes]) -> list[float]:
     return seconds
 
 
-def under_load(
-    service: Service, queued: list[bytes], probes: list[bytes]
-) -> tuple[list[float], list[float], float]:
-    """With the queue full: STAT studies' seconds, the queued studies' own, and studies read per second."""
+def queue(service: Service, images: list[bytes]) -> dict[str, float]:
+    """Every image is a queued study, and the worker has not begun with any; when each was posted."""
     service.signal("screening worker", signal.SIGSTOP)
     posted: dict[str, float] = {}
 
@@ -60,11 +58,28 @@ def under_load(
             sent, study = post_study(sender, image)
             posted[study] = sent
 
-    threads = [threading.Thread(target=post_all, args=(queued[number::4],)) for number in range(4)]
+    threads = [threading.Thread(target=post_all, args=(images[number::4],)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return posted
+
+
+def drained(service: Service, images: list[bytes]) -> float:
+    """Readings that the worker commits in a second while it has such a queue and nothing else comes."""
+    posted = queue(service, images)
+    service.signal("screening worker", signal.SIGCONT)
+    resumed = time.monotonic()
+    service.await_screened([*posted])
+    return len(posted) / (max(service.screened[study] for study in posted) - resumed)
+
+
+def under_load(
+    service: Service, queued: list[bytes], probes: list[bytes]
+) -> tuple[list[float], list[float], float]:
+    """With the queue full: STAT studies' seconds, the queued studies' own, and studies read per second."""
+    posted = queue(service, queued)
     sender = Sender(service.url, headers={"Authorization": f"Bearer {service.key}"})
     service.signal("screening worker", signal.SIGCONT)
     resumed = time.monotonic()
