@@ -41,9 +41,9 @@ faults: python
 soak: python
 	@$(PYTHON) install.py --extra test --extra export && exec .venv/bin/python -m bench.soak $(ARGS)
 
-# The bill of materials of .venv (build/sbom.cdx.json, CycloneDX), and what the index's advisories say of it.
+# The bill of materials (build/sbom.cdx.json, CycloneDX), and what the index's advisories say of it.
 scan: python
-	@$(PYTHON) install.py && $(PYTHON) .ci/scan
+	@$(PYTHON) install.py && $(PYTHON) .ci/scan --asked
 
 # At least 20,000 files and as many requests that nobody should send (FUZZ_CASES, FUZZ_SEED; docs/reliability.md).
 fuzz: python
