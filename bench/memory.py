@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ from pathlib import Path
 from bench.pictures import fresh_jpegs, originals
 from bench.service import Sender, Service, post_study, running_service
 
+_REST_SECONDS = 2.0
+"""After a queue has been read a worker gives back what the pictures took."""
 _BASELINE = """
 import sys, numpy as np, torch
 from bench.plain import plain_input, plain_network
@@ -89,7 +92,9 @@ def main() -> None:
         table(service, "after the start")
         sender = Sender(service.url, headers={"Authorization": f"Bearer {service.key}"})
         service.await_screened([post_study(sender, data)[1] for data in islice(fresh, count)])
-        sums = table(service, f"after {count} studies")
+        table(service, f"at the last of {count} studies")
+        time.sleep(_REST_SECONDS)
+        sums = table(service, f"{_REST_SECONDS:g} s after {count} studies")
         worker = sums["screening worker"]
         print(f"torch with the same network, one image: {base:.1f} MB")
         print(f"screening worker against it: {worker / base:.2f} x")

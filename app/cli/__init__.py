@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli import plain_log_lines  # noqa: F401  (before anything else imports structlog)
 from app.cli.audit import audit
 from app.cli.backup import backup
 from app.cli.calibrate import calibrate

@@ -75,10 +75,10 @@ _TRACING = (
     [
         (
             "screener",
-            ("torch", "pydicom", "httpx", "prompt_toolkit", "openvino.tools.ovc.convert", *_TRACING),
+            ("torch", "pydicom", "httpx", "prompt_toolkit", "rich", "openvino.tools.ovc.convert", *_TRACING),
         ),
-        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", *_TRACING)),
-        ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", *_TRACING)),
+        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", "rich", *_TRACING)),
+        ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", "rich", *_TRACING)),
     ],
 )
 def test_a_worker_carries_nothing_that_it_does_not_use(
