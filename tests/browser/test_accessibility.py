@@ -13,18 +13,21 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import delivery, people, promotion, training
+from app.commands import delivery, exporting, people, promotion, shadow, training
+from app.commands.deletion_patient import PatientNamed
 from app.commands.review import Statement
 from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Actor, Permission, Role, Scope, permissions_of
-from app.records import Delivery, Image, Job, Study, User
+from app.records import Delivery, Image, Job, Reading, ShadowReading, Study, User
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.layers import ask_of_image
 from tests.app.commands.candidates import a_stored_bundle, an_evaluation
 from tests.app.commands.labelled import a_dataset, patients, taken
+from tests.app.commands.test_deletion import delete
 from tests.app.web.test_layers import promoted
 from tests.app.web.test_training import TOLD
 from tests.browser.conftest import SignIn, Watch
@@ -91,6 +94,13 @@ def unfolded(page: Any) -> None:
     page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
+def look_what_would_go(page: Any) -> None:
+    """The administrator asked what a deletion of that patient would take along."""
+    page.fill("#patient_id", "P7")
+    page.click("form[action='/site/patients'] button")
+    page.wait_for_selector("#reason")
+
+
 def begin_second_factor(page: Any) -> None:
     """The QR code and the secret are shown."""
     page.fill("#password", PASSWORD)
@@ -128,14 +138,21 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/models/{active}"),
     ),
     "GET /models/{sha256}/export": (Shown("/models/{active}/export"),),
-    "GET /models/{sha256}/shadow": (Shown("/models/{passing}/shadow"), Shown("/models/{active}/shadow")),
+    "GET /models/{sha256}/shadow": (
+        Shown("/models/{passing}/shadow"),
+        Shown("/models/{failing}/shadow"),
+        Shown("/models/{active}/shadow"),
+    ),
     "GET /models/layers": (Shown("/models/layers"), Shown("/models/layers?study={screened}")),
     "GET /models/layers/{look_id}": (Shown("/models/layers/{look}"),),
     "GET /password": (Shown("/password"),),
     "GET /people": (Shown("/people"),),
     "GET /second-opinions": (Shown("/second-opinions"), Shown("/second-opinions?side=answered")),
     "GET /site": (Shown("/site"), Shown("/site?changed=true")),
-    "GET /site/patients": (Shown("/site/patients"), Shown("/site/patients?done=true")),
+    "GET /site/patients": (
+        Shown("/site/patients", look_what_would_go),
+        Shown("/site/patients?done=true"),
+    ),
     "GET /sign-in": (Shown("/sign-in"), Shown("/sign-in?next=/people")),
     "GET /status": (Shown("/status"),),
     "GET /studies/{study_id}": (
@@ -264,6 +281,10 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
         snapshot = taken(session, blobs, dataset, reviews=True).id
         run, job = training.ask(session, snapshot_id=snapshot, mode="thorough", budget_minutes=30, by=SYSTEM)
         session.get_one(Job, job).told = TOLD
+        exporting.ask(session, sha256=BUNDLE, format="onnx", by=ada)
+        _say_in_shadow(session, shadow.begin(session, sha256=failing, by=ada))
+    an_admitted_study(blobs, patient_id="P-9")
+    delete(blobs, PatientNamed(patient_id="P-9"), reason="Request 17")
     return {
         "dataset": str(dataset),
         "snapshot": str(snapshot),
@@ -280,6 +301,23 @@ def ids(blobs: Blobs, broker: str, database: str) -> dict[str, str]:
         "unjudged": unjudged,
         "active": BUNDLE,
     }
+
+
+def _say_in_shadow(session: Session, shadow_id: UUID) -> None:
+    """The network in shadow abstained wherever the other one had a lane."""
+    for reading in session.scalars(select(Reading).where(Reading.outcome == "screened")):
+        said = {"pneumonia": {"probability": 0.5, "lane": "abstain"}}
+        session.add(
+            ShadowReading(
+                shadow_id=shadow_id,
+                reading_id=reading.id,
+                outcome="screened",
+                lane="abstain",
+                urgency=0.5,
+                findings=said,
+                runtime="test",
+            )
+        )
 
 
 def seen_by(role: Role) -> list[str]:

@@ -23,6 +23,7 @@ TERMS = (
     N_("read"),
     N_("review"),
     N_("operations"),
+    N_("training"),
     # states of studies and of deliveries
     N_("admitted"),
     N_("screening"),
@@ -53,6 +54,8 @@ TERMS = (
     N_("destination.manage"),
     N_("model.read"),
     N_("model.look-inside"),
+    N_("model.train"),
+    N_("model.promote"),
     N_("audit.read"),
     N_("operations.read"),
     # ways in

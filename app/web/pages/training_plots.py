@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from app.language import _
-from app.web.pages.terms import word
 
 _MOST_POINTS = 400
 
@@ -33,7 +32,7 @@ def plots_of(told: list[dict[str, Any]], curve: dict[str, Any] | None) -> dict[s
 def names() -> dict[str, str]:
     """What the lines of the plot of figures are called."""
     return {
-        "plain": word("plain"),
+        "plain": _("pictures as they are"),
         "stress .66": _("changed pictures, grade .66"),
         "stress 1": _("changed pictures, grade 1"),
         "worst frame": _("the worst of several frames"),
