@@ -77,7 +77,7 @@ _TRACING = (
             "screener",
             ("torch", "pydicom", "httpx", "prompt_toolkit", "rich", "openvino.tools.ovc.convert", *_TRACING),
         ),
-        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", "rich", *_TRACING)),
+        ("courier", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", *_TRACING)),
         ("sweeper", ("torch", "pydicom", "openvino", "numpy", "prompt_toolkit", "rich", *_TRACING)),
     ],
 )
