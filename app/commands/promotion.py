@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import audit, registry
+from app.commands import audit, registry, shadow
 from app.commands.deciding_evaluation import deciding_evaluation
 from app.domain.roles import Actor, Permission
 from app.domain.sentence import sentence
@@ -215,6 +215,7 @@ def roll_back(session: Session, *, to: str | None = None, reason: str, by: Actor
             "going back reads again only through the gate."
         )
     registry.promote(session, sha256=target, by=by, reason=reason, kind="rollback")
+    shadow.give_way(session, sha256=target, by=by)
     return target
 
 
@@ -264,6 +265,7 @@ def _promote(
         kind="promotion",
         proposal_id=proposal.id,
     )
+    shadow.give_way(session, sha256=proposal.bundle_sha256, by=by)
 
 
 def _decided(proposal: Proposal, decision: str, *, reason: str, by: Actor) -> None:

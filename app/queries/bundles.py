@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.commands import shadow
 from app.commands.registry import active_bundle
+from app.domain.roles import Actor, Permission
 from app.errors import NotFound
-from app.records import Bundle
+from app.records import Bundle, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,26 @@ def bundle(session: Session, *, sha256: str) -> BundleShown:
     if row is None:
         raise NotFound("There is no such bundle.")
     return _shown(row, active=active_bundle(session))
+
+
+def proposed(session: Session) -> dict[str, str]:
+    """Of bundles whose promotion waits for a decision: sha256, and who proposed it."""
+    waiting = select(Proposal.bundle_sha256, Proposal.proposed_by_name).where(Proposal.decision.is_(None))
+    return {row.bundle_sha256: row.proposed_by_name for row in session.execute(waiting)}
+
+
+def proposals_of_others(session: Session, *, who: Actor) -> int:
+    """How many promotions wait for this person's decision; none for whoever may not promote."""
+    if not who.may(Permission.PROMOTE):
+        return 0
+    waiting = select(func.count()).where(Proposal.decision.is_(None), Proposal.proposed_by_id != who.id)
+    return session.scalar(waiting) or 0
+
+
+def in_shadow(session: Session) -> str | None:
+    """sha256 of the bundle that runs in shadow; None where none does."""
+    there = shadow.running(session)
+    return None if there is None else there.bundle_sha256
 
 
 def _shown(row: Bundle, *, active: str | None) -> BundleShown:

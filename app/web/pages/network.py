@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.domain.roles import Caller, Permission
-from app.queries.bundles import BundleShown, bundles
+from app.queries.bundles import BundleShown, bundles, in_shadow, proposed
 from app.queries.candidate import way_back
 from app.queries.site_figures import ADJUDICATED_NEEDED, NEWEST, adjudicated, site_figures
 from app.records.engine import transaction
@@ -28,6 +28,7 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         settled = adjudicated(session, findings=ranking)
         at_site = site_figures(session, bundle_sha256=active.sha256, findings=ranking) if active else ()
         back = way_back(session)
+        waiting, shadowed = proposed(session), in_shadow(session)
     return page(
         request,
         "models.html",
@@ -43,6 +44,8 @@ def models(request: Request, caller: Annotated[Caller, require(Permission.READ_M
         newest=NEWEST,
         others=[bundle for bundle in known if not bundle.active],
         way_back=back,
+        proposed=waiting,
+        in_shadow=shadowed,
     )
 
 

@@ -15,6 +15,7 @@ from app.domain.roles import Caller, Permission
 from app.errors import Problem
 from app.language import N_
 from app.queries import adjudication
+from app.queries.bundles import proposals_of_others
 from app.queries.why_here import placement
 from app.records.engine import transaction
 from app.settings import settings
@@ -129,10 +130,17 @@ def page(
 
 def _tallies(caller: Caller | None) -> dict[str, int]:
     """By the address of a door, how much waits behind it."""
-    if caller is None or caller.must_set_up or not caller.actor.may(Permission.REVIEW):
+    if caller is None or caller.must_set_up or not _may_decide(caller):
         return {}
     with transaction() as session:
-        return {"/adjudication": adjudication.count(session, who=caller.actor)}
+        return {
+            "/adjudication": adjudication.count(session, who=caller.actor),
+            "/models": proposals_of_others(session, who=caller.actor),
+        }
+
+
+def _may_decide(caller: Caller) -> bool:
+    return caller.actor.may(Permission.REVIEW) or caller.actor.may(Permission.PROMOTE)
 
 
 def fragment(template: str, **context: Any) -> str:

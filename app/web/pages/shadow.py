@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.commands import shadow as commands
 from app.domain.roles import Caller, Permission
 from app.errors import Conflict
+from app.queries.bundles import bundle, in_shadow
 from app.queries.shadow import LANES, NEWEST, shadow_shown
 from app.records.engine import transaction
 from app.settings import settings
@@ -48,12 +49,15 @@ def end(sha256: str, caller: _Trainer) -> Response:
 def _page(request: Request, sha256: str, caller: Caller, *, problem: Conflict | None = None) -> Response:
     with transaction() as session:
         shown = shadow_shown(session, sha256=sha256, credits=settings().credits, to=caller.actor)
+        runs = in_shadow(session)
+        other = bundle(session, sha256=runs) if runs is not None and runs != sha256 else None
     return page(
         request,
         "shadow.html",
         caller=caller,
         status=problem.status if problem else 200,
         shown=shown,
+        other=other,
         lanes=LANES,
         newest=NEWEST,
         problem=problem,

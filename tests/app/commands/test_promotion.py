@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import evaluation, registry
+from app.commands import evaluation, registry, shadow
 from app.commands.promotion import can_promote, decide, people_needed, propose, roll_back, set_people
 from app.domain.roles import SYSTEM, Actor, Role
 from app.domain.snapshot import SnapshotRow
@@ -87,6 +87,23 @@ def test_one_proposes_and_another_approves(session: Session, blobs: Blobs, ada: 
     assert said.details["insufficient"] == ["age 1 to 4 years", "sex"]
     with pytest.raises(Conflict, match="decided already"):
         decide(session, blobs, proposal_id=proposed.proposal_id, decision="decline", reason="x", by=grace)
+
+
+def test_a_bundle_that_reads_runs_in_shadow_no_more(session: Session, blobs: Blobs, ada: Actor) -> None:
+    set_people(session, people=1, by=ada)
+    active, candidate = judged(session, blobs)
+    shadow.begin(session, sha256=candidate, by=ada)
+    propose(session, blobs, sha256=candidate, reason="better", by=ada)
+    assert shadow.running(session) is None
+    shadow.begin(session, sha256=active, by=ada)
+    roll_back(session, reason="alarms", by=ada)
+    assert shadow.running(session) is None
+    shadow.begin(session, sha256=candidate, by=ada)
+    another = a_stored_bundle(session, blobs, "3")
+    an_evaluation(session, blobs, another)
+    propose(session, blobs, sha256=another, reason="better still", by=ada)
+    still = shadow.running(session)
+    assert still is not None and still.bundle_sha256 == candidate, "that of others goes on"
 
 
 def test_where_the_site_says_one_a_proposal_promotes(session: Session, blobs: Blobs, ada: Actor) -> None:

@@ -255,6 +255,8 @@ def test_a_zip_is_inspected_and_a_label_is_set_right(admin: TestClient, blobs: B
     page = admin.get(f"/training/datasets/{dataset}")
     assert page.status_code == 200
     assert "Likely label errors" in page.text
+    none_is = "No label is more likely wrong than right." in page.text
+    assert none_is == (found["likely_label_errors"] == 0)
     files = admin.get(f"/api/v1/datasets/{dataset}/files?by_doubt=true&label=normal").json()["files"]
     doubts = [one["doubt"] for one in files]
     assert doubts == sorted(doubts, reverse=True)

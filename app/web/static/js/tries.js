@@ -63,15 +63,36 @@ async function ask(file) {
   }
 }
 
-form?.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const files = [...form.querySelector("input[type=file]").files];
+async function askAll(files) {
   const button = form.querySelector("button");
   problem.hidden = files.length <= MOST;
   problem.textContent = _("Eight files at a time, please.");
-  if (files.length > MOST || button.disabled) return;
+  if (files.length > MOST || !files.length || button.disabled) return;
   button.disabled = true;
   shown.replaceChildren();
   for (const file of files) await ask(file);
   button.disabled = false;
+}
+
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  askAll([...form.querySelector("input[type=file]").files]);
 });
+
+if (form) {
+  // Anywhere on the page: beside its mark a browser would leave the page and open the file.
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    part.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) part.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    part.classList.remove("over");
+    if (!event.dataTransfer.files.length) return;
+    part.scrollIntoView({ block: "nearest" });
+    askAll([...event.dataTransfer.files]);
+  });
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from uuid import UUID
@@ -68,6 +69,37 @@ def judged(blobs: Blobs, **changes: object) -> tuple[str, str]:
 def reading() -> str | None:
     with transaction() as session:
         return registry.active_bundle(session)
+
+
+def test_whoever_is_to_decide_is_led_to_what_waits(
+    ada: TestClient, grace: TestClient, browser: Browser, blobs: Blobs
+) -> None:
+    _, candidate = judged(blobs)
+    door = re.compile(r'href="/models"[^>]*>Network(?: <span class="count" data-tally>(\d+)</span>)?<')
+    assert [door.search(get(one, "/")).group(1) for one in (ada, grace)] == [None, None]
+    post(ada, f"/models/{candidate}/proposals", reason="fewer missed")
+    lee = browser("lee", Role.RADIOLOGIST)
+    assert [door.search(get(one, "/")).group(1) for one in (ada, grace, lee)] == [None, "1", None]
+    assert "proposed by ada, waits for a decision" in words(get(grace, "/models"))
+    with transaction() as session:
+        proposal = session.scalars(select(Proposal.id)).one()
+    post(grace, f"/models/proposals/{proposal}", decision="decline", reason="too few girls")
+    assert door.search(get(grace, "/")).group(1) is None
+    assert "waits for a decision" not in words(get(grace, "/models"))
+
+
+def test_the_one_that_runs_in_shadow_is_named_where_another_is_to_begin(
+    ada: TestClient, blobs: Blobs
+) -> None:
+    _, candidate = judged(blobs)
+    with transaction() as session:
+        another = a_stored_bundle(session, blobs, "3")
+    assert "runs in shadow" not in words(get(ada, "/models"))
+    assert post(ada, f"/models/{candidate}/shadow/begin").status_code == 303
+    assert words(get(ada, "/models")).count("runs in shadow") == 1
+    refused = post(ada, f"/models/{another}/shadow/begin")
+    assert refused.status_code == 409
+    assert f'<a href="/models/{candidate}/shadow">Shadow run of drawn 2</a>' in refused.text
 
 
 def test_a_candidate_that_passes_says_so_and_two_people_promote_it(
