@@ -149,7 +149,10 @@ router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["live"])
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "Server-sent events: `study` with `{id, state}`; `resync`: load everything anew.",
+            "description": (
+                "Server-sent events: `study` with `{id, state}`; `resync`: load everything anew;"
+                f" `beat` every {HEARTBEAT_SECONDS} s: the connection is alive."
+            ),
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems_of(401, 403, 429),
@@ -167,6 +170,7 @@ async def events(
     return EventSourceResponse(
         _stream(request, hub, last_event_id),
         ping=HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent("{}", event="beat"),
         headers={"X-Accel-Buffering": "no"},
     )
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from sqlalchemy import select
+
 from app.blobs import Blobs
+from app.commands import consult, review
 from app.domain.order import Lane
 from app.domain.roles import Role
+from app.records import User
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, rows
-from tests.builders import a_bundle, a_screened_study, an_admitted_study, claimed, image_read
+from tests.builders import a_bundle, a_screened_study, a_user, an_admitted_study, claimed, image_read
 from tests.builders import record as recorded
 
 
@@ -49,6 +54,51 @@ def test_a_row_changes_where_it_stands_when_the_network_has_read_it(signed_in: S
     assert "Pneumonia likely\n0.93" in row.inner_text() or "Pneumonia likely 0.93" in row.inner_text()
     focused = page.evaluate("() => document.activeElement.closest('tr')?.dataset.study")
     assert focused == str(admission.study_id), "the reader's place is kept"
+
+
+def test_what_grows_or_goes_above_it_moves_no_row_under_the_pointer(signed_in: SignIn, blobs: Blobs) -> None:
+    hovered = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
+    above = an_admitted_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    row = page.locator(f"#s-{hovered.study_id}")
+    row.hover()
+    before, height = row.bounding_box()["y"], page.locator(f"#s-{above.study_id}").bounding_box()["height"]
+    with transaction() as session:
+        [study] = claimed(session)
+        recorded(session, study, image_read(above.image_id, notices=("unlike the training images",) * 3))
+    page.wait_for_selector(f"#s-{above.study_id}[data-lane=rule-in]")
+    assert page.locator(f"#s-{above.study_id}").bounding_box()["height"] > height + 10
+    assert row.bounding_box()["y"] == pytest.approx(before, abs=1)
+    with transaction() as session:
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+        alice = session.scalars(select(User.id).where(User.username == "alice")).one()
+        review.claim(session, study_id=above.study_id, by=bob, minutes=5)
+        opinion = consult.ask(session, study_id=above.study_id, of=alice, question="Left?", by=bob)
+    page.wait_for_selector("#asked >> text=Asked of you")
+    page.wait_for_timeout(400)
+    assert row.bounding_box()["y"] == pytest.approx(before, abs=1), "though a question stands above the list"
+    with transaction() as session:
+        consult.withdraw(session, opinion_id=opinion, by=bob)
+    page.wait_for_selector("#asked >> text=Asked of you", state="detached")
+    page.wait_for_timeout(400)
+    assert row.bounding_box()["y"] == pytest.approx(before, abs=1), "and when it is gone"
+
+
+def test_a_wait_ages_before_the_readers_eyes(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install()
+    page.route("**/api/v1/events", lambda route: None)  # no news renews the row meanwhile
+    page.goto("/")
+    wait = page.locator("[data-wait]")
+    assert wait.inner_text().endswith(" s")
+    plain = wait.evaluate("(cell) => getComputedStyle(cell).color")
+    page.clock.fast_forward("02:05:00")
+    page.clock.run_for(11_000)
+    assert wait.inner_text() == "2 h 05"
+    assert wait.evaluate("(cell) => getComputedStyle(cell).color") != plain
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_quiet_list_takes_in_what_is_new_by_itself(signed_in: SignIn, blobs: Blobs) -> None:
@@ -120,13 +170,28 @@ def test_a_lost_connection_is_said_and_made_up_for(signed_in: SignIn, blobs: Blo
     a_screened_study(blobs)
     page = signed_in("alice", Role.RADIOLOGIST)
     page.wait_for_selector("#live[data-live=on]")
+    page.mouse.move(400, 300)
     page.context.set_offline(True)
-    page.evaluate("() => 0")
+    page.wait_for_selector("#live[data-live=off]")
+    assert page.inner_text("#live") == "reconnecting"
     an_admitted_study(blobs)
     page.context.set_offline(False)
-    page.reload()
+    page.wait_for_selector("#live[data-live=on]", timeout=30_000)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+
+
+def test_a_connection_that_falls_silent_is_made_anew(signed_in: SignIn, blobs: Blobs) -> None:
+    page = signed_in("alice", Role.RADIOLOGIST)
+    a_screened_study(blobs)
+    page.clock.install()
+    page.goto("/")
     page.wait_for_selector("#live[data-live=on]")
-    assert len(rows(page)) == 2
+    page.clock.run_for(30_000)  # of the page's time, in which nothing can be heard
+    assert page.inner_text("#live") == "live"
+    with page.expect_request("**/api/v1/events"):
+        page.clock.run_for(20_000)
+    page.wait_for_selector("#live[data-live=on]")
 
 
 def test_a_page_out_of_sight_holds_no_connection_and_catches_up(signed_in: SignIn, blobs: Blobs) -> None:

@@ -1,5 +1,7 @@
 // What several pages use. It does nothing by itself, so it may be loaded more than once.
 
+const SILENT_MS = 40_000; // the server is heard every 15 s
+
 const TEXTS = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
 
 export function isTyping(target) {
@@ -17,17 +19,34 @@ export function csrf() {
  */
 export function listen({ study, resync, open = () => {}, lost = () => {} }) {
   let stream = null;
+  let heardAt = 0;
   const start = () => {
     stream = new EventSource("/api/v1/events");
+    heardAt = Date.now();
+    for (const name of ["open", "study", "resync", "beat"]) {
+      stream.addEventListener(name, () => (heardAt = Date.now()));
+    }
     stream.addEventListener("open", open);
     stream.addEventListener("study", (event) => study(JSON.parse(event.data).id));
     stream.addEventListener("resync", resync);
-    stream.addEventListener("error", () => lost({ forGood: stream.readyState === EventSource.CLOSED }));
+    stream.addEventListener("error", () => lost({ forGood: stream?.readyState === EventSource.CLOSED }));
   };
   const stop = () => {
     stream?.close();
     stream = null;
   };
+  const again = () => {
+    if (!stream) return;
+    stop();
+    lost({ forGood: false });
+    start();
+  };
+  // A connection that ends without a word (a cable pulled, a machine that slept) never tells of its end.
+  setInterval(() => {
+    if (stream?.readyState === EventSource.OPEN && Date.now() - heardAt > SILENT_MS) again();
+  }, 5000);
+  window.addEventListener("offline", again);
+  window.addEventListener("online", again);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) stop();
     else if (!stream) start();

@@ -3,6 +3,7 @@
 import { loadAnew } from "./anew.js";
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
+import { settle, steadily } from "./steady.js";
 import { _, ngettext } from "./texts.js";
 
 const rows = document.getElementById("rows");
@@ -63,8 +64,10 @@ async function fetchRows() {
   setText("unread", body.unread);
   setText("due", body.due);
   setText("not-due", body.unsigned - body.due);
-  for (const [id, row] of Object.entries(body.rows)) take(id, row);
-  tellAsked(body.asked);
+  steadily(() => {
+    for (const [id, row] of Object.entries(body.rows)) take(id, row);
+    tellAsked(body.asked);
+  });
   announce();
   if (waiting.size > 0) timer = setTimeout(fetchRows, FETCH_AFTER);
 }
@@ -140,6 +143,7 @@ async function takeIn() {
   const focused = document.activeElement?.closest?.("tr")?.dataset.study;
   const known = new Set([...rows.querySelectorAll(STUDY)].map((row) => row.dataset.study));
   pages.replace(renewed);
+  settle();
   for (const row of rows.querySelectorAll(STUDY)) {
     if (!known.has(row.dataset.study)) row.classList.add("fresh");
   }
@@ -178,7 +182,7 @@ async function resync() {
   const renewed = await (pages ?? new Pages(rows, () => {})).anew();
   if (!renewed) return;
   const asked = renewed[0]?.getElementById("asked");
-  if (asked) tellAsked(asked.innerHTML);
+  if (asked) steadily(() => tellAsked(asked.innerHTML));
   const theirRows = renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")]);
   for (const row of theirRows) {
     if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);
@@ -211,7 +215,7 @@ function sayDuration(seconds) {
 
 setInterval(() => {
   if (!isTable) return;
-  if (!moved) divide();
+  if (!moved) steadily(divide);
   for (const row of rows.querySelectorAll(STUDY)) {
     const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
     const cell = row.querySelector("[data-wait]");
