@@ -35,6 +35,22 @@ def test_signing_keys_sleep_until_the_image_has_been_seen(signed_in: SignIn, blo
     page.unroute_all(behavior="ignoreErrors")
 
 
+def test_a_key_that_is_held_down_signs_one_study_and_none_after_it(signed_in: SignIn, blobs: Blobs) -> None:
+    first, second = a_screened_study(blobs), a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, first.study_id)
+    page.keyboard.down("1")
+    page.wait_for_url(f"**/studies/{second.study_id}?signed={first.study_id}")
+    page.wait_for_selector("#content[data-seen]")
+    for _ in range(3):
+        page.keyboard.down("1")  # still down: the browser says that it is a repeat
+    page.wait_for_timeout(400)
+    assert [review.study_id for review in stored(Review)] == [first.study_id]
+    page.keyboard.up("1")
+    page.keyboard.press("1")
+    page.wait_for_url(f"**/?signed={second.study_id}")
+
+
 def test_a_correction_an_amendment_and_the_whole_history(signed_in: SignIn, blobs: Blobs) -> None:
     admission = a_screened_study(blobs, probability=0.93)
     page = signed_in("alice", Role.RADIOLOGIST)

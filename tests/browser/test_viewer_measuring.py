@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from app.blobs import Blobs
+from app.commands import preferences
 from app.domain.roles import Role
 from app.records.engine import transaction
 from tests.browser.canvas import a_ramp, drag, draw, greys, middle, open_study, settle, state
-from tests.browser.conftest import SignIn
-from tests.builders import a_screened_study, admit
+from tests.browser.conftest import SignIn, Watch
+from tests.builders import PASSWORD, a_screened_study, a_user, admit
 
 
 def lengths(page: Any) -> list[str]:
@@ -192,6 +193,57 @@ def test_two_fingers_zoom_and_move_and_one_finger_is_the_tool(signed_in: SignIn,
     assert lengths(page) == [], "a pinch draws nothing"
     page.evaluate(_TOUCHES, one_finger(300, 380))
     assert len(lengths(page)) == 1
+
+
+def test_fingers_on_the_glass_window_zoom_and_move_and_leave_the_page_where_it_is(
+    chromium: Any, server: str, watch: Watch, blobs: Blobs
+) -> None:
+    """As the browser itself tells of touches, on a screen that has them."""
+    admission = a_screened_study(blobs)
+    with transaction() as session:
+        preferences.offer_guide(session, by=a_user(session, "alice", Role.RADIOLOGIST), offer=False)
+    context = chromium.new_context(
+        base_url=server, viewport={"width": 820, "height": 1180}, has_touch=True, device_scale_factor=2
+    )
+    page = context.new_page()
+    watch.attach(page)
+    page.goto("/sign-in")
+    page.fill("#username", "alice")
+    page.fill("#password", PASSWORD)
+    page.tap("button.main")
+    page.wait_for_selector("#rows")
+    page.tap(f"#s-{admission.study_id} a.name")
+    page.wait_for_selector("#viewer[data-state=full]")
+    x, y = middle(page)
+    glass = context.new_cdp_session(page)
+
+    def touch(*steps: list[tuple[float, float]]) -> None:
+        for number, fingers in enumerate(steps):
+            points = [{"x": x + dx, "y": y + dy, "id": at} for at, (dx, dy) in enumerate(fingers)]
+            kind = "touchStart" if number == 0 else "touchMove"
+            glass.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        glass.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        settle(page)
+
+    fitted, window = float(state(page, "scale")), state(page, "window")
+    touch([(0, 0)], [(30, 30)], [(60, 60)])
+    windowed = state(page, "window")
+    assert windowed != window
+    touch([(-40, 0), (40, 0)], [(-60, 0), (60, 0)], [(-80, 0), (80, 0)])
+    zoomed = float(state(page, "scale"))
+    assert zoomed == pytest.approx(2 * fitted, rel=0.15)
+    assert state(page, "window") == windowed
+    before = greys(page)
+    touch([(-40, 0), (40, 0)], [(-40, 60), (40, 60)], [(-40, 120), (40, 120)])
+    assert np.abs(greys(page) - before).mean() > 1, "two fingers move the picture"
+    assert float(state(page, "scale")) == pytest.approx(zoomed, rel=0.05)
+    page.tap('[data-do="tool-pan"]')
+    before = greys(page)
+    touch([(0, 0)], [(0, -60)], [(0, -120)])
+    assert np.abs(greys(page) - before).mean() > 1, "one finger, where that is the tool"
+    assert state(page, "window") == windowed
+    assert page.evaluate("() => [scrollY, visualViewport.scale]") == [0, 1]
+    context.close()
 
 
 def test_the_picture_is_moved_zoomed_and_windowed_by_keys(signed_in: SignIn, blobs: Blobs) -> None:

@@ -39,6 +39,26 @@ def test_a_filter_is_chosen_by_keyboard_and_stays_in_the_address(signed_in: Sign
     assert len(rows(page)) == 2
 
 
+def test_a_column_that_was_not_chosen_is_out_of_sight_and_comes_back(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    heads = page.locator(".worklist thead th:visible")
+    assert heads.count() == 6
+    page.keyboard.press("f")
+    for shown in (4, 6):
+        for name in ("study", "waiting"):
+            page.click(f"input[name=columns][value={name}]")
+        page.click("form[action='/worklist/columns'] button")
+        page.wait_for_function(
+            "(count) => [...document.querySelectorAll('.worklist thead th')]"
+            ".filter((head) => head.checkVisibility()).length === count",
+            arg=shown,
+        )
+        cells = page.locator("#rows tr[data-study] td:visible")
+        assert cells.count() == shown
+        page.keyboard.press("f")
+
+
 def test_under_a_filter_only_arrivals_that_pass_it_announce_themselves(
     signed_in: SignIn, blobs: Blobs
 ) -> None:
