@@ -24,7 +24,7 @@ from app.embedded.supervisor import Program, Server, Supervisor
 from app.embedded.valkey import EmbeddedValkey
 from app.settings import Settings, settings
 
-_WEB_SECONDS = 60.0
+_WEB_SECONDS = 180.0
 _TRIM_SECONDS = 60.0
 
 
