@@ -1,7 +1,8 @@
 """After a whole story with marked names, nothing but the database, the stored files and the pages knows them.
 
 Web server, DICOM listener, workers and both servers run as they do in a hospital; the story goes right and
-wrong on purpose, and ends with a backup and a deletion. By standard QIDO-RS has names in addresses.
+wrong on purpose, and ends with a backup, a study whose time is over and a deletion, after which no row has
+what they took. By standard QIDO-RS has names in addresses.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,18 +24,25 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from redis import Redis
-from sqlalchemy import select
+from sqlalchemy import select, update
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from app.blobs import Blobs
 from app.cli import cli
+from app.commands import retention
 from app.domain.roles import Role, Scope
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
-from app.records import AuditEvent, Image, Study
+from app.records import AuditEvent, Image, SiteChoice, Study
+from app.records.base import now
 from app.records.engine import transaction
+from app.settings import settings
 from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
 from tests.collector_server import CollectorServer, collecting
+from tests.rows import contents
 from tests.served import Service, eventually, free_port, serving
+from worker.sweep import Sweeper
 
 MARKED = {
     "PatientName": "Namezqxmarked^Marked",
@@ -44,6 +54,10 @@ MARKED = {
     "PatientComments": "COMZQXMARKED lives alone",
 }
 WORDS = "WORDZQXMARKED spoke with her mother"
+OTHER = {"PatientName": "Otherzqxmarked", "PatientID": "OTHERzqxmarked"}
+CONFLICT = "1.2.3.99"
+GONE = (WORDS, *OTHER.values())
+"""In the database until it is deleted: the words when their time is over, the other patient on request."""
 # Long: a short one would be found in the base64 of what other tests have sent by the same broker.
 _MARK = re.compile(rb"(?i)zqxmarked|20211103|2021-11-03|03 Nov 2021|3 Nov 2021")
 _ADDRESS = re.compile(r'(?:href|src|action|data-[a-z-]*url)="([^"]*)"')
@@ -82,11 +96,15 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
             studies = _send(machine)
             _send_by_dimse(port)
             _ask(machine)
-            _read(person, studies)
+            read = _read(person, studies)
             eventually(lambda: b"event" in bytes(told.events))
             backup = CliRunner().invoke(cli, ["backup", "--new", str(tmp_path / "backups")])
             assert backup.exit_code == 0, backup.output
+            eventually(_all_read, seconds=60)
+            assert {gone for gone in GONE if gone in _rows()} == set(GONE)
+            retained = _retain(read)
             proof = _delete(person)
+            assert [gone for gone in GONE if gone in _rows()] == []
         metrics = httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {key}"}).content
     assert len(told.addresses) > 100
     assert len(told.problems) >= 6, told.problems
@@ -96,6 +114,7 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
             for row in session.scalars(select(AuditEvent))
         ]
     assert len(trail) > 10
+    assert any("retention.applied" in event for event in trail)
     told_where = {
         "the log of the service": service.log.read_bytes(),
         "the log of the database": postgres.log.read_bytes(),
@@ -106,6 +125,7 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
         "an event": bytes(told.events),
         "the audit trail": "\n".join(trail).encode(),
         "what a backup says": backup.output.encode(),
+        "what retention says": retained.encode(),
         "the proof of a deletion": proof.encode(),
         "a trace": b"".join(collector.bodies),
     }
@@ -152,10 +172,10 @@ def _send(machine: httpx.Client) -> list[str]:
     cut = a_dicom(tags=MARKED)
     cut = cut[: len(cut) * 2 // 3]
     another = a_dicom(
-        tags=MARKED | {"PatientName": "Otherzqxmarked", "PatientID": "OTHERzqxmarked"},
-        study_instance_uid="1.2.3.99",
+        tags=MARKED | OTHER,
+        study_instance_uid=CONFLICT,
     )
-    same_study = a_dicom(tags=MARKED, study_instance_uid="1.2.3.99")
+    same_study = a_dicom(tags=MARKED, study_instance_uid=CONFLICT)
     studies = []
     for data in (*marked, another, same_study, cut):
         answer = machine.post(
@@ -192,11 +212,32 @@ def _send_by_dimse(port: int) -> None:
     assert statuses[0] == 0 and statuses[1] != 0, statuses
 
 
+def _retain(read: str) -> str:
+    """The study was signed long ago, and the sweep has deleted it; what it says."""
+    looked = {"at": (now() - timedelta(minutes=1)).isoformat(), "held_until": None}
+    with transaction() as session:
+        session.merge(SiteChoice(name=retention.LOOKED, value=looked, chosen_by_name="the tests"))
+        session.execute(
+            update(Study).where(Study.id == UUID(read)).values(signed_at=now() - timedelta(days=40))
+        )
+    asked = settings().model_copy(update={"retention_days": 30})
+    with capture_logs() as said:
+        assert Sweeper(asked, blobs=Blobs(asked.blob_folder)).delete() == 1
+    with transaction() as session:
+        assert session.get(Study, UUID(read)) is None
+    return str(said)
+
+
+def _rows() -> str:
+    """Every row of every table."""
+    with transaction() as session:
+        return json.dumps([list(rows.values()) for rows in contents(session.connection()).values()])
+
+
 def _delete(person: httpx.Client) -> str:
     """One of the patients is deleted by an administrator: first for a reason that names them; the proof."""
-    eventually(_all_read, seconds=60)
     page = person.get("/site/patients").text
-    fields = {"csrf_token": _hidden(page, "csrf_token"), "patient_id": "OTHERzqxmarked"}
+    fields = {"csrf_token": _hidden(page, "csrf_token"), "patient_id": OTHER["PatientID"]}
     fields["seen"] = _hidden(person.post("/site/patients", data=fields).text, "seen")
     for reason, status in (("Otherzqxmarked wishes it", 422), ("Request 17 of 2026", 303)):
         sure = fields | {"sure": "1", "reason": reason}
@@ -233,8 +274,8 @@ def _ask(machine: httpx.Client) -> None:
     machine.post("/api/v1/destinations", json={"name": "Namezqxmarked", "url": "Namezqxmarked"})
 
 
-def _read(person: httpx.Client, studies: list[str]) -> None:
-    """A radiologist signs in, searches, reads, mistypes, signs and amends."""
+def _read(person: httpx.Client, studies: list[str]) -> str:
+    """A radiologist signs in, searches, reads, mistypes, signs and amends; which study."""
     person.headers["Accept"] = "text/html"
     person.post("/sign-in", data={"username": "Namezqxmarked", "password": "zqxmarked"})
     person.post("/sign-in", data={"username": "alice", "password": PASSWORD})
@@ -266,11 +307,15 @@ def _read(person: httpx.Client, studies: list[str]) -> None:
     post(f"/studies/{read}/review", **seen, **verdict | {"finding:pneumonia": "present"})
     for address in ("/audit", "/status", "/conflicts", "/done", "/site", "/adjudication", "/models"):
         person.get(address)
+    return read
 
 
 def _screened() -> str | None:
+    """One that is no part of the conflict of who the patient is."""
+    ours = (Study.patient_id == MARKED["PatientID"], Study.study_instance_uid != CONFLICT)
     with transaction() as session:
-        return next(iter(map(str, session.scalars(select(Study.id).where(Study.state == "screened")))), None)
+        found = session.scalars(select(Study.id).where(Study.state == "screened", *ours))
+        return next(iter(map(str, found)), None)
 
 
 def _hidden(page: str, name: str) -> str:
