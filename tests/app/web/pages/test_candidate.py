@@ -125,6 +125,9 @@ def test_a_candidate_that_passes_says_so_and_two_people_promote_it(
     assert "Approve: from the next batch on it reads" in words(get(grace, f"/models/{candidate}"))
     assert post(grace, f"/models/proposals/{proposal}", decision="promote").status_code == 303
     assert reading() == candidate
+    promoted = words(get(ada, f"/models/{candidate}"))
+    assert "What is called the active bundle is drawn 1, which read then." in promoted
+    assert "it must be evaluated again" not in promoted
     overview = words(get(ada, "/models"))
     assert "Roll back to drawn 1" in overview
     assert post(ada, f"/models/{active}/rollback", reason="odd").status_code == 303
