@@ -25,6 +25,7 @@ LONGEST_QUESTION = 2000
 
 def ask(session: Session, *, study_id: UUID, of: UUID, question: str, by: Actor) -> UUID:
     """The study stands on the colleague's worklist, with the question; returns the second opinion's id.
+    The same question of the same asker, sent again while it is open, is the first one.
 
     Whoever holds a study or has signed it may ask; the hold ends, so that the colleague can sign. Raises
     Conflict for a study that is not the asker's, for a colleague who is disabled, has been asked already or
@@ -35,6 +36,13 @@ def ask(session: Session, *, study_id: UUID, of: UUID, question: str, by: Actor)
     held = study.state == State.CLAIMED.value and study.claimed_by_name == by.name
     if by.kind != "user" or by.id is None:
         raise Forbidden("Only a person asks a colleague for a second opinion.")
+    asked = session.scalars(
+        select(SecondOpinion).where(
+            SecondOpinion.study_id == study.id, SecondOpinion.asked_of == of, is_open()
+        )
+    ).first()
+    if asked is not None and (asked.asked_by, asked.question) == (by.id, question.strip()):
+        return asked.id
     if not held and not _has_signed(session, study.id, by.id):
         raise Conflict("Claim the study or sign it first: its reader asks for a second opinion.")
     colleague = session.get(User, of, with_for_update={"read": True})
@@ -48,10 +56,7 @@ def ask(session: Session, *, study_id: UUID, of: UUID, question: str, by: Actor)
         raise Unprocessable(f"A question has at most {LONGEST_QUESTION:,} characters.")
     if _has_signed(session, study.id, colleague.id):
         raise Conflict(f"{colleague.display_name} has signed this study already; the history says what.")
-    asked = select(SecondOpinion.id).where(
-        SecondOpinion.study_id == study.id, SecondOpinion.asked_of == colleague.id, is_open()
-    )
-    if session.scalar(asked) is not None:
+    if asked is not None:
         raise Conflict(f"{colleague.display_name} has been asked about this study already.")
     opinion = SecondOpinion(
         id=uuid4(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from app.blobs import Blobs
 from app.domain.roles import Role
-from app.records import Review
+from app.records import Review, SecondOpinion
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, stored
-from tests.builders import a_screened_study
+from tests.builders import PASSWORD, a_screened_study
 
 
 def test_a_colleague_is_asked_reads_unseen_and_the_asker_is_told(signed_in: SignIn, blobs: Blobs) -> None:
@@ -66,3 +66,43 @@ def test_the_asker_takes_the_question_back(signed_in: SignIn, blobs: Blobs) -> N
     alice.wait_for_selector("#second-opinions >> text=withdrawn")
     bob.goto("/")
     assert bob.locator("#asked section").count() == 0
+
+
+def test_a_question_and_a_reason_outlive_the_session_and_the_connection(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    theirs, own = a_screened_study(blobs).study_id, a_screened_study(blobs).study_id
+    bob, alice = signed_in("bob", Role.RADIOLOGIST), signed_in("alice", Role.RADIOLOGIST)
+    open_painted(bob, theirs)
+    bob.keyboard.press("2")
+    bob.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    open_painted(alice, theirs)
+    alice.click("#take-over summary")
+    alice.fill("#reason", "Bob was called away.")
+    open_painted(alice, own)
+    alice.click("#ask summary")
+    alice.fill("#question", "Left lower lobe?")
+    alice.context.clear_cookies()
+    alice.click("#ask button")
+    alice.wait_for_url(f"**/sign-in?next=/studies/{own}")
+    alice.fill("#username", "alice")
+    alice.fill("#password", PASSWORD)
+    alice.click("button.main")
+    alice.wait_for_url(f"**/studies/{own}")
+    assert alice.input_value("#question") == "Left lower lobe?"
+    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    lost = []
+    alice.route("**/second-opinion", lambda route: lost.append(route.fetch()) or route.abort(), times=1)
+    alice.dblclick("#ask form button")
+    alice.wait_for_selector("#unsent:visible")
+    assert "The connection was lost while asking." in alice.inner_text("#unsent")
+    alice.wait_for_selector("text=not answered yet")
+    assert len(lost) == 1, "the server had it, and its answer was lost"
+    assert [one.question for one in stored(SecondOpinion)] == ["Left lower lobe?"]
+    assert alice.input_value("#question") == ""
+    alice.goto(f"/studies/{theirs}")
+    alice.wait_for_selector("#take-over:visible")
+    assert alice.input_value("#reason") == "Bob was called away."
+    alice.click("#take-over button")
+    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    alice.wait_for_function("() => !Object.keys(sessionStorage).some((key) => key.includes(':take-over'))")

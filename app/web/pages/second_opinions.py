@@ -17,7 +17,7 @@ from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.drafts import Aside
 from app.web.pages.forms import Posted
-from app.web.pages.render import page, see
+from app.web.pages.render import onwards, page, see
 from app.web.pages.study import study_page_of
 
 router = APIRouter(route_class=GuardedRoute)
@@ -65,7 +65,7 @@ def ask(request: Request, study_id: UUID, form: Posted, caller: _Radiologist) ->
     except (BadRequest, Conflict, Forbidden, Unprocessable) as problem:
         aside = Aside(question=form.text("question"), colleague=form.text("colleague"))
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, aside=aside)
-    return see(f"/studies/{study_id}")
+    return onwards(request, f"/studies/{study_id}")
 
 
 @router.post("/second-opinions/{opinion_id}/withdraw")

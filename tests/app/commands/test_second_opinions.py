@@ -218,9 +218,10 @@ def test_who_cannot_be_asked_is_refused_in_a_sentence(
             ask(study_id, grace, of)
     with pytest.raises(Unprocessable, match="2,000 characters"):
         ask(study_id, grace, henri, "x" * 2001)
-    ask(study_id, grace, henri)
+    first = ask(study_id, grace, henri, "Left?")
     with pytest.raises(Conflict, match="asked about this study already"):
-        ask(study_id, grace, henri)
+        ask(study_id, grace, henri, "And on the right?")
+    assert ask(study_id, grace, henri, " Left? ") == first, "sent twice, it is asked once"
     with transaction() as session:
         assert [one.asked_of_name for one in session.scalars(select(SecondOpinion))] == ["henri"]
         assert "jan" not in [one.username for one in queries.colleagues(session, of=grace)]

@@ -1,4 +1,4 @@
-// Forms whose work must not be lost with the connection: signing, undoing, taking over. They are sent without
+// Forms whose work must not be lost with the connection: signing, undoing, taking over, asking. They are sent without
 // leaving the page, and again for as long as the server does not answer; the server does the work once. Whatever
 // it refuses is sent as the browser would, so that the refusal is a page with all that was filled in.
 
@@ -8,6 +8,7 @@ const LOST = {
   signing: _("The connection was lost while signing."),
   undoing: _("The connection was lost while undoing."),
   "taking over": _("The connection was lost while taking over."),
+  asking: _("The connection was lost while asking."),
 };
 const note = document.getElementById("unsent");
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
@@ -37,6 +38,7 @@ async function send(form, body) {
     const next = answer?.ok ? await answer.json().catch(() => null) : null;
     if (next) {
       window.removeEventListener("beforeunload", stay);
+      form.dispatchEvent(new Event("taken"));
       location.assign(next.next);
       return;
     }
