@@ -117,6 +117,14 @@ def test_the_heat_map_is_off_until_asked_for_and_says_what_it_means(signed_in: S
     assert tinted[-height // 4 :, width // 2 : width // 2 + 150].mean() > 15
     page.fill("input[data-heat-opacity]", "10")
     assert np.abs(greys(page)[..., 0] - greys(page)[..., 2]).mean() < tinted.mean() / 2
+    strengths = []
+    for said in ("20", "45", "70", "20"):
+        page.locator("#viewer canvas").focus()
+        page.keyboard.press("o")
+        assert page.input_value("input[data-heat-opacity]") == said
+        strengths.append(np.abs(greys(page)[..., 0] - greys(page)[..., 2]).mean())
+    assert strengths[0] < strengths[1] < strengths[2]
+    assert strengths[3] == strengths[0]
     page.keyboard.press("h")
     assert (greys(page) == without).all()
 

@@ -24,6 +24,7 @@ var i = {
 	e: "tool-ellipse",
 	i: "invert",
 	h: "heat",
+	o: "opacity",
 	f: "fit",
 	a: "actual",
 	r: "reset",
@@ -45,7 +46,7 @@ function o(t, n, r, a) {
 		let s = i[o.key.toLowerCase()];
 		if (!s) return;
 		let c = l(t, s);
-		(c ? c.disabled : !u(s)) || (o.preventDefault(), n(s));
+		(c ? c.disabled : !u(s) && s !== "opacity") || (o.preventDefault(), n(s));
 	});
 }
 function s(e, t, n) {
@@ -608,7 +609,7 @@ var F = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, L = 240, he = 140, R = class {
+}, L = 240, he = 140, ge = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -626,7 +627,7 @@ var F = class {
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
 	}
-}, ge = 4, _e = class {
+}, _e = 4, ve = class {
 	shapes;
 	shape = null;
 	from = {
@@ -651,8 +652,8 @@ var F = class {
 	release(e) {
 		let { shape: t } = this;
 		if (!t) return null;
-		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= ge;
-		return !n && !this.waiting ? (this.waiting = !0, null) : !n || ye(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
+		let n = Math.hypot(e.x - this.from.x, e.y - this.from.y) >= _e;
+		return !n && !this.waiting ? (this.waiting = !0, null) : !n || be(t) ? (this.drop(), null) : (this.rest(), this.shapes.changed(), t);
 	}
 	drop() {
 		let { shape: e } = this;
@@ -662,7 +663,7 @@ var F = class {
 		this.shape = this.view = this.shapes.unfinished = null, this.waiting = !1;
 	}
 };
-function ve(e, t, n, r) {
+function ye(e, t, n, r) {
 	let { width: i, height: a } = r.viewport, o = (e, t) => r.inside(r.toImage({
 		x: i * e,
 		y: a * t
@@ -676,11 +677,11 @@ function ve(e, t, n, r) {
 		fixed: !1
 	};
 }
-function ye({ kind: e, a: t, b: n }) {
+function be({ kind: e, a: t, b: n }) {
 	return e !== "length" && (Math.abs(t.x - n.x) < 1 || Math.abs(t.y - n.y) < 1);
 }
 // src/pyramid.ts
-var be = class {
+var xe = class {
 	levels;
 	constructor(e, t, n) {
 		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
@@ -714,10 +715,10 @@ var be = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(xe(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(Se(this.levels[e])), !0);
 	}
 };
-function xe(e) {
+function Se(e) {
 	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
 	for (let i = 0; i < n; i++) {
 		let n = 2 * i * e.width, a = n + e.width;
@@ -734,34 +735,34 @@ function xe(e) {
 	};
 }
 // src/source.ts
-var Se = [
+var Ce = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], z = class extends Error {};
-async function B(e) {
+], R = class extends Error {};
+async function z(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new z(await H(t));
+	if (!t.ok) throw new R(await V(t));
 	return createImageBitmap(await t.blob());
 }
-async function Ce({ pictures: e }) {
+async function we({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new z(await H(t));
+	if (!t.ok) throw new R(await V(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new z(b("The prior has no image."));
+	if (n.length === 0) throw new R(b("The prior has no image."));
 	return n;
 }
-async function we(e, t) {
+async function Te(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new z(await H(r));
-	if (!i.ok) throw new z(await H(i));
-	let a = await r.json(), o = new be(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	if (!r.ok) throw new R(await V(r));
+	if (!i.ok) throw new R(await V(i));
+	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -770,11 +771,11 @@ async function we(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: De(a, o, s)
+		presets: Oe(a, o, s)
 	};
 }
-var Te = 400;
-async function Ee(e, t) {
+var Ee = 400;
+async function De(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -782,28 +783,28 @@ async function Ee(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new z(await H(r));
+		if (!r.ok) throw new R(await V(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new z(n.reason ?? b("The heat map could not be made."));
+		if (n.state === "failed") throw new R(n.reason ?? b("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, Te)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, Ee)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function De(e, t, n) {
+function Oe(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: V(a, b("As sent (table)"))
+			name: B(a, b("As sent (table)"))
 		});
 	}
 	e.windows.forEach((e, t) => {
@@ -811,8 +812,8 @@ function De(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: Se.includes(n) ? n : "LINEAR",
-			name: V(e.explanation, t ? b("As sent %(number)s", { number: t + 1 }) : b("As sent"))
+			function: Ce.includes(n) ? n : "LINEAR",
+			name: B(e.explanation, t ? b("As sent %(number)s", { number: t + 1 }) : b("As sent"))
 		});
 	});
 	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
@@ -823,10 +824,10 @@ function De(e, t, n) {
 	let o = [i(e.minimum), i(e.maximum)];
 	return r.push(N(Math.min(...o), Math.max(...o), b("Full range"))), r;
 }
-function V(e, t) {
+function B(e, t) {
 	return e ? e === "default" ? b("Middle 99 %%") : e : t;
 }
-async function H(e) {
+async function V(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -834,7 +835,7 @@ async function H(e) {
 	return b("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var Oe = class {
+var ke = class {
 	element;
 	prior;
 	desk;
@@ -858,7 +859,7 @@ var Oe = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new F(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new R(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new F(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ge(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -933,20 +934,20 @@ var Oe = class {
 		}));
 	}
 	text(e, t) {
-		U(this.element, e, t);
+		H(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = B(e.preview).then((n) => {
+		let r = z(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", b("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await we(e, t);
+			let r = await Te(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof z ? e.message : b("The image did not arrive. Reload to try again.");
+			let n = e instanceof R ? e.message : b("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -982,7 +983,7 @@ var Oe = class {
 		if (e !== "length" && e !== "box" && e !== "ellipse") return;
 		let r = e === "length" ? "" : this.desk.findingFor(this);
 		if (r === null) return;
-		let i = ve(e, n.id, r, t);
+		let i = ye(e, n.id, r, t);
 		this.desk.shapes.add(i), this.desk.shapes.select(i), this.desk.drawn(i);
 	}
 	viewOf(e, t, n) {
@@ -1014,21 +1015,25 @@ var Oe = class {
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
 		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !M(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${U(s.center)},${U(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${U(s.center)}  W ${U(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function U(e, t, n) {
+function H(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function W(e) {
+function U(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var ke = class {
+var W = [
+	20,
+	45,
+	70
+], Ae = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1042,29 +1047,33 @@ var ke = class {
 	toggle() {
 		this.on = !this.on, this.show(this.pane);
 	}
+	fade() {
+		let e = this.legend.querySelector("input[data-heat-opacity]");
+		e && !this.legend.hidden && (e.value = String(W.find((t) => t > Number(e.value)) ?? W[0]), e.dispatchEvent(new Event("input")));
+	}
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
-		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
+		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, H(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
 		let a = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		a && U(this.legend, "[data-heat-meaning]", a), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
+		a && H(this.legend, "[data-heat-meaning]", a), H(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), Ee(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), De(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : b("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof R ? t.message : b("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, Ae = {
+}, je = {
 	one: x("One image"),
 	views: x("Both views"),
 	priors: x("With priors"),
 	all: x("Views and priors")
 };
-function je(e, t) {
+function Me(e, t) {
 	let n = G(e, 0) !== null;
 	return [
 		"one",
@@ -1076,18 +1085,18 @@ function je(e, t) {
 function G(e, t) {
 	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function Me(e, t) {
+function Ne(e, t) {
 	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var K = "layout";
-function Ne() {
+function Pe() {
 	try {
 		return sessionStorage.getItem(K);
 	} catch {
 		return null;
 	}
 }
-function Pe(e) {
+function Fe(e) {
 	try {
 		sessionStorage.setItem(K, e);
 	} catch {}
@@ -1100,7 +1109,7 @@ function q(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Fe = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Ie = class {
+var Ie = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Le = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1131,7 +1140,7 @@ var Fe = b("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(Le));
+		let e = JSON.stringify(this.shapes.marks().map(Re));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1156,7 +1165,7 @@ var Fe = b("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Fe : "");
+			t.setCustomValidity(n ? Ie : "");
 		});
 	}
 	show(e) {
@@ -1190,7 +1199,7 @@ function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function Le({ kind: e, image: t, finding: n, a: r, b: i }) {
+function Re({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(X), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(X), l = (e, t) => Math.max(X(t - e), 1);
 	return {
 		image: t,
@@ -1206,7 +1215,7 @@ function X(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Re = [
+var ze = [
 	"window",
 	"pan",
 	"zoom",
@@ -1214,12 +1223,12 @@ var Re = [
 	"length",
 	"box",
 	"ellipse"
-], ze = 2, Be = class {
+], Be = 2, Ve = class {
 	root;
 	images;
 	beside;
 	shapes = new te();
-	pen = new _e(this.shapes);
+	pen = new ve(this.shapes);
 	heating;
 	marks;
 	main;
@@ -1231,7 +1240,7 @@ var Re = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, n, r) {
-		this.root = e, this.images = t, this.beside = n, this.heating = new ke(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = n, this.heating = new Ae(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1239,10 +1248,10 @@ var Re = [
 		}), this.shapes.onChange(() => {
 			c(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new Ie(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new Le(e, this.shapes, t), this.setTool("window");
 		let i = this.main.show(t, 0);
 		this.arrange("one", i), r.then(() => {
-			let e = this.layouts.find((e) => e === Ne());
+			let e = this.layouts.find((e) => e === Pe());
 			e && e !== this.layout && this.arrange(e, i);
 		});
 	}
@@ -1285,7 +1294,7 @@ var Re = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return je(this.images, this.beside.priors.length);
+		return Me(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1305,6 +1314,7 @@ var Re = [
 				return this.together((t) => t.setInvert(e));
 			}
 			case "heat": return this.heating.toggle();
+			case "opacity": return this.heating.fade();
 			case "fit": return t.change((e) => e.fit());
 			case "actual": return t.actual();
 			case "turn": return t.change((e) => e.turn());
@@ -1329,35 +1339,35 @@ var Re = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Re) s(this.root, `tool-${t}`, t === e);
+		for (let t of ze) s(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Pe(t), this.arrange(t, Promise.resolve());
+		Fe(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = G(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, ze)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Be)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && U(r, "[data-layout]", b(Ae[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && H(r, "[data-layout]", b(je[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ ${b("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await Ce(e);
-			this.panes.includes(n) && await n.show(r, Me(r, this.main.image), t);
+			let r = await we(e);
+			this.panes.includes(n) && await n.show(r, Ne(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof z ? e.message : b("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof R ? e.message : b("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new Oe(n, e, this);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), H(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		let r = new ke(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1373,6 +1383,6 @@ var Re = [
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Be(Z, Q("study-images") ?? [], Q("study-beside"), t());
+	Z && new Ve(Z, Q("study-images") ?? [], Q("study-beside"), t());
 };
 e() || n() ? $() : t().then($);

@@ -7,6 +7,7 @@ export type Action =
   | `tool-${Tool}`
   | "invert"
   | "heat"
+  | "opacity"
   | "fit"
   | "actual"
   | "reset"
@@ -29,6 +30,7 @@ const KEYS: Record<string, Action> = {
   e: "tool-ellipse",
   i: "invert",
   h: "heat",
+  o: "opacity",
   f: "fit",
   a: "actual",
   r: "reset",
@@ -66,7 +68,7 @@ export function connect(
     const action = KEYS[event.key.toLowerCase()];
     if (!action) return;
     const button = buttonOf(root, action);
-    if (button ? button.disabled : !isStep(action)) return;
+    if (button ? button.disabled : !isStep(action) && action !== "opacity") return;
     event.preventDefault();
     act(action);
   });

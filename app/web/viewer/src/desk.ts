@@ -151,6 +151,8 @@ export class ReadingDesk implements Desk {
       }
       case "heat":
         return this.heating.toggle();
+      case "opacity":
+        return this.heating.fade();
       case "fit":
         return active.change((view) => view.fit());
       case "actual":

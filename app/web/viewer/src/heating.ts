@@ -6,6 +6,9 @@ import { type Pane, setText } from "./pane";
 import { loadHeat, NotShown } from "./source";
 import { _ } from "./texts";
 
+/** What the key goes through, in per cent; the slider has what lies between. */
+const OPACITIES = [20, 45, 70];
+
 export class Heating {
   private on = false;
   private opacity = 0.45;
@@ -23,6 +26,14 @@ export class Heating {
   toggle(): void {
     this.on = !this.on;
     this.show(this.pane);
+  }
+
+  /** The next opacity, while a map is shown. */
+  fade(): void {
+    const slider = this.legend.querySelector<HTMLInputElement>("input[data-heat-opacity]");
+    if (!slider || this.legend.hidden) return;
+    slider.value = String(OPACITIES.find((each) => each > Number(slider.value)) ?? OPACITIES[0]);
+    slider.dispatchEvent(new Event("input"));
   }
 
   /** On `pane` alone, as the reader wants it. */
