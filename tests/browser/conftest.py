@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,11 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def server(database: str, broker: str) -> Iterator[str]:
+@contextmanager
+def serving(port: int = 0) -> Iterator[str]:
     """The web server in a thread of this process; its address."""
     configuration = uvicorn.Config(
-        create_app(), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
+        create_app(), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1
     )
     running = uvicorn.Server(configuration)
     thread = threading.Thread(target=running.run, daemon=True)
@@ -65,9 +66,18 @@ def server(database: str, broker: str) -> Iterator[str]:
         assert thread.is_alive(), "the server did not start"
         thread.join(0.02)
     port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    running.should_exit = True
-    thread.join(15)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        running.should_exit = True
+        thread.join(15)
+
+
+@pytest.fixture
+def server(database: str, broker: str) -> Iterator[str]:
+    """The address of a web server that runs until the test ends."""
+    with serving() as address:
+        yield address
 
 
 @dataclass

@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import text, update
 
 from app.blobs import Blobs
+from app.commands import preferences
 from app.domain.roles import Role
 from app.records import Draft, Review, Session
 from app.records.engine import transaction
 from tests.browser.canvas import draw, settle
-from tests.browser.conftest import SignIn, Watch
+from tests.browser.conftest import SignIn, Watch, serving
 from tests.browser.pages import open_painted, stored
-from tests.builders import PASSWORD, a_screened_study
+from tests.builders import PASSWORD, a_screened_study, a_user
 from tests.served import eventually
 
 COMMENT = "Seen with the mother; motion."
@@ -273,3 +274,32 @@ def test_looking_keeps_nothing_and_what_is_cleared_again_is_kept_no_longer(
     page.reload()
     page.wait_for_selector("#viewer[data-state=full]")
     assert page.locator("#restored").is_hidden()
+
+
+def test_a_server_that_starts_anew_in_the_middle_costs_no_word_and_no_signature(
+    chromium: Any, database: str, broker: str, blobs: Blobs
+) -> None:
+    study = a_screened_study(blobs).study_id
+    with transaction() as session:
+        preferences.offer_guide(session, by=a_user(session, "alice", Role.RADIOLOGIST), offer=False)
+    with serving() as address:
+        context = chromium.new_context(base_url=address)
+        page = context.new_page()
+        page.goto("/sign-in")
+        page.fill("#username", "alice")
+        page.fill("#password", PASSWORD)
+        page.click("button.main")
+        page.wait_for_selector("#rows")
+        open_painted(page, study)
+        page.keyboard.press("2")
+        page.keyboard.press("n")
+        page.fill("#comment", "Before, ")
+    page.locator("#comment").press_sequentially("and after.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#unsent:visible")
+    with serving(int(address.rsplit(":", 1)[1])):
+        page.wait_for_url("**/?signed=*", timeout=30_000)
+        context.close()
+    assert [(said.reviewer_name, said.comment) for said in stored(Review)] == [
+        ("alice", "Before, and after.")
+    ]

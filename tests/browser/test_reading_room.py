@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.blobs import Blobs
 from app.domain.roles import Role
+from app.domain.states import Outcome
 from app.records import AuditEvent, Review
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
@@ -33,6 +34,27 @@ def test_signing_keys_sleep_until_the_image_has_been_seen(signed_in: SignIn, blo
     page.wait_for_timeout(300)
     assert stored(Review) == []
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_the_signing_key_is_off_where_the_network_has_read_nothing(signed_in: SignIn, blobs: Blobs) -> None:
+    with transaction() as session:
+        a_bundle(session)
+    admission = an_admitted_study(blobs)
+    with transaction() as session:
+        [study] = claimed(session)
+        withheld = image_read(admission.image_id, outcome=Outcome.WITHHELD, reason="It is not a chest.")
+        recorded(session, study, withheld)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, admission.study_id)
+    page.wait_for_selector("#content[data-seen]")
+    page.keyboard.press("1")
+    page.wait_for_timeout(400)
+    assert stored(Review) == []
+    page.keyboard.press("2")
+    page.keyboard.press("n")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/?signed=*")
+    assert [review.verdict for review in stored(Review)] == ["read"]
 
 
 def test_a_key_that_is_held_down_signs_one_study_and_none_after_it(signed_in: SignIn, blobs: Blobs) -> None:

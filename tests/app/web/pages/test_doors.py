@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+import app
 from app.domain.roles import Role
 from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import ACCEPT, get
@@ -132,3 +134,26 @@ def test_a_machine_is_told_which_methods_an_address_takes(client: TestClient) ->
     answer = client.get("/people/users", headers={"Accept": "application/json"}, follow_redirects=False)
     assert answer.status_code == 405
     assert answer.json()["type"] == "/problems/method-not-allowed"
+
+
+_HARMLESS_TWICE = {
+    "/audit/patient",
+    "/help/guide",
+    "/language",
+    "/sign-out",
+    "/site/patients",
+    "/worklist/search",
+}
+"""They ask, or say what is so already; the second time changes nothing."""
+
+
+def test_a_form_pressed_twice_is_sent_once() -> None:
+    posted = [
+        form
+        for template in sorted((Path(app.__file__).parent / "web" / "templates").glob("*.html"))
+        for form in re.findall(r"<form\b[^>]*>", template.read_text())
+        if 'method="post"' in form
+    ]
+    assert len(posted) > 40
+    twice = [form for form in posted if "data-once" not in form]
+    assert {found for form in twice for found in re.findall('action="([^"]+)"', form)} == _HARMLESS_TWICE

@@ -8,8 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from app import language
+from app.domain.roles import Permission, Role, Scope
+from app.domain.states import State
 from app.settings import settings
 from app.web.pages import words
+from app.web.pages.terms import TERMS
 
 
 @pytest.mark.parametrize(
@@ -158,3 +161,8 @@ def test_no_p_is_said_to_be_nought() -> None:
         "= 0.034",
         "= 0.5",
     ]
+
+
+def test_every_name_of_a_list_of_ours_is_a_term_of_the_catalogue() -> None:
+    shown = {str(name) for names in (Role, Scope, Permission, State) for name in names}
+    assert shown - set(TERMS) == set()
