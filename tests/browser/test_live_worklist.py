@@ -13,6 +13,7 @@ from app.domain.order import Lane
 from app.domain.roles import Role
 from app.records import User
 from app.records.engine import transaction
+from app.web import events
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, rows
 from tests.builders import a_bundle, a_screened_study, a_user, an_admitted_study, claimed, image_read
@@ -192,6 +193,20 @@ def test_a_connection_that_falls_silent_is_made_anew(signed_in: SignIn, blobs: B
     with page.expect_request("**/api/v1/events"):
         page.clock.run_for(20_000)
     page.wait_for_selector("#live[data-live=on]")
+
+
+def test_a_quiet_stream_is_heard_to_be_alive(
+    signed_in: SignIn, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 1)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    heard = page.evaluate("""() => new Promise((done, failed) => {
+      const stream = new EventSource("/api/v1/events");
+      stream.addEventListener("beat", (event) => { stream.close(); done(event.data); });
+      setTimeout(() => failed(new Error("not a beat")), 10_000);
+    })""")
+    assert heard == "{}"
 
 
 def test_a_page_out_of_sight_holds_no_connection_and_catches_up(signed_in: SignIn, blobs: Blobs) -> None:

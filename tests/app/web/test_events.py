@@ -50,7 +50,8 @@ def stream(service: Service, headers: dict[str, str]) -> Iterator[Queue[Event]]:
                         name, _, value = line.partition(": ")
                         event[name] = value
                     elif "event" in event:
-                        heard.put(event)
+                        if event["event"] != "beat":
+                            heard.put(event)
                         event = {}
         except httpx.HTTPError:
             return
