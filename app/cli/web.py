@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from typing import Any
 
@@ -24,7 +25,11 @@ def web(*, fd: int | None) -> None:
     configure_logs(configured)
     queue.configure(configured)
     listener = socket.socket(fileno=fd) if fd is not None else listen(configured.host, configured.port)
-    server_of(create_app(), configured).run(sockets=[listener])
+    server = server_of(create_app(), configured)
+    # what lives as long as the process is looked through by no collection, each of which a page would wait for
+    gc.collect()
+    gc.freeze()
+    server.run(sockets=[listener])
 
 
 def server_of(application: Any, configured: Settings, *, port: int = 8000) -> uvicorn.Server:

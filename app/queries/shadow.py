@@ -23,9 +23,10 @@ from app.queries.jobs import JobShown, job_of
 from app.records import Reading, Review, Shadow, ShadowReading, Study
 from app.records.review import stands
 
-NEWEST = 2000
+NEWEST = 1000
 """Readings that are compared at most."""
 _LISTED = 50
+_POINTS = 500
 LANES = (Lane.RULE_IN.value, Lane.ABSTAIN.value, Lane.RULE_OUT.value)
 
 
@@ -114,7 +115,10 @@ def shadow_shown(session: Session, *, sha256: str, credits: Credits, to: Actor) 
     differing = [row for row in rows if row.lane != row.shadow_lane]
     listed = _not_hidden(session, differing, to=to)
     pairs = [(row.active, row.candidate) for row in rows if _has_both(row)]
-    moves = Counter(_move(row, credits) for row in rows)
+    alike = Counter((row.order_credit, row.lane, row.shadow_lane) for row in rows)
+    moves: Counter[int] = Counter()
+    for (credit, lane, shadow_lane), studies in alike.items():
+        moves[_move(credit, lane, shadow_lane, credits)] += studies
     differences = [candidate - active for active, candidate in pairs]
     return ShadowShown(
         bundle=known[sha256],
@@ -136,7 +140,7 @@ def shadow_shown(session: Session, *, sha256: str, credits: Credits, to: Actor) 
         later=moves[-1],
         mean_difference=_mean(differences),
         mean_distance=_mean([abs(value) for value in differences]),
-        points=tuple(pairs[:1000]),
+        points=tuple(pairs[:_POINTS]),
         right=_right(session, rows, finding),
         disagreements=tuple(
             Disagreement(
@@ -204,11 +208,11 @@ def _finding(bundle: BundleShown) -> str | None:
     return next((str(one["name"]) for one in named if "name" in one and not one.get("research")), None)
 
 
-def _move(row: Row[Any], credits: Credits) -> int:
+def _move(credit: timedelta, lane: str | None, shadow_lane: str | None, credits: Credits) -> int:
     """1 where the study would stand earlier, -1 where later."""
     active, candidate = (
-        max(row.order_credit, credits.of_network(Lane(lane) if lane else None), timedelta(0))
-        for lane in (row.lane, row.shadow_lane)
+        max(credit, credits.of_network(Lane(named) if named else None), timedelta(0))
+        for named in (lane, shadow_lane)
     )
     return int(candidate > active) - int(candidate < active)
 
