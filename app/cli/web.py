@@ -26,7 +26,7 @@ def web(*, fd: int | None) -> None:
     queue.configure(configured)
     listener = socket.socket(fileno=fd) if fd is not None else listen(configured.host, configured.port)
     server = server_of(create_app(), configured)
-    # what lives as long as the process is looked through by no collection, each of which a page would wait for
+    # no collection looks through what lives as long as the process: some page would wait for each
     gc.collect()
     gc.freeze()
     server.run(sockets=[listener])
