@@ -190,7 +190,7 @@ def _start_programs(
     dicom: socket.socket | None,
 ) -> None:
     """The web server answers, and its other processes and the workers run or are about to."""
-    counts = home.empty_run_folder("metrics")
+    counts = home.folder_in_memory("metrics")
     # the variable must be there before the interpreter starts
     counting = ("/usr/bin/env", f"PROMETHEUS_MULTIPROC_DIR={counts}")
     command = _command("web", "--fd", str(listener.fileno()))

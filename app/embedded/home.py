@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from typing import IO
 from app.embedded.refusal import AlreadyRunning, check_disk_space, from_os_error
 
 LARGEST_LOG_BYTES = 20 * 1024 * 1024
+_MEMORY = Path("/dev/shm")  # noqa: S108, in a folder of our own
+_ENOUGH_MEMORY_BYTES = 16 * 1024 * 1024
 
 
 class Home:
@@ -25,6 +28,7 @@ class Home:
         self.valkey = self.folder / "valkey"
         self.service_file = self.run / "service.json"
         self._lock: IO[str] | None = None
+        self._in_memory: list[Path] = []
 
     def open(self) -> None:
         """The folders exist, there is room on the disk, and no other process holds them.
@@ -79,8 +83,26 @@ class Home:
             raise from_os_error(error, folder) from error
         return folder
 
+    def folder_in_memory(self, name: str) -> Path:
+        """As `empty_run_folder`, but in memory until `close`, where this machine has a place for that: a disk
+        that is full ends no process that has mapped a file there (SIGBUS).
+        """
+        whose = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+        folder = _MEMORY / f"firstread-{os.getuid()}-{whose}-{name}"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            if shutil.disk_usage(_MEMORY).free < _ENOUGH_MEMORY_BYTES:
+                return self.empty_run_folder(name)
+            folder.mkdir(mode=0o700)  # fails where somebody else has put something there
+        except OSError:
+            return self.empty_run_folder(name)
+        self._in_memory.append(folder)
+        return folder
+
     def close(self) -> None:
         """Others may hold the folder, and find no service."""
+        for folder in self._in_memory:
+            shutil.rmtree(folder, ignore_errors=True)
         if self._lock is not None:
             self.service_file.unlink(missing_ok=True)
             self._lock.close()

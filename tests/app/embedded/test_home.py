@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from app.embedded.home import LARGEST_LOG_BYTES, Home, held
 from app.embedded.refusal import AlreadyRunning, CannotStart, from_os_error
+
+_IN_MEMORY = pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs /dev/shm, as Linux has it")
 
 
 def test_a_second_process_is_refused_and_named_the_first(folder: Path) -> None:
@@ -52,6 +55,38 @@ def test_a_leftover_of_a_killed_service_is_removed_at_the_next_start(folder: Pat
     later.open()
     assert not later.service_file.exists()
     later.close()
+
+
+@_IN_MEMORY
+def test_what_is_counted_lies_in_memory_begins_empty_and_goes_with_the_service(folder: Path) -> None:
+    killed, home = Home(folder / "var"), Home(folder / "var")
+    killed.open()
+    counts = killed.folder_in_memory("metrics")
+    assert counts.is_relative_to("/dev/shm")
+    assert counts.stat().st_mode & 0o777 == 0o700
+    (counts / "counter_1.db").write_bytes(b"of one that was killed")
+    assert killed._lock is not None
+    killed._lock.close()
+    home.open()
+    assert home.folder_in_memory("metrics") == counts
+    assert list(counts.iterdir()) == []
+    home.close()
+    assert not counts.exists()
+
+
+@_IN_MEMORY
+def test_where_somebody_has_taken_the_place_in_memory_counts_lie_in_the_home(folder: Path) -> None:
+    home = Home(folder / "var")
+    home.open()
+    place = home.folder_in_memory("metrics")
+    shutil.rmtree(place)
+    place.write_text("somebody's")
+    try:
+        assert home.folder_in_memory("metrics") == home.run / "metrics"
+        assert place.read_text() == "somebody's"
+    finally:
+        place.unlink(missing_ok=True)
+        home.close()
 
 
 def test_a_file_in_place_of_the_home_is_refused(folder: Path) -> None:
