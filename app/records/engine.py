@@ -11,7 +11,13 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import (
+    InterfaceError,
+    InternalError,
+    InvalidatePoolError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
@@ -91,8 +97,8 @@ def _sessions() -> sessionmaker[Session]:
 def transaction() -> Iterator[Session]:
     """A session that commits when the block ends and rolls back when it raises.
 
-    A database that does not answer, or takes no changes (a replica before its promotion), becomes
-    `Unavailable`, which a caller may try again.
+    A database that does not answer, takes no changes (a replica before its promotion) or has no tables yet
+    becomes `Unavailable`, which a caller may try again.
     """
     with _or_unavailable(), _sessions().begin() as session:
         yield session
@@ -144,6 +150,10 @@ def _or_unavailable() -> Iterator[None]:
         if not isinstance(getattr(error, "orig", error), psycopg.errors.ReadOnlySqlTransaction):
             raise
         raise Unavailable("The database takes no changes at the moment. Try again later.") from error
+    except (ProgrammingError, psycopg.errors.UndefinedTable) as error:
+        if not isinstance(getattr(error, "orig", error), psycopg.errors.UndefinedTable):
+            raise
+        raise Unavailable("The database is not prepared yet; run `firstread prepare` first.") from error
 
 
 def forget_engine() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
+from app.embedded.postgres import EmbeddedPostgres
 from app.errors import Unavailable
 from app.records.engine import driver_of, forget_engine, single_statements, transaction
 from app.settings import settings
@@ -53,6 +55,21 @@ def test_a_database_that_is_not_there_is_unavailable(database: str, monkeypatch:
         session.execute(text("SELECT 1"))
     with pytest.raises(Unavailable), single_statements():
         pass
+    monkeypatch.setenv("FIRSTREAD_DATABASE_URL", database)
+
+
+def test_a_database_without_tables_is_unavailable_and_a_wrong_statement_is_not(
+    postgres: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_DATABASE_URL", postgres.url_of("postgres"))
+    settings.cache_clear()
+    forget_engine()
+    with pytest.raises(Unavailable, match="firstread prepare"), transaction() as session:
+        session.execute(text("SELECT 1 FROM studies"))
+    with pytest.raises(Unavailable, match="firstread prepare"), single_statements() as connection:
+        connection.execute("SELECT 1 FROM studies")
+    with pytest.raises(ProgrammingError), transaction() as session:
+        session.execute(text("SELECT nothing"))
     monkeypatch.setenv("FIRSTREAD_DATABASE_URL", database)
 
 
