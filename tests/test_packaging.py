@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -85,3 +86,12 @@ def test_a_new_stage_of_the_setup_is_said_at_once_and_its_progress_every_twenty_
     )
     said = [words.partition(": ")[2] for words in answer.stdout.splitlines()]
     assert said == ["package 1", "compiling"]
+
+
+def test_no_test_module_needs_a_browser_to_be_imported() -> None:
+    extra = {"playwright", "axe_playwright_python"}  # `make test` sets up neither
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert extra.isdisjoint(name.partition(".")[0] for name in names), path

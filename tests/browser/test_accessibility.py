@@ -46,6 +46,7 @@ from tests.builders import (
 from tests.test_permissions import SIGNED_IN, WHO_MAY, routes
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+NEEDS_AXE = "needs axe: pip install axe-playwright-python"
 OPTIONS = {
     "runOnly": {"type": "tag", "values": TAGS},
     "resultTypes": ["violations"],
@@ -247,7 +248,7 @@ class Eyes:
 
 @pytest.fixture
 def eyes(chromium: Any) -> Eyes:
-    pytest.importorskip("axe_playwright_python", reason="needs axe: pip install axe-playwright-python")
+    pytest.importorskip("axe_playwright_python", reason=NEEDS_AXE)
     return Eyes()
 
 

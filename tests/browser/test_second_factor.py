@@ -8,23 +8,23 @@ from typing import Any
 
 import pyotp
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from app.domain.roles import Role
 from app.settings import settings
 from tests.browser.conftest import SCREENS, SignIn, Watch
-from tests.browser.test_accessibility import _WEAR, OPTIONS
+from tests.browser.test_accessibility import _WEAR, NEEDS_AXE, OPTIONS
 from tests.builders import PASSWORD
 from tests.provider import CLIENT, SECRET, SmallProvider, small_provider
 
 
 def look(page: Any, name: str) -> None:
     """Kept as it looks, dark and light, and axe objects to nothing."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=NEEDS_AXE)
     SCREENS.mkdir(parents=True, exist_ok=True)
     for theme in ("dark", "light"):
         page.evaluate(_WEAR, theme)
         page.screenshot(path=SCREENS / f"{name}-{theme}.png", full_page=True)
-        found = Axe().run(page, options=OPTIONS).response["violations"]
+        found = axe.Axe().run(page, options=OPTIONS).response["violations"]
         assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found] == [], theme
 
 
