@@ -1,6 +1,6 @@
 """What a training costs screening on the same machine: latency and throughput with one at work and without.
 
-    .venv/bin/python -m bench.beside_training DATA [--rounds 4] [--images 15] [--queued 60]
+    .venv/bin/python -m bench.beside_training DATA [--rounds 8] [--images 30] [--queued 60]
 
 A FirstRead of the bench's own reads full-size JPEGs while the training worker's child learns from DATA, first
 computing features, then fine-tuning. The child is one process throughout; for the rounds without it, it is
@@ -29,6 +29,7 @@ from bench.service import Service, running_service
 from models.bundle import default_bundle_path
 
 _STAGES = ("Features", "Fine-tuning")
+_ENDED = "ended"
 _MOST = 1.2
 """Screening may take so many times as long beside a training."""
 
@@ -76,13 +77,17 @@ class Training:
             with self._changed:
                 self.stage = said.get("progress", {}).get("stage", self.stage)
                 self._changed.notify_all()
+        with self._changed:
+            self.stage = _ENDED
+            self._changed.notify_all()
 
     def await_stage(self, stage: str) -> None:
         """Returns once it is at the stage, at work."""
         self.go_on()
         with self._changed:
-            if not self._changed.wait_for(lambda: self.stage == stage, timeout=1800):
-                raise TimeoutError(f"the training did not come to {stage}")
+            come = self._changed.wait_for(lambda: self.stage in (stage, _ENDED), timeout=1800)
+        if not come or self.stage == _ENDED:
+            raise RuntimeError(f"the training did not come to {stage}")
 
     def pause(self) -> None:
         """It does nothing until it goes on."""
@@ -143,8 +148,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--images", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--queued", type=int, default=60)
     options = parser.parse_args()
     with (

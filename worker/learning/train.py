@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.sentence import sentence
+from models.core_for_others import CoreForOthers
 from models.examples import DatasetRefused, list_examples
 from models.explain_figures import verdicts
 from models.finetune import GOING_ON, FinetuneSettings
@@ -48,7 +49,8 @@ def run(order: dict[str, Any], *, report: Report, tell: Callable[..., None]) -> 
         with image_reader(
             seconds=order["decoder_seconds"], memory_bytes=order["decoder_memory"]
         ) as read_image:
-            manifest = train(ordered, read_image=read_image, report=report, tell=remember)
+            beside = CoreForOthers(ordered.threads).settled_before(report)
+            manifest = train(ordered, read_image=read_image, report=beside, tell=remember)
     except (DatasetRefused, BundleRefused) as error:
         raise Refused(str(error)) from error
     except OneOfSeveralEnded as error:
