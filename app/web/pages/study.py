@@ -115,9 +115,7 @@ def sign(
 ) -> Response:
     """Signs or amends, and opens the next study; what was refused is shown with all that was filled in."""
     confirm = form.text("action") == "confirm"
-    findings = {} if confirm else form.named("finding:")
-    comment = "" if confirm else form.text("comment")
-    marks = form.text("marks")
+    findings, comment, marks = form.named("finding:"), form.text("comment"), form.text("marks")
     revision = form.number("revision")
     if revision is None:
         raise BadRequest("The form lacks the study's revision. Load the page again.")
@@ -132,7 +130,7 @@ def sign(
                 "marks": marks_in(marks),
                 "undo": timedelta(seconds=settings().undo_seconds),
             }
-            if form.text("adjudicates") == "yes":
+            if form.text("adjudicates") == "yes" and not confirm:
                 signed = adjudication.adjudicate(session, **said)
             else:
                 signed = review.sign(session, confirm=confirm, **said)
@@ -187,7 +185,10 @@ def study_page_of(
     signed: UUID | None = None,
     covered: bool = False,
 ) -> Response:
-    """The page, with what was refused where something was. `covered`: until `showing.shown` says so."""
+    """The page, with what was refused where something was. `covered`: until `showing.shown` says so.
+
+    That it was seen is on record: as `audited` says, else as one look with what came just before.
+    """
     with transaction() as session:
         known = facts(session, study_id=study_id, to=caller.actor)
         reader = caller.actor.name
@@ -199,6 +200,8 @@ def study_page_of(
             viewing.send_ahead(session, study_id=study_id, by=caller.actor)
         elif audited:
             audited(session, known, caller)
+        else:
+            viewing.look(session, study_id=study_id, by=caller.actor, via="page")
     shown, dispute = known.shown, known.dispute
     read_with = shown.reading.bundle_sha256 if shown.reading else None
     back = taken_back(shown, caller)
@@ -268,21 +271,25 @@ def _was_done(study_id: UUID, caller: Caller, *, revision: int, confirm: bool, p
         last = signed_from(session, study_id=study_id, revision=revision, by=caller.actor)
     if last is None:
         return False
-    said_the_same = last.verdict == "confirmed" if confirm else last.findings == pressed.findings
+    if confirm:
+        said_the_same = last.verdict == "confirmed" and pressed.findings.items() <= last.findings.items()
+    else:
+        said_the_same = last.findings == pressed.findings
     return said_the_same and last.comment == pressed.comment and list(last.marks) == marks
 
 
 def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form: Form) -> Draft:
     """What was refused, to be filled in again, with what has happened to the study since the page was made.
 
-    A confirmation says what the network had said: where somebody else was quicker, amending is one step.
-    Where the network has read the study anew, nobody has said what it says now.
+    A confirmation alone says what the network had said: where somebody else was quicker, amending is one step.
+    Where the network has read the study anew, nobody has said what it says now, and what the reader has
+    filled in is theirs in any case.
     """
     since = form.moment("shown_at")
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
     findings = pressed.findings
-    if confirm and shown.reading and str(shown.reading.reading_id) == form.text("reading"):
+    if confirm and not findings and shown.reading and str(shown.reading.reading_id) == form.text("reading"):
         findings = {
             name: Statement.PRESENT.value if finding["present"] else Statement.ABSENT.value
             for name, finding in lasting(shown.reading.findings).items()

@@ -11,10 +11,11 @@ from sqlalchemy import select
 from app.blobs import Blobs
 from app.commands import explaining
 from app.domain.roles import Role
-from app.records import AuditEvent, ImageReading
+from app.records import AuditEvent, ImageReading, Review, Study, User
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
-from tests.app.web.pages.forms import ACCEPT, get, pictures, words
+from tests.app.web.pages.forms import ACCEPT, get, pictures, post, words
+from tests.app.web.pages.test_signing import sign
 from tests.builders import (
     a_screened_study,
     a_study_with_a_lateral,
@@ -53,6 +54,42 @@ def test_the_viewer_is_told_of_the_image_with_its_overlays_and_heat_map(
     assert heat["finding"] == "pneumonia"
     assert len(heat["map"]) == len(heat["map"][0]) == 7
     assert picture["notRead"] is None
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "fields"),
+    [
+        ("review", 409, {"action": "confirm", "revision": "0"}),
+        ("review", 422, {"action": "correct", "revision": "{revision}"}),
+        ("take-over", 422, {"reason": "", "held_since": "2026-11-22T10:00:00+00:00"}),
+        ("second-opinion", 409, {"colleague": "{bob}", "question": "A rib?"}),
+        ("reviews/{review}/undo", 403, {}),
+    ],
+)
+def test_the_page_of_a_refused_form_is_a_view_unless_the_study_was_just_seen(
+    browser: Browser, session, blobs: Blobs, form: str, status: int, fields: dict[str, str]
+) -> None:
+    study_id = a_screened_study(blobs, tags={"PatientName": "Doe^Jane"}).study_id
+    alice, bob = browser("alice", Role.RADIOLOGIST), browser("bob", Role.RADIOLOGIST)
+    theirs = get(bob, f"/studies/{study_id}")
+    if "take-over" in form or "undo" in form:
+        post(bob, f"/studies/{study_id}/claim", theirs)
+    if "undo" in form:
+        sign(bob, study_id, action="confirm")
+    known = {
+        "bob": session.scalars(select(User.id).where(User.username == "bob")).one(),
+        "review": session.scalar(select(Review.id)),
+        "revision": session.get_one(Study, study_id).revision,
+    }
+    address = f"/studies/{study_id}/{form.format(**known)}"
+    fields = {name: value.format(**known) for name, value in fields.items()}
+    for _ in range(2):  # sent once more it is the same look
+        refused = post(alice, address, get(alice, "/"), **fields)
+        assert refused.status_code == status, words(refused.text)
+        assert "Doe, Jane" in words(refused.text)
+        seen = select(AuditEvent).where(AuditEvent.action == "study.viewed", AuditEvent.actor_name == "alice")
+        [view] = session.scalars(seen).all()
+        assert (view.study_id, view.details) == (study_id, {"via": "page"})
 
 
 @pytest.mark.parametrize(
