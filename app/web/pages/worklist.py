@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from app.commands import keys, preferences
+from app.commands import audit, keys, preferences
 from app.domain.roles import Caller, Permission, Scope
 from app.domain.states import State
 from app.errors import Forbidden
@@ -150,10 +150,14 @@ def rows(
 
 @router.post("/worklist/search")
 def search(request: Request, form: Posted, caller: _Reader) -> Response:
-    """Studies of a patient, accession number or name. Posted, so that no patient data enter an address."""
+    """Studies of a patient, accession number or name. Posted, so that no patient data enter an address; that
+    somebody searched is on record, and what for is not.
+    """
     text = form.text("text")
     with transaction() as session:
         shown = worklist.search(session, text=text, to=caller.actor)
+        found = len(shown.entries)
+        audit.record(session, action="studies.searched", by=caller.actor, level="page", found=found)
         choices = kept.of_user(session, user_id=caller.actor.id)
     return page(request, "search.html", caller=caller, entries=shown.entries, text=text, choices=choices)
 

@@ -11,7 +11,7 @@ from app.blobs import Blobs
 from app.commands import keys, preferences
 from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Role, Scope
-from app.records import Study, User
+from app.records import AuditEvent, Study, User
 from app.records.base import now
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
@@ -86,6 +86,18 @@ def test_a_search_is_posted_and_finds_signed_studies_too(browser: Browser, blobs
     assert "No study has this patient ID" in nobody.text
     assert "<b>nobody" not in nobody.text
     assert post(alice, "/worklist/search", page, text="x").status_code == 400
+
+
+def test_a_search_is_on_record_without_what_was_searched_for(browser: Browser, session, blobs: Blobs) -> None:
+    a_screened_study(blobs, patient_id="P1", tags={"PatientName": "Okafor^Ada"})
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, "/")
+    for text in ("okafor", "nobody", "x"):
+        post(alice, "/worklist/search", page, text=text)
+    searched = select(AuditEvent).where(AuditEvent.action == "studies.searched").order_by(AuditEvent.id)
+    rows = session.scalars(searched).all()
+    assert [(row.actor_name, row.study_id, row.subject_id) for row in rows] == [("alice", None, None)] * 2
+    assert [row.details for row in rows] == [{"level": "page", "found": 1}, {"level": "page", "found": 0}]
 
 
 def test_a_view_is_kept_for_its_reader_alone_and_can_be_forgotten(browser: Browser, blobs: Blobs) -> None:
