@@ -45,3 +45,5 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    for sender in ("httpx", "httpcore"):  # the address of a webhook may hold its secret
+        logging.getLogger(sender).setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import structlog
 from sqlalchemy import text
@@ -20,8 +21,11 @@ from app.settings import Settings
 def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    senders = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
     yield
     root.handlers, root.level = handlers, level
+    for name, before in senders.items():
+        logging.getLogger(name).setLevel(before)
     structlog.reset_defaults()
 
 
@@ -37,6 +41,18 @@ def test_a_traceback_in_the_log_shows_no_variables(
     line = capsys.readouterr().err
     assert json.loads(line)["exception"][0]["exc_type"] == "ValueError"
     assert "Muster" not in line
+
+
+def test_the_address_to_which_something_is_sent_is_in_no_log(
+    capsys: pytest.CaptureFixture[str], restored_logging: None
+) -> None:
+    configure_logs(Settings(log_format="json"))
+    receiver = httpx.MockTransport(lambda _: httpx.Response(204))
+    with httpx.Client(transport=receiver) as client:
+        client.post("https://10.1.2.3/hooks/a-secret?token=another")
+    structlog.get_logger("test").info("sent")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "sent"
 
 
 def test_a_database_error_does_not_quote_its_parameters(database: str) -> None:
