@@ -34,8 +34,14 @@ _OURSELVES = tuple(
     )
 )
 """This machine, its link, and many at once: a wide range that happens to hold them does not allow them."""
-_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("2002::/16"))
-"""IPv6 addresses that stand for IPv4 ones beyond a gateway: what is reached there cannot be seen here."""
+_TRANSLATED = tuple(
+    ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::ffff:0:0:0/96", "::/96")
+)
+"""IPv6 addresses that stand for IPv4 ones beyond a gateway: what is reached there cannot be seen here. The last
+range, given up long ago, has ``::1`` too, which is this machine.
+"""
+_OF_A_SITE = (ip_network("fec0::/10"), ip_network("192.0.0.0/24"))
+"""Not public, though Python's `is_global` takes them for that."""
 
 
 def ranges_of(texts: Iterable[str]) -> tuple[Range, ...]:
@@ -73,10 +79,10 @@ def may_be_sent_to(address: Address, allowed: Sequence[Range]) -> bool:
     where clouds keep credentials, and to this machine or its link only where a range names just that.
     """
     here = plain(address)
-    if here in _METADATA or any(here in each for each in _TRANSLATED):
+    if here in _METADATA or (not here.is_loopback and any(here in each for each in _TRANSLATED)):
         return False
     if not allowed:
-        return here.is_global and not here.is_multicast
+        return here.is_global and not here.is_multicast and not any(here in each for each in _OF_A_SITE)
     within = [each for each in allowed if here in each]
     special = [each for each in _OURSELVES if here in each]
     if special:
