@@ -21,7 +21,7 @@ from app.commands.deletion_learning import Rewriting
 from app.commands.deletion_patient import PatientNamed, keys_of, studies_of, without_datasets
 from app.commands.deletion_proof import digest_of, proof_of
 from app.commands.deletion_rows import Counts
-from app.domain import deleted_patient
+from app.commands.words_on_record import name_the_patient
 from app.domain.roles import Actor
 from app.errors import Conflict, Unprocessable
 from app.records import DatasetFile, Deletion, Study
@@ -129,7 +129,7 @@ def delete_again(
         studies = deletion_rows.lock(session, ids)
         if not studies:
             return None
-        if kind == "patient" and _names_any(reason, studies):
+        if kind == "patient" and any(name_the_patient(reason, study) for study in studies):
             reason = f"Deletion {was}."
         plan = _plan(session, blobs, studies, kind=kind)
         return _delete(
@@ -266,21 +266,9 @@ def one_line(reason: str) -> str:
 
 def _checked(reason: str, studies: Sequence[Study]) -> str:
     words = one_line(reason)
-    if _names_any(words, studies):
+    if any(name_the_patient(words, study) for study in studies):
         raise Unprocessable(
             "The reason names the patient, and it stays for ever. Say why without saying who: the number "
             "of the request, for example."
         )
     return words
-
-
-def _names_any(reason: str, studies: Sequence[Study]) -> bool:
-    return any(
-        deleted_patient.is_named_in(
-            reason,
-            name=study.patient_name or "",
-            numbers=(study.patient_id, study.accession_number or "", study.study_instance_uid),
-            born=study.patient_birth_date,
-        )
-        for study in studies
-    )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit, review
 from app.commands.ranking import announce
+from app.commands.words_on_record import name_the_patient
 from app.domain.roles import Actor
 from app.domain.states import State
 from app.errors import Conflict, Unprocessable
@@ -33,8 +34,8 @@ def take_over(
     `held_since` is since when it was held as `by` saw it: a hold that began at another moment is not taken
     over, so that a request sent again takes nothing from whoever came in between (None: whatever hold there
     is). A study that nobody holds any more is claimed; one's own is held for longer, so a button pressed
-    twice takes over once. Raises Unprocessable without a reason, Conflict where the hold is another or the
-    study cannot be claimed.
+    twice takes over once. Raises Unprocessable without a reason or with one that names the patient, Conflict
+    where the hold is another or the study cannot be claimed.
     """
     study = review.locked(session, study_id)
     review.check_may_review(by)
@@ -42,6 +43,11 @@ def take_over(
     if not words or len(words) > LONGEST_REASON:
         raise Unprocessable(
             f"Say in at most {LONGEST_REASON} characters why you take the study over; its reader is shown it."
+        )
+    if name_the_patient(words, study):
+        raise Unprocessable(
+            "The reason names the patient, and it stays in the audit trail for ever. "
+            "Say why without saying who."
         )
     moment = now()
     held = study.claim_expires_at is not None and study.claim_expires_at > moment

@@ -186,6 +186,22 @@ def test_without_a_reason_that_can_be_shown_nothing_is_taken(
         assert session.get_one(Study, study_id).claimed_by_name == "grace"
 
 
+def test_a_reason_that_names_the_patient_does_not_go_on_record(
+    blobs: Blobs, grace: Actor, henri: Actor
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    claim(study_id, grace)
+    with transaction() as session:
+        name = session.get_one(Study, study_id).patient_name
+    assert name
+    with pytest.raises(Unprocessable, match="names the patient"):
+        take_over(study_id, henri, f"The parents of {name.split('^')[0]} ask for it.")
+    with transaction() as session:
+        assert session.get_one(Study, study_id).claimed_by_name == "grace"
+        assert take_overs(session) == 0
+    take_over(study_id, henri, "The parents ask for it.")
+
+
 def test_only_a_radiologist_takes_over_and_nobody_what_is_signed(
     blobs: Blobs, grace: Actor, henri: Actor
 ) -> None:
