@@ -33,7 +33,7 @@ class CoreForOthers:
 
     The lowest priority alone does not do it: where a training is on every core, a study that comes alone
     waits a fifth longer for its reading (`bench/beside_training.py`). The core is not always left, for of two
-    it is half of the training.
+    it is half of the training; so the first study after a minute of silence waits that fifth longer still.
     """
 
     def __init__(self, threads: int, *, taken: Taken = taken_by_others) -> None:
@@ -54,7 +54,7 @@ class CoreForOthers:
         torch.set_num_threads(max(1, self._threads - (now < self._left_until)))
 
     def settled_before(self, report: Report) -> Report:
-        """The report, which is made between two steps, and by the thread that makes them."""
+        """The report, which fine-tuning makes between two steps, in the thread that makes them."""
 
         def settled(stage: str, done: int, of: int) -> None:
             self.settle()
