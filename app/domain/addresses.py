@@ -37,8 +37,8 @@ _OURSELVES = tuple(
 _TRANSLATED = tuple(
     ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::ffff:0:0:0/96", "::/96")
 )
-"""IPv6 addresses that stand for IPv4 ones beyond a gateway: what is reached there cannot be seen here. The last
-range, given up long ago, has ``::1`` too, which is this machine.
+"""IPv6 addresses that stand for IPv4 ones beyond a gateway: what is reached there cannot be seen here. The
+last range, given up long ago, has ``::1`` too, which is this machine.
 """
 _OF_A_SITE = (ip_network("fec0::/10"), ip_network("192.0.0.0/24"))
 """Not public, though Python's `is_global` takes them for that."""
