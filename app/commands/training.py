@@ -28,7 +28,7 @@ LEAST_MINUTES, MOST_MINUTES = 1.0, 7 * 24 * 60.0
 LEAST_IMAGES = 15
 """Of each class among those to learn from; the training itself asks for as many patients."""
 SEED = 7
-"""The same images, start and seed give the same network (thorough training, but for the rounding of sums), and
+"""The same images, start and seed give the same network (a thorough one but for the rounding of sums), and
 features kept from one run serve the next."""
 _AT_WORK = ("waiting", "running")
 
