@@ -118,6 +118,10 @@ def compare(
         "cuts": {"active": _cuts(active, finding), "candidate": _cuts(candidate, finding)},
         "pixel_gate": {"active": _has_gate(active), "candidate": _has_gate(candidate)},
         "findings": {"active": _looked_for(active), "candidate": _looked_for(candidate)},
+        "intended_use": {
+            "active": dict(active.manifest.intended_use),
+            "candidate": dict(candidate.manifest.intended_use),
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""The lines of the gate on what a candidate must be able to do because the active bundle is."""
+"""The lines of the gate on what a candidate must be able to do because the active bundle is, and for whom."""
 
 from __future__ import annotations
 
@@ -9,8 +9,36 @@ from models.promotion_line import Line
 from models.sentence import sentence
 
 
+def meant_for(comparison: Mapping[str, Any]) -> Line:
+    """The figures are of images that the header gate was never asked about: none of them shows that others
+    than the active bundle's may be read, or that some of those need not be.
+    """
+    active, candidate = comparison["intended_use"]["active"], comparison["intended_use"]["candidate"]
+    others = [name for name in sorted({*active, *candidate}) if _part(active, name) != _part(candidate, name)]
+    if others:
+        parts = ", ".join(f"{name} {_said(candidate, name)} / {_said(active, name)}" for name in others)
+        said = sentence(
+            "The candidate's intended use is not the active bundle's, and no figure of the test speaks of "
+            f"that (of the candidate / of the active bundle): {parts}."
+        )
+    else:
+        said = sentence("The candidate's intended use is the active bundle's.")
+    return Line("intended use", not others, said)
+
+
+def _part(use: Mapping[str, Any], name: str) -> object:
+    """In whatever order a list has."""
+    value = use.get(name)
+    return sorted(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _said(use: Mapping[str, Any], name: str) -> str:
+    value = _part(use, name)
+    return "+".join(value) if isinstance(value, list) else str(value)
+
+
 def looked_for(comparison: Mapping[str, Any]) -> Line:
-    """The other lines are of one finding: what the candidate cannot find at all would show in none."""
+    """The other lines are of findings that the candidate has: what it cannot find would show in none."""
     known = comparison["findings"]["candidate"]
     lacking = [finding for finding in comparison["findings"]["active"] if finding not in known]
     if lacking:

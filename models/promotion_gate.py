@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.detail import LEAST_PATIENTS
-from models.promotion_abilities import explained, gated, laned, looked_for
+from models.promotion_abilities import explained, gated, laned, looked_for, meant_for
 from models.promotion_line import Line
 from models.sentence import sentence
 
@@ -76,6 +76,7 @@ def promotion_gate(comparison: Mapping[str, Any]) -> tuple[Line, ...]:
         _retained(comparison, enough),
         _withheld(comparison),
         *_withheld_when_changed(comparison),
+        meant_for(comparison),
         looked_for(comparison),
         laned(comparison),
         gated(comparison),

@@ -44,6 +44,7 @@ def table() -> str:
             "the same",
             f"{MARGINS['withheld when changed']:.0%} at most",
         ),
+        ("intended use", "ages, modalities, parts of the body, views", "the active bundle's"),
         ("findings", "all but those for research", "every one that the active bundle looks for"),
         ("lanes", "rule-in and rule-out", "every one that the active bundle has"),
         ("gate for pixels", "whether there is one", "where the active bundle has one"),

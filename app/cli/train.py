@@ -81,7 +81,8 @@ def train(
     intended_use: Annotated[
         Path | None,
         typer.Option(
-            help="JSON: min_age_years, max_age_years, modalities, body_parts, views; that of --start."
+            help="JSON: min_age_years, max_age_years, modalities, body_parts, views; that of --start. With "
+            "another than the active bundle's no gate lets it pass."
         ),
     ] = None,
 ) -> None:

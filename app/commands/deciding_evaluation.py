@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.commands import registry
-from app.records import Evaluation
+from app.records import Bundle, Evaluation
 
 
 def deciding_evaluation(session: Session, *, sha256: str) -> Evaluation | None:
@@ -28,8 +31,25 @@ def deciding_evaluation(session: Session, *, sha256: str) -> Evaluation | None:
     most_passed = 0
     for evaluation in newest.values():
         patients = int(evaluation.outcome["patients"])
-        if evaluation.may_be_promoted:
+        if evaluation.may_be_promoted and judges_every_finding(evaluation.outcome):
             most_passed = max(most_passed, patients)
         elif patients > most_passed:
             return evaluation
     return next(iter(newest.values()), None)
+
+
+def judges_every_finding(outcome: Mapping[str, Any]) -> bool:
+    """Whether the gate had lines on every finding by which the candidate ranks patients: an older program's had
+    them on one alone, so that another could pass unseen.
+    """
+    judged = {outcome.get("finding"), *(one["finding"] for one in outcome.get("others", ()))}
+    return "findings" in outcome and judged.issuperset(outcome["findings"]["candidate"])
+
+
+def asked_for_whom(session: Session, evaluation: Evaluation) -> bool:
+    """False where the gate had no such line yet, and the two bundles state different uses."""
+    if any(line["name"] == "intended use" for line in evaluation.gate):
+        return True
+    both = (evaluation.active_sha256, evaluation.candidate_sha256)
+    active, candidate = (session.get_one(Bundle, sha256).manifest.get("intended_use") for sha256 in both)
+    return bool(active == candidate)

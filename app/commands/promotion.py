@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import audit, registry, shadow
-from app.commands.deciding_evaluation import deciding_evaluation
+from app.commands.deciding_evaluation import asked_for_whom, deciding_evaluation
 from app.domain.roles import Actor, Permission
 from app.domain.sentence import sentence
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
@@ -65,7 +65,8 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
     """The evaluation by which the candidate may read, whoever asks.
 
     Raises NotFound for a bundle that is not there, Conflict with the sentence why not: it reads already, was
-    not evaluated beside the bundle that reads now, or a line of the gate does not pass.
+    not evaluated beside the bundle that reads now, a line of the gate does not pass, or there was no line yet
+    for an intended use that is another.
     """
     if session.get(Bundle, sha256) is None:
         raise NotFound("There is no such bundle.")
@@ -88,6 +89,11 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
         raise Conflict(
             f"It does not pass the gate on the locked test of {test}; only to pass there, or on a test with "
             f"{patients} patients or more, outweighs that. {said_lines}"
+        )
+    if not asked_for_whom(session, evaluation):
+        raise Conflict(
+            "Its intended use is not that of the bundle that reads now, and an older program evaluated it, "
+            "which did not ask for that. Evaluate it again."
         )
     return evaluation
 

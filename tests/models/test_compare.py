@@ -17,13 +17,15 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.errors import Unprocessable
 from models.bundle import Bundle
-from models.compare import compare, delong, mcnemar
+from models.compare import compare
 from models.dataset import Labelled, load
 from models.detail import LEAST_PATIENTS, detail
 from models.examples import DatasetRefused, list_examples
 from models.figures import Array
 from models.pair import LANES, Pair
-from models.promotion_gate import FLOORS, MARGINS, may_be_promoted, promotion_gate
+from models.paired_tests import delong, mcnemar
+from models.promotion_gate import may_be_promoted, promotion_gate
+from models.promotion_limits import FLOORS, MARGINS, NEW_FLOORS
 from models.promotion_table import table
 from tests.models.conftest import Trained, draw_set, resealed
 
@@ -99,6 +101,7 @@ def test_a_bundle_against_itself_neither_gains_nor_loses(trained: Trained, label
     bundle = Bundle.load(trained.path, device="cpu")
     outcome = compare(bundle, bundle, labelled, rounds=50)
     assert all(set(line.values()) == {0.0} for line in outcome["difference"].values())
+    assert outcome["intended_use"]["candidate"] == bundle.manifest.intended_use
     assert outcome["mcnemar"] == {"lost": 0, "won": 0, "p": 1.0}
     assert sum(outcome["lanes"][lane][lane] for lane in LANES) == outcome["images"] == outcome["asked"]
     lines = {line.name: line.passes for line in promotion_gate(outcome)}
@@ -138,6 +141,19 @@ def test_other_findings_cannot_be_compared(trained: Trained, labelled: Labelled)
         compare(bundle, bundle, healthy)
 
 
+CHILDREN = {
+    "min_age_years": 1.0,
+    "max_age_years": 6,
+    "modalities": ["DX"],
+    "body_parts": ["CHEST"],
+    "views": ["AP", "PA"],
+}
+
+
+def _meant_for(**changes: object) -> dict[str, Any]:
+    return {"intended_use": {"active": CHILDREN, "candidate": CHILDREN | changes}}
+
+
 def _comparison(**changes: Any) -> dict[str, Any]:
     same = {"value": 0.0, "low": -0.001, "high": 0.001}
     return {
@@ -163,7 +179,8 @@ def _comparison(**changes: Any) -> dict[str, Any]:
         "explanations": {"active": False, "candidate": False},
         "cuts": {"active": ["rule-in"], "candidate": ["rule-in", "rule-out"]},
         "pixel_gate": {"active": True, "candidate": True},
-        "findings": {"active": ["pneumonia"], "candidate": ["pneumonia", "effusion"]},
+        "findings": {"active": ["pneumonia"], "candidate": ["pneumonia"]},
+        "intended_use": {"active": CHILDREN, "candidate": CHILDREN | {"views": ["PA", "AP"]}},
     } | changes
 
 
@@ -230,6 +247,10 @@ def _low(least: float) -> dict[str, float]:
         ("stress 1.0", {"stress": [_stressed(difference={"value": 0.1, "low": -0.02, "high": 0.3})]}),
         ("stress 1.0 withheld", {"stress": [_stressed(withheld={"active": 0, "candidate": 7})]}),
         ("findings", {"findings": {"active": ["pneumonia", "effusion"], "candidate": ["pneumonia"]}}),
+        ("intended use", _meant_for(max_age_years=120.0)),
+        ("intended use", _meant_for(min_age_years=2)),
+        ("intended use", _meant_for(views=["AP"])),
+        ("intended use", {"intended_use": {"active": CHILDREN, "candidate": {}}}),
         ("lanes", {"cuts": {"active": ["rule-in", "rule-out"], "candidate": ["rule-out"]}}),
         ("pixel gate", {"pixel_gate": {"active": True, "candidate": False}}),
         ("calibration", {"candidate": {"even_odds": {"slope": 0.4, "intercept": 0.0, "error": 0.06}}}),
@@ -249,7 +270,7 @@ def test_every_line_can_keep_a_candidate_out(line: str, changes: Mapping[str, An
     found = {one.name: one for one in lines}[line]
     assert found.passes is not True
     assert found.blocks
-    figureless = ("explanations", "findings", "lanes", "pixel gate")
+    figureless = ("explanations", "intended use", "findings", "lanes", "pixel gate")
     assert found.passes is None or line in figureless or (found.short_by or 0) > 0
 
 
@@ -261,6 +282,12 @@ def test_a_group_that_both_misread_keeps_the_candidate_out_and_the_page_says_by_
     assert line.name == "sex F sensitivity floor"
     assert line.sentence.endswith("itself: 0.620 (0.500 to 0.740); the lower end must reach 0.80.")
     assert line.short_by == pytest.approx(0.3)
+
+
+def test_a_candidate_meant_for_others_is_told_for_whom() -> None:
+    lines = promotion_gate(_comparison(**_meant_for(min_age_years=0, max_age_years=120.0)))
+    (line,) = [one for one in lines if one.passes is False]
+    assert line.sentence.endswith("max_age_years 120.0 / 6, min_age_years 0 / 1.0.")
 
 
 def test_a_group_at_its_floors_passes() -> None:

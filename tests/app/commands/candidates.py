@@ -17,6 +17,13 @@ from app.domain.snapshot import SnapshotRow, manifest_lines
 from app.records import Job, Snapshot
 from models.promotion_gate import may_be_promoted, promotion_gate
 
+USE: dict[str, Any] = {
+    "min_age_years": 1.0,
+    "max_age_years": 6.0,
+    "modalities": ["DX", "CR"],
+    "body_parts": ["CHEST"],
+    "views": ["AP", "PA"],
+}
 SAME = {"value": 0.0, "low": -0.001, "high": 0.001}
 
 
@@ -71,6 +78,7 @@ def comparison(**changes: Any) -> dict[str, Any]:
         "cuts": {"active": ["rule-in"], "candidate": ["rule-in", "rule-out"]},
         "pixel_gate": {"active": True, "candidate": True},
         "findings": {"active": ["pneumonia"], "candidate": ["pneumonia"]},
+        "intended_use": {"active": USE, "candidate": USE},
         "notices": [],
         "runtime": "test",
         "learnt_from_left_out": 0,
@@ -108,10 +116,15 @@ def _figure(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.05, "high": value + 0.05}
 
 
-def a_stored_bundle(session: Session, blobs: Blobs, version: str) -> str:
-    """Registered, and its bytes are a blob; no network."""
+def a_stored_bundle(session: Session, blobs: Blobs, version: str, **use: Any) -> str:
+    """Registered, and its bytes are a blob; no network. `use` is what is other in its intended use."""
     sha256 = blobs.put(f"bundle {version}".encode())
-    manifest = {"name": "drawn", "version": version, "findings": [{"name": "pneumonia"}]}
+    manifest = {
+        "name": "drawn",
+        "version": version,
+        "findings": [{"name": "pneumonia"}],
+        "intended_use": USE | use,
+    }
     registry.register(session, sha256=sha256, manifest=manifest, by=SYSTEM)
     return sha256
 

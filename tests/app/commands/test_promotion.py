@@ -17,8 +17,11 @@ from app.domain.snapshot import SnapshotRow
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
 from app.records import AuditEvent, Evaluation, Promotion, Proposal, Snapshot
 from app.settings import settings
+from models.promotion_gate import promotion_gate
+from tests.app.commands import candidates
 from tests.app.commands.candidates import (
     SAME,
+    USE,
     a_snapshot,
     a_stored_bundle,
     an_active_bundle,
@@ -152,6 +155,10 @@ def test_a_proposal_is_declined_with_a_reason_or_withdrawn(
     [
         ({"difference": dict.fromkeys(("auc", "sensitivity", "specificity"), SAME | {"low": -0.2})}, "AUC: "),
         ({"lost_of_right": 0.5}, "calls 50.0% wrong"),
+        (
+            {"intended_use": {"active": USE, "candidate": USE | {"max_age_years": 120.0}}},
+            "intended use is not the active bundle's",
+        ),
         ({"patients_with": 3}, "3 patients with pneumonia"),
         ({"labels": {"may_judge": 100, "others": 20}}, "20 labels of the test"),
     ],
@@ -186,6 +193,25 @@ def test_a_candidate_that_failed_is_not_promoted_by_a_smaller_test(
     assert "locked test of hand-picked" in (can_promote(session, sha256=candidate) or "")
     an_evaluation(session, blobs, candidate, snapshot=small, patients=199)
     assert propose(session, blobs, sha256=candidate, reason="it passed them all", by=ada).promoted
+
+
+def test_an_evaluation_that_did_not_ask_for_the_intended_use_promotes_only_where_it_is_the_same(
+    session: Session, blobs: Blobs, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        candidates,
+        "promotion_gate",
+        lambda outcome: tuple(line for line in promotion_gate(outcome) if line.name != "intended use"),
+    )
+    set_people(session, people=1, by=ada)
+    an_active_bundle(session, blobs)
+    wider = a_stored_bundle(session, blobs, "2", max_age_years=120.0)
+    same = a_stored_bundle(session, blobs, "3")
+    an_evaluation(session, blobs, wider)
+    an_evaluation(session, blobs, same)
+    with pytest.raises(Conflict, match="Its intended use is not that of the bundle that reads now"):
+        propose(session, blobs, sha256=wider, reason="adults too", by=ada)
+    assert propose(session, blobs, sha256=same, reason="better", by=ada).promoted
 
 
 def test_nobody_promotes_what_was_not_evaluated_beside_the_bundle_that_reads_now(
