@@ -19,8 +19,10 @@ from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with
 from app.domain.roles import Actor
 from app.domain.sentence import sentence
 from app.errors import NotFound
+from app.queries import priors
 from app.queries.blind import without_opinion, without_verdicts_of_others
 from app.queries.history import Happening, ReviewShown, history, standing_reviews
+from app.queries.priors import PriorShown
 from app.queries.second_opinions import SecondOpinionShown, of_study
 from app.queries.worklist import WorklistEntry, entry_of
 from app.records import Bundle, IdentityConflict, Image, ImageReading, OcclusionMap, Reading, Study
@@ -71,18 +73,6 @@ class ReadingShown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorShown:
-    """Another study of the same patient."""
-
-    study_id: UUID
-    study_date: date | None
-    study_description: str | None
-    arrived_at: datetime
-    state: str
-    purpose: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyShown:
     """A study as its page shows it."""
 
@@ -101,6 +91,9 @@ class StudyShown:
     """Those that nobody has withdrawn, the newest first; the first is what counts."""
     history: tuple[Happening, ...]
     priors: tuple[PriorShown, ...]
+    """The latest 20, by the day they were taken."""
+    earlier: tuple[PriorShown, ...]
+    """The two latest that were taken before it."""
     conflicts: tuple[str, ...]
     uid_is_shared: bool
     """True where another patient's study has the StudyInstanceUID too."""
@@ -141,7 +134,8 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         reading=_reading(reading, tested),
         reviews=standing_reviews(happened),
         history=happened,
-        priors=_priors(session, study),
+        priors=priors.of_patient(session, study),
+        earlier=priors.taken_before(session, study),
         conflicts=_conflicts(session, study),
         uid_is_shared=uid_is_shared(session, study),
         can_claim=can_claim(study, by=to),
@@ -244,32 +238,6 @@ def _reading(reading: Reading | None, tested: object) -> ReadingShown | None:
         read_at=reading.read_at,
         map_withheld=why_no_heat_map(tested) if reading.findings else None,
         occlusion_map_withheld=why_occlusion_withheld(tested) if reading.findings else None,
-    )
-
-
-def _priors(session: Session, study: Study) -> tuple[PriorShown, ...]:
-    if not study.patient_id:
-        return ()
-    rows = session.scalars(
-        select(Study)
-        .where(
-            Study.patient_id == study.patient_id,
-            Study.issuer_of_patient_id == study.issuer_of_patient_id,
-            Study.id != study.id,
-        )
-        .order_by(Study.arrived_at.desc())
-        .limit(20),
-    )
-    return tuple(
-        PriorShown(
-            study_id=row.id,
-            study_date=row.study_date,
-            study_description=row.study_description,
-            arrived_at=row.arrived_at,
-            state=row.state,
-            purpose=row.purpose,
-        )
-        for row in rows
     )
 
 

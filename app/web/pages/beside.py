@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,15 +11,13 @@ from app.commands import viewing
 from app.domain.roles import Caller, Permission
 from app.language import _
 from app.queries import studies
-from app.queries.studies import PriorShown, StudyShown
+from app.queries.studies import StudyShown
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
 from app.web.pages.pictures import plain_pictures_of
 from app.web.pages.words import say_date
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
-
-_PRIORS = 2
 
 
 @router.get("/pictures")
@@ -34,11 +31,6 @@ def pictures(study_id: UUID, caller: Annotated[Caller, require(Permission.READ)]
 
 def beside_of(study: StudyShown) -> dict[str, Any]:
     """`Beside` of app/web/viewer/src/source.ts: the study's day, and its priors without their pictures."""
-    earlier = sorted(
-        (prior for prior in study.priors if _is_earlier(prior, study)),
-        key=lambda prior: (_taken(prior), prior.arrived_at),
-        reverse=True,
-    )
     return {
         "date": say_date(study.study_date) or _("date not stated"),
         "priors": [
@@ -48,18 +40,6 @@ def beside_of(study: StudyShown) -> dict[str, Any]:
                 "description": prior.study_description or "",
                 "pictures": f"/studies/{prior.study_id}/pictures",
             }
-            for prior in earlier[:_PRIORS]
+            for prior in study.earlier
         ],
     }
-
-
-def _is_earlier(prior: PriorShown, study: StudyShown) -> bool:
-    """True where it was taken before; of the same day, where it came before or was sent as a prior."""
-    current = study.study_date or study.entry.arrived_at.date()
-    if _taken(prior) != current:
-        return _taken(prior) < current
-    return prior.purpose == "prior" or prior.arrived_at < study.entry.arrived_at
-
-
-def _taken(prior: PriorShown) -> date:
-    return prior.study_date or prior.arrived_at.date()

@@ -10,11 +10,13 @@ from uuid import uuid4
 from sqlalchemy import select
 
 from app.blobs import Blobs
+from app.commands.intake import GivenMetadata
 from app.domain.roles import Role
 from app.records import AuditEvent
+from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import ACCEPT, get, pictures
-from tests.builders import a_screened_study, an_admitted_study
+from tests.builders import a_dicom, a_screened_study, admit, an_admitted_study
 
 
 def beside(page: str) -> dict[str, Any]:
@@ -31,6 +33,39 @@ def test_the_two_latest_earlier_studies_are_offered_and_no_later_one(browser: Br
     assert told["date"] == "1 Mar 2026"
     assert [prior["study"] for prior in told["priors"]] == [str(newer.study_id), str(older.study_id)]
     assert told["priors"][0]["date"] == "7 Jun 2025"
+
+
+def test_of_many_studies_sent_newest_first_the_latest_stand_beside_and_are_listed(
+    browser: Browser, blobs: Blobs
+) -> None:
+    current = a_screened_study(blobs, patient_id="P7", tags={"StudyDate": "20260301"})
+    sent = [
+        an_admitted_study(blobs, patient_id="P7", tags={"StudyDate": f"2025{month:02}{day:02}"}).study_id
+        for month in range(12, 0, -1)
+        for day in (20, 10)
+    ]
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, f"/studies/{current.study_id}")
+    assert [prior["study"] for prior in beside(page)["priors"]] == [str(study) for study in sent[:2]]
+    listed = re.findall(r'<li><a href="/studies/([^"]+)"', page.split('aria-label="Priors"')[1])
+    assert listed == [str(study) for study in sent[:20]]
+    old = beside(get(alice, f"/studies/{sent[21]}"))
+    assert [prior["study"] for prior in old["priors"]] == [str(study) for study in sent[22:]]
+
+
+def test_of_one_day_what_came_before_and_what_was_sent_as_a_prior_is_earlier(
+    browser: Browser, blobs: Blobs
+) -> None:
+    def came(purpose: str = "current", **tags: str) -> str:
+        with transaction() as session:
+            given = GivenMetadata(purpose=purpose)
+            return str(admit(session, blobs, a_dicom(patient_id="P7", tags=tags), given=given).study_id)
+
+    first, study, later = (came(StudyDate="20260301") for _ in range(3))
+    prior = came("prior", StudyDate="20260301")
+    told = beside(get(browser("alice", Role.RADIOLOGIST), f"/studies/{study}"))
+    assert [earlier["study"] for earlier in told["priors"]] == [prior, first]
+    assert later not in str(told)
 
 
 def test_a_priors_pictures_come_without_the_networks_words_and_are_a_view_on_record(
