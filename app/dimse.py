@@ -33,6 +33,7 @@ class DimseIntake:
         self._blobs = Blobs(settings.blob_folder)
         self._most_bytes, self._credits = settings.max_file_bytes, settings.credits
         self._refusals = RefusalLog()
+        self._refusals.start()
         self._count = count
         self._began: WeakKeyDictionary[StagedFile, int] = WeakKeyDictionary()
         """When the first bytes of an image came, as by `tracing.now`."""
@@ -121,10 +122,7 @@ class DimseIntake:
 
     def close(self) -> None:
         """Writes the refusals that were only counted."""
-        try:
-            self._refusals.flush()
-        except Unavailable:
-            _log.warning("refusals_not_audited")
+        self._refusals.close()
 
     def _refused(self, problem: Problem, sender: Sender, **details: str) -> None:
         self._count("refused")

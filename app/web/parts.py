@@ -48,6 +48,7 @@ class Parts:
         self._closing = threading.Event()
         self._dropping = threading.Thread(target=self._drop_pictures, name="drop-pictures", daemon=True)
         self._dropping.start()
+        self.refusals.start()
         self._decoders: DecoderPool | None = None
         self._lock = threading.Lock()
 
@@ -98,7 +99,7 @@ class Parts:
         self._dropping.join(5.0)
         if self._decoders is not None:
             self._decoders.close()
-        self.refusals.flush()
+        self.refusals.close()
 
 
 def parts_of(request: Request) -> Parts:

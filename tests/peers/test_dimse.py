@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from app.blobs import Blobs
 from app.checks.dimse import dicom_listener
 from app.cli.alive import alive
 from app.cli.dimse import _answers, place_of
+from app.commands.audit import RefusalLog
 from app.dicom.contexts import SOP_CLASSES, TRANSFER_SYNTAXES
 from app.dicom.encode import ENCAPSULATED
 from app.dicom.phantom import draw_phantom
@@ -160,6 +162,19 @@ def test_nobody_else_is_let_in(
         ("unknown-calling-title", "STRANGER", "127.0.0.1"),
         ("unknown-called-title", "CARE7", "127.0.0.1"),
     }
+
+
+def test_the_counts_of_callers_that_have_stopped_are_written_while_the_listener_goes_on(
+    database: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_DIMSE_ALLOW", "*@10.0.0.0/8")
+    monkeypatch.setattr("app.dimse.RefusalLog", partial(RefusalLog, window_seconds=0.5))
+    settings.cache_clear()
+    with listening() as here:
+        for _ in range(25):
+            with here.raw("127.0.0.2") as connection:
+                assert connection.recv(1) == b""
+        eventually(lambda: sum(row.count for row in refusals()) == 25)
 
 
 def test_an_address_that_nobody_may_call_from_is_not_listened_to(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,15 +14,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
+from app.commands.audit import RefusalLog
 from app.domain.roles import Role, Scope
 from app.errors import Problem
 from app.records.engine import forget_engine
 from app.settings import settings
 from app.told import untold
 from app.web.invalid import problem_of_validation
+from app.web.main import create_app
 from app.web.problems import known_problems
 from tests.app.web.conftest import KeyMaker, SignIn
 from tests.builders import a_dicom
+from tests.listening import refusals
+from tests.served import eventually
 
 
 @pytest.mark.parametrize(
@@ -195,6 +200,16 @@ def test_a_silent_database_is_a_503_that_says_when_to_come_again(
     ready = client.get("/readyz")
     assert ready.status_code == 503
     assert ready.json()["database"] == "the database does not answer"
+
+
+def test_the_counts_of_a_flood_that_has_stopped_are_written_while_the_process_goes_on(
+    database: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.web.parts.RefusalLog", partial(RefusalLog, window_seconds=0.5))
+    with TestClient(create_app(), base_url="http://firstread.test") as client:
+        for _ in range(25):
+            assert client.get("/api/v1/worklist").status_code == 401
+        eventually(lambda: sum(row.count for row in refusals()) == 25)
 
 
 def test_a_full_disk_is_a_503_and_nothing_is_admitted(
