@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import Actor
-from app.records import AuditEvent
+from app.records import AuditEvent, Image
 from app.records.base import now
 
 VIEWED = "study.viewed"
@@ -21,7 +21,7 @@ ONE_LOOK = timedelta(minutes=10)
 
 
 def view(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
-    """The view of a study is on record. `via` is page, api, dicomweb or similar."""
+    """The view of a study is on record. `via` is page, api, dicomweb, similar, evaluation and others."""
     audit.record(session, action=VIEWED, by=by, study_id=study_id, via=via)
 
 
@@ -29,6 +29,13 @@ def look(session: Session, *, study_id: UUID, by: Actor, via: str) -> None:
     """The view is on record, once for all the pictures that belong to one look at the study."""
     if not _happened(session, study_id=study_id, by=by, actions=(VIEWED,)):
         view(session, study_id=study_id, by=by, via=via)
+
+
+def look_at_images(session: Session, *, images: Collection[str], by: Actor, via: str) -> None:
+    """A look at each study that has one of the images, by sha256; those of datasets alone have none."""
+    studies = select(Image.study_id).where(Image.sha256.in_(images)).distinct().order_by(Image.study_id)
+    for study_id in session.scalars(studies).all():
+        look(session, study_id=study_id, by=by, via=via)
 
 
 def send_ahead(session: Session, *, study_id: UUID, by: Actor) -> None:

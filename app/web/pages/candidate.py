@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app import queue
 from app.blobs import Blobs
-from app.commands import evaluation, promotion
+from app.commands import evaluation, promotion, viewing
 from app.domain.roles import Caller, Permission
 from app.errors import Forbidden, NotFound, Problem, Unprocessable
 from app.queries import candidate as queries
@@ -145,12 +145,18 @@ def _shown(sha256: str, caller: Caller) -> CandidateShown:
 
 
 def _pictures(blobs: Blobs, shown: CandidateShown, caller: Caller) -> dict[str, str]:
-    """The pictures of the mistakes that are told, in base64, for whoever may look at radiographs."""
+    """The pictures of the mistakes that are told, in base64, for whoever may look at radiographs; that they
+    were seen is on record for each study of this site among them.
+    """
     if shown.judged is None or not caller.actor.may(Permission.READ):
         return {}
-    named = [one.get("picture_sha256") for one in shown.judged.outcome["detail"].get("mistakes", [])]
-    return {
-        sha256: base64.b64encode(blobs.read(sha256)).decode()
-        for sha256 in named
-        if sha256 and blobs.has(sha256)
-    }
+    pictures: dict[str, str] = {}
+    seen = set()
+    for mistake in shown.judged.outcome["detail"].get("mistakes", []):
+        picture = mistake.get("picture_sha256")
+        if picture and blobs.has(picture):
+            pictures[picture] = base64.b64encode(blobs.read(picture)).decode()
+            seen.add(mistake.get("sha256", ""))
+    with transaction() as session:
+        viewing.look_at_images(session, images=seen, by=caller.actor, via="evaluation")
+    return pictures

@@ -18,7 +18,7 @@ from app.blobs import Blobs
 from app.commands import registry
 from app.domain.roles import SYSTEM, Role, Scope
 from app.domain.snapshot import SnapshotRow
-from app.records import Job, Proposal, Study
+from app.records import AuditEvent, Image, Job, Proposal, Study
 from app.records.engine import transaction
 from app.settings import settings
 from models.bundle import default_bundle_path
@@ -35,7 +35,7 @@ from tests.app.web.conftest import KeyMaker
 from tests.app.web.pages.conftest import Browser
 from tests.app.web.pages.forms import get, words
 from tests.app.web.pages.forms import post as sent
-from tests.builders import a_dicom, admit
+from tests.builders import a_dicom, admit, an_admitted_study
 from worker.inside import Glass
 
 FAILING = {
@@ -193,17 +193,21 @@ PICTURE, CHECKSUM, SAID = b"a picture", "c" * 64, 0.0312
 @pytest.fixture
 def mistaken(database: str, blobs: Blobs) -> str:
     """A candidate that missed something."""
+    return which_missed(blobs, CHECKSUM)
+
+
+def which_missed(blobs: Blobs, *images: str) -> str:
+    """A candidate that missed something on each of these images."""
     mistake = {
         "kind": "missed",
         "probability": SAID,
         "active_probability": 0.97,
         "active_right": True,
         "lane": "rule-out",
-        "sha256": CHECKSUM,
         "activation_map": [[0.5, -0.2], [0.1, 0.0]],
         "file": str(blobs.path(blobs.put(PICTURE))),
     }
-    detail = comparison()["detail"] | {"mistakes": [mistake]}
+    detail = comparison()["detail"] | {"mistakes": [mistake | {"sha256": image} for image in images]}
     with transaction() as session:
         an_active_bundle(session, blobs)
         candidate = a_stored_bundle(session, blobs, "2")
@@ -220,6 +224,39 @@ def test_mistakes_show_as_pictures_to_administrators(ada: TestClient, mistaken: 
     told = ada.get(f"/api/v1/evaluations/{evaluated['id']}").json()["outcome"]["detail"]["mistakes"]
     assert told[0]["sha256"] == CHECKSUM
     assert CHECKSUM in get(ada, f"/models/{mistaken}/card.json")
+
+
+def test_whose_radiographs_are_among_the_mistakes_shown_is_on_record(
+    ada: TestClient, browser: Browser, blobs: Blobs
+) -> None:
+    missed, _ = an_admitted_study(blobs, patient_id="A"), an_admitted_study(blobs, patient_id="B")
+    with transaction() as session:
+        sha256 = session.scalars(select(Image.sha256).where(Image.study_id == missed.study_id)).one()
+    candidate = which_missed(blobs, CHECKSUM, sha256)
+    get(browser("lee", Role.RADIOLOGIST), f"/models/{candidate}")  # who is shown no mistake has seen nobody
+    for form in ("json", "md"):
+        get(ada, f"/models/{candidate}/card.{form}")  # has no pictures
+    assert views() == []
+    for _ in range(2):
+        assert base64.b64encode(PICTURE).decode() in get(ada, f"/models/{candidate}")
+    assert views() == [("ada", missed.study_id, {"via": "evaluation"})], "one look, at one study of this site"
+
+
+def test_the_page_of_a_refused_proposal_shows_mistakes_and_is_a_view(ada: TestClient, blobs: Blobs) -> None:
+    missed = an_admitted_study(blobs)
+    with transaction() as session:
+        sha256 = session.scalars(select(Image.sha256)).one()
+    candidate = which_missed(blobs, sha256)
+    refused = post(ada, f"/models/{candidate}/proposals", reason="")
+    assert refused.status_code == 422
+    assert base64.b64encode(PICTURE).decode() in refused.text
+    assert views() == [("ada", missed.study_id, {"via": "evaluation"})]
+
+
+def views() -> list[tuple[str, UUID | None, dict[str, object]]]:
+    with transaction() as session:
+        events = select(AuditEvent).where(AuditEvent.action == "study.viewed").order_by(AuditEvent.id)
+        return [(event.actor_name, event.study_id, event.details) for event in session.scalars(events)]
 
 
 @pytest.mark.parametrize("roles", [(Role.RADIOLOGIST,), (Role.RADIOLOGIST, Role.ADMINISTRATOR)])
