@@ -31,6 +31,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const viewer = document.getElementById("viewer");
+    // Without scripts the button sends the correction's fields along; with them it is its own form's (study.js).
+    document.querySelector("#confirm button")?.removeAttribute("form");
     mark();
     const shown = wasAhead() && new Promise((resolve) => document.addEventListener("study-shown", resolve, { once: true }));
     const painted = new Promise((resolve) => {

@@ -32,6 +32,36 @@ correct?.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && event.target.matches("input")) event.preventDefault();
 });
 
+// What a verdict of before has filled in of a correction that nobody has opened is not what the reader says.
+const answers = () =>
+  [...correct.querySelectorAll("input[type=radio]:checked")].filter(
+    ({ dataset }) => correction.open || dataset.standing === undefined,
+  );
+
+// What is filled in and a confirmation would not say: an answer other than the button names, or a comment.
+const isAgainst = () =>
+  answers().some(({ dataset }) => dataset.confirmed === undefined) ||
+  correct.querySelector("textarea").value.trim() !== "";
+
+// Heard before the form is sent: nothing is signed over what somebody has filled in.
+confirmForm?.addEventListener("submit", (event) => {
+  if (!isAgainst()) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const note = document.getElementById("not-confirmed");
+  note.hidden = false;
+  void openCorrection();
+  note.scrollIntoView({ block: "nearest" });
+});
+if (confirmForm) correct.addEventListener("input", () => {
+  if (!isAgainst()) document.getElementById("not-confirmed").hidden = true;
+});
+
+// What a confirmation was given with goes with it, so that a refusal shows it again.
+confirmForm?.addEventListener("formdata", ({ formData }) => {
+  for (const { name, value } of [...answers(), correct.querySelector("textarea")]) formData.set(name, value);
+});
+
 async function openCorrection() {
   correction.open = true;
   document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
@@ -54,8 +84,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (isTyping(event.target)) return;
   const statements = { y: "present", n: "absent", u: "uncertain" };
-  if (event.key === "1" && hasBeenSeen()) confirmForm ? sign(confirmForm) : document.getElementById("blind")?.scrollIntoView();
-  else if (event.key === "2" && correction) {
+  if (event.key === "1" && hasBeenSeen()) {
+    event.preventDefault(); // the focus may come to a field meanwhile
+    if (confirmForm) sign(confirmForm);
+    else document.getElementById("blind")?.scrollIntoView();
+  } else if (event.key === "2" && correction) {
     event.preventDefault();
     void openCorrection();
   } else if (event.key === "3") document.getElementById("following-study")?.click();

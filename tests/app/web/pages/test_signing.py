@@ -144,6 +144,55 @@ def test_a_confirmation_of_what_the_network_says_no_more_is_not_filled_in(
     assert not re.search(r'value="(present|absent|uncertain)" required checked', refused.text)
 
 
+def test_a_confirmation_that_contradicts_what_is_filled_in_signs_nothing_and_keeps_it(
+    browser: Browser, session, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    alice = browser("alice", Role.RADIOLOGIST)
+    said = {"finding__pneumonia": "absent", "comment": "I see none."}
+    refused = sign(alice, admission.study_id, action="confirm", **said)
+    assert refused.status_code == 422
+    assert "agrees with the network in every finding" in words(refused.text)
+    assert re.search(r'value="absent" required checked', refused.text)
+    assert "I see none.</textarea>" in refused.text
+    assert '<details id="correction" open>' in refused.text
+    assert session.scalars(select(Review)).all() == []
+
+
+def test_a_confirmation_is_stored_with_its_comment_once_however_often_it_is_sent(
+    browser: Browser, session, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, f"/studies/{admission.study_id}")
+    said = {"action": "confirm", "finding__pneumonia": "present", "comment": "Behind the heart."}
+    answers = [sign(alice, admission.study_id, page, **said) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    review = session.scalars(select(Review)).one()
+    assert (review.verdict, review.comment) == ("confirmed", "Behind the heart.")
+    for other in ({"finding__pneumonia": "absent"}, {"comment": "Something else."}):
+        answer = sign(alice, admission.study_id, page, **(said | other))
+        assert answer.status_code == 409, "another answer is another press"
+
+
+def test_a_refused_confirmation_keeps_answers_and_comment_of_its_reader(
+    browser: Browser, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    alice, bob = browser("alice", Role.RADIOLOGIST), browser("bob", Role.RADIOLOGIST)
+    before = get(bob, f"/studies/{admission.study_id}")
+    sign(alice, admission.study_id, action="confirm")
+    said = {"finding__pneumonia": "uncertain", "comment": "Low dose."}
+    refused = sign(bob, admission.study_id, before, action="confirm", **said)
+    assert refused.status_code == 409
+    assert "What you had filled in is kept below." in words(refused.text)
+    assert re.search(r'value="uncertain" required checked', refused.text)
+    assert "Low dose.</textarea>" in refused.text
+    alone = sign(bob, admission.study_id, before, action="confirm", comment="Low dose.")
+    assert re.search(r'value="present" required checked', alone.text), "what the confirmation said"
+    assert "Low dose.</textarea>" in alone.text
+
+
 def test_a_stale_page_is_told_what_changed_and_keeps_the_comment(
     browser: Browser, session, blobs: Blobs
 ) -> None:

@@ -1,0 +1,156 @@
+"""A confirmation signs what its button names and nothing else: what is filled in beside it is never lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.blobs import Blobs
+from app.commands.review import Statement
+from app.domain.roles import Role
+from app.records import Draft, Review
+from app.records.engine import transaction
+from tests.browser.canvas import draw
+from tests.browser.conftest import SignIn
+from tests.browser.pages import open_painted, stored
+from tests.builders import a_dicom, a_screened_study, a_signed_study, admit, claimed, image_read, record
+from tests.served import eventually
+
+COMMENT = "Round opacity behind the heart."
+_UID = "2.25.4712"
+
+
+def refuses_to_confirm(page: Any) -> None:
+    """The page says that nothing was signed, with the correction open."""
+    page.wait_for_selector("#not-confirmed:visible")
+    assert page.locator("#correction").get_attribute("open") is not None
+    page.wait_for_timeout(300)
+    assert stored(Review) == []
+
+
+def leave_the_field(page: Any) -> None:
+    page.evaluate("() => document.activeElement.blur()")
+
+
+def test_one_signs_nothing_over_another_answer_and_its_comment(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    page.keyboard.press("2")
+    page.keyboard.press("n")
+    page.fill("#comment", COMMENT)
+    leave_the_field(page)
+    page.keyboard.press("1")
+    refuses_to_confirm(page)
+    page.keyboard.press("1")
+    refuses_to_confirm(page)
+    assert page.input_value("#comment") == COMMENT
+    assert page.locator('input[value="absent"]').is_checked()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/?signed=*")
+    [review] = stored(Review)
+    assert (review.findings, review.comment) == ({"pneumonia": "absent"}, COMMENT)
+
+
+def test_the_button_signs_nothing_over_a_comment_beside_a_mark_and_confirms_once_it_is_cleared(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    page.keyboard.press("x")
+    draw(page, (-60, -40), (20, 10))
+    page.fill("#comment", COMMENT)
+    page.click("#confirm button")
+    refuses_to_confirm(page)
+    assert page.input_value("#comment") == COMMENT
+    page.fill("#comment", "")
+    assert page.locator("#not-confirmed").is_hidden()
+    page.click("#confirm button")
+    page.wait_for_url("**/?signed=*")
+    [review] = stored(Review)
+    assert (review.verdict, review.comment, len(review.marks)) == ("confirmed", "", 1)
+
+
+def test_one_signs_nothing_over_a_draft_that_was_filled_in_again(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    page.keyboard.press("2")
+    page.fill("#comment", COMMENT)
+    eventually(lambda: [draft.comment for draft in stored(Draft)] == [COMMENT], seconds=10)
+    open_painted(page, study)
+    page.wait_for_selector("#restored:visible")
+    page.keyboard.press("1")
+    refuses_to_confirm(page)
+    assert page.input_value("#comment") == COMMENT
+    assert [draft.comment for draft in stored(Draft)] == [COMMENT]
+
+
+def test_one_confirms_a_reopened_study_though_the_verdict_of_before_said_otherwise(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_signed_study(blobs, say=Statement.ABSENT, study_instance_uid=_UID, patient_id="Ada")
+    with transaction() as session:
+        admit(session, blobs, a_dicom(study_instance_uid=_UID, patient_id="Ada"))
+    with transaction() as session:
+        [job] = claimed(session)
+        record(session, job, *(image_read(image.image_id) for image in job.images))
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    assert page.locator('input[value="absent"]').is_checked(), "it begins with what stands"
+    page.keyboard.press("1")
+    page.wait_for_url("**/?signed=*")
+    assert [review.findings["pneumonia"] for review in stored(Review)] == ["absent", "present"]
+
+
+def test_what_was_said_before_is_an_answer_once_the_correction_is_open(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_signed_study(blobs, say=Statement.ABSENT, study_instance_uid=_UID, patient_id="Ada")
+    with transaction() as session:
+        admit(session, blobs, a_dicom(study_instance_uid=_UID, patient_id="Ada"))
+    with transaction() as session:
+        [job] = claimed(session)
+        record(session, job, *(image_read(image.image_id) for image in job.images))
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    page.keyboard.press("2")
+    page.keyboard.press("1")
+    page.wait_for_selector("#not-confirmed:visible")
+    assert len(stored(Review)) == 1
+
+
+@pytest.mark.parametrize("answer", ["present", "absent"])
+def test_without_scripts_a_confirmation_carries_the_comment_and_never_contradicts_an_answer(
+    chromium: Any, server: str, signed_in: SignIn, blobs: Blobs, answer: str
+) -> None:
+    study = a_screened_study(blobs).study_id
+    scripted = signed_in("alice", Role.RADIOLOGIST)
+    plain = chromium.new_context(
+        java_script_enabled=False, base_url=server, storage_state=scripted.context.storage_state()
+    )
+    page = plain.new_page()
+    page.goto(f"/studies/{study}")
+    page.focus("#correction summary")
+    page.keyboard.press("Enter")
+    page.check(f'input[value="{answer}"]', force=True)
+    page.fill("#comment", COMMENT)
+    page.click("#confirm button")
+    if answer == "present":
+        page.wait_for_url("**/?signed=*")
+        [review] = stored(Review)
+        assert (review.verdict, review.comment) == ("confirmed", COMMENT)
+    else:
+        page.wait_for_selector("[data-refilled] >> text=send a correction instead")
+        assert stored(Review) == []
+        assert page.input_value("#comment") == COMMENT
+        assert page.locator('input[value="absent"]').is_checked()
+        page.focus('input[value="absent"]')
+        page.keyboard.press("Enter")  # in an answer: the correction's own button
+        page.wait_for_url("**/?signed=*")
+        assert [(said.findings, said.comment) for said in stored(Review)] == [
+            ({"pneumonia": "absent"}, COMMENT)
+        ]
+    plain.close()
