@@ -9,7 +9,7 @@ import pytest
 from app.blobs import Blobs
 from app.commands.review import Statement
 from app.domain.roles import Role
-from app.records import Draft, Review
+from app.records import Draft, Review, SecondOpinion
 from app.records.engine import transaction
 from tests.browser.canvas import draw
 from tests.browser.conftest import SignIn
@@ -154,3 +154,22 @@ def test_without_scripts_a_confirmation_carries_the_comment_and_never_contradict
             ({"pneumonia": "absent"}, COMMENT)
         ]
     plain.close()
+
+
+def test_ctrl_enter_in_a_question_asks_and_in_no_other_form_signs(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    signed_in("bob", Role.RADIOLOGIST)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, study)
+    page.keyboard.press("2")
+    page.keyboard.press("n")
+    page.focus("#confirm button")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_timeout(300)
+    assert stored(Review) == []
+    page.click("#ask summary")
+    page.fill("#question", "Left lower lobe?")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=not answered yet")
+    assert stored(Review) == []
+    assert [asked.question for asked in stored(SecondOpinion)] == ["Left lower lobe?"]

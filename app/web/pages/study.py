@@ -281,8 +281,8 @@ def _was_done(study_id: UUID, caller: Caller, *, revision: int, confirm: bool, p
 def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form: Form) -> Draft:
     """What was refused, to be filled in again, with what has happened to the study since the page was made.
 
-    A confirmation alone says what the network had said: where somebody else was quicker, amending is one step.
-    Where the network has read the study anew, nobody has said what it says now, and what the reader has
+    A confirmation alone says what the network had said: where somebody else was quicker, amending is one
+    step. Where the network has read the study anew, nobody has said what it says now. What the reader has
     filled in is theirs in any case.
     """
     since = form.moment("shown_at")

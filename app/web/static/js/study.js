@@ -76,9 +76,16 @@ document.querySelector("[data-correct]")?.addEventListener("click", () => void o
 
 document.addEventListener("keydown", (event) => {
   if (!isShown() || event.repeat || document.querySelector("dialog[open]")) return;
-  if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && correction?.open && hasBeenSeen()) {
-    event.preventDefault();
-    sign(correct);
+  if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+    // In a question or a reason that one is meant, and in no other form is it a signature.
+    const form = event.target.closest("form");
+    if (form && form !== correct) {
+      event.preventDefault();
+      if (isTyping(event.target)) form.requestSubmit();
+    } else if (correction?.open && hasBeenSeen()) {
+      event.preventDefault();
+      sign(correct);
+    }
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
