@@ -40,11 +40,13 @@ class WorklistEntry:
     station_name: str | None
     is_sample: bool
     priority: str
+    purpose: str
     state: State
     reason: str | None
     revision: int
     arrived_at: datetime
     waiting_seconds: float
+    """Since its arrival, signed or not."""
     blind: bool
     """The network's opinion is hidden from whoever asked: what tells of it is None or empty."""
     is_read: bool
@@ -260,6 +262,7 @@ def entry_of(
         station_name=study.station_name,
         is_sample=study.is_sample,
         priority=study.priority,
+        purpose=study.purpose,
         state=State(study.state),
         reason=study.reason,
         revision=study.revision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,15 @@ from app.records.engine import transaction
 from app.web import events
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, rows
-from tests.builders import a_bundle, a_screened_study, a_user, an_admitted_study, claimed, image_read
+from tests.builders import (
+    a_bundle,
+    a_screened_study,
+    a_signed_study,
+    a_user,
+    an_admitted_study,
+    claimed,
+    image_read,
+)
 from tests.builders import record as recorded
 
 
@@ -99,6 +108,23 @@ def test_a_wait_ages_before_the_readers_eyes(signed_in: SignIn, blobs: Blobs) ->
     page.clock.run_for(11_000)
     assert wait.inner_text() == "2 h 05"
     assert wait.evaluate("(cell) => getComputedStyle(cell).color") != plain
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_study_that_is_signed_waits_no_longer_before_the_readers_eyes(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    signed = a_signed_study(blobs, ago=timedelta(0))
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install()
+    page.route("**/api/v1/events", lambda route: None)  # no news renews the row meanwhile
+    page.goto("/?section=done")
+    wait = page.locator(f"#s-{signed} .wait")
+    waited = wait.inner_text()
+    assert waited.endswith(" s")
+    page.clock.fast_forward("09:00:00")
+    page.clock.run_for(11_000)
+    assert (wait.inner_text(), wait.get_attribute("data-age")) == (waited, None)
     page.unroute_all(behavior="ignoreErrors")
 
 

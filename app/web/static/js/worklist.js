@@ -217,8 +217,9 @@ setInterval(() => {
   if (!isTable) return;
   if (!moved) steadily(divide);
   for (const row of rows.querySelectorAll(STUDY)) {
-    const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
     const cell = row.querySelector("[data-wait]");
+    if (!cell) continue; // signed: it waits no longer
+    const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
     cell.textContent = sayDuration(seconds);
     if (seconds > 28_800) cell.dataset.age = "very-long";
     else if (seconds > 7200) cell.dataset.age = "long";

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from app.blobs import Blobs
 from app.commands import review, screening
 from app.commands.intake import GivenMetadata
+from app.commands.review import Statement
 from app.domain.order import Credits, Lane, Priority
 from app.domain.roles import Actor, Role, permissions_of
 from app.domain.states import Outcome
@@ -18,17 +19,20 @@ from app.records import Session, Study, User
 from app.records.base import now
 from app.records.engine import transaction
 from tests.app.web.pages.conftest import Browser
-from tests.app.web.pages.forms import get, words
+from tests.app.web.pages.forms import get, post, words
 from tests.builders import (
     a_bundle,
+    a_dicom,
     a_png,
     a_screened_study,
+    a_signed_study,
     admit,
     an_admitted_study,
     claimed,
     image_read,
     record,
     revision_of,
+    sign,
 )
 
 
@@ -181,6 +185,28 @@ def test_live_rows_are_asked_for_by_id_and_unknown_ids_left_out(browser: Browser
     [row] = alice.get("/worklist/rows", params={"id": str(admission.study_id)}).json()["rows"].values()
     assert row["open"] is False
     assert "Signed" in words(row["html"])
+
+
+def test_a_signed_study_tells_how_long_it_waited_and_waits_no_longer(browser: Browser, blobs: Blobs) -> None:
+    signed, amended = (a_signed_study(blobs, patient_id="P1") for _ in range(2))
+    with transaction() as session:
+        given = GivenMetadata(purpose="prior")
+        prior = admit(session, blobs, a_dicom(patient_id="P1"), given=given).study_id
+        came = now() - timedelta(hours=12, minutes=5)
+        session.execute(update(Study).values(arrived_at=came, rank_at=came))
+        signed_at = came + timedelta(hours=9, minutes=5)
+        session.execute(update(Study).where(Study.state == "signed").values(signed_at=signed_at))
+    sign(amended, say=Statement.ABSENT, ago=timedelta(0))
+    alice = browser("alice", Role.RADIOLOGIST)
+    live = alice.get("/worklist/rows", params={"id": [str(signed), str(amended), str(prior)]}).json()["rows"]
+    found = post(alice, "/worklist/search", get(alice, "/"), text="P1").text
+    for study_id in (signed, amended, prior):
+        row = live[str(study_id)]["html"]
+        assert "data-wait" not in row and "data-age" not in row
+        assert ("9 h 05 until it was signed" in words(row)) == (study_id == signed)
+        assert "12 h" not in words(row)
+    assert "9 h 05 until it was signed" in words(found)
+    assert "data-wait" not in found and "data-age" not in found
 
 
 def test_renewing_an_open_page_keeps_no_session_alive(client: TestClient, browser: Browser, session) -> None:
