@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -29,11 +29,12 @@ _PARTS = {
 }
 _SERVERS = ("PostgreSQL", "broker")
 _BALLAST = "ballast"
+_Harm = tuple[str, Callable[[], bool]]
 
 
 class Disorder(threading.Thread):
-    """Does one harm after another, about every `interval` seconds, until told to stop; then all is well
-    again but for what has to recover.
+    """Does one harm after another, about every `interval` seconds, until told to stop: every harm once in a
+    random order, and again. Then all is well again but for what has to recover.
     """
 
     def __init__(self, service: Service, *, seed: int, interval: float) -> None:
@@ -46,13 +47,29 @@ class Disorder(threading.Thread):
         self._lock = threading.Lock()
         self.done: Counter[str] = Counter()
         """How often each harm was done."""
+        self.once_each = threading.Event()
+        """Set when every harm has had its turn, and those that found nobody a second one."""
+        self.last_kill: dict[str, float] = {}
+        """When a process of each part was last killed, by the clock of the database's machine."""
 
     def run(self) -> None:
-        for name, harm in self._harms():
+        deck = self._harms()
+        while not self._over.is_set():
+            missed = self._do(self._rng.sample(deck, len(deck)))
+            self._do(missed)  # who was away, between two lives, is there again
+            self.once_each.set()
+
+    def _do(self, harms: list[_Harm]) -> list[_Harm]:
+        """Those that found nobody to be done to."""
+        missed = []
+        for name, harm in harms:
             if self._over.wait(self._interval * self._rng.uniform(0.5, 1.5)):
-                return
+                break
             if harm():
                 self.done[name] += 1
+            else:
+                missed.append((name, harm))
+        return missed
 
     def end(self) -> None:
         """No further harm is done, nothing is frozen, and the disk has room."""
@@ -62,11 +79,10 @@ class Disorder(threading.Thread):
             self._thaw(pid)
         self._make_room()
 
-    def _harms(self) -> Iterator[tuple[str, Callable[[], bool]]]:
-        """Every harm once, in a random order; and again."""
+    def _harms(self) -> list[_Harm]:
         deadly = [part for part in _PARTS if part != "training worker"]
         freezing = [part for part in deadly if part != "decoder"]
-        deck: list[tuple[str, Callable[[], bool]]] = [
+        deck: list[_Harm] = [
             *((f"kill -9 {part}", lambda part=part: self._kill(part)) for part in deadly),
             ("kill -9 a database connection", lambda: self._kill("PostgreSQL", leader=False)),
             *((f"freeze {part}", lambda part=part: self._freeze(part)) for part in freezing),
@@ -74,8 +90,7 @@ class Disorder(threading.Thread):
         ]
         if self._service.small_disk is not None:
             deck.append(("fill the disk", self._fill))
-        while True:
-            yield from self._rng.sample(deck, len(deck))
+        return deck
 
     def _processes(self, part: str, *, leader: bool = True) -> list[psutil.Process]:
         """The processes of that part; of a server its first one, or with `leader` False only the others."""
@@ -96,7 +111,10 @@ class Disorder(threading.Thread):
 
     def _kill(self, part: str, *, leader: bool = True) -> bool:
         found = self._processes(part, leader=leader)
-        return bool(found) and self._signal(self._rng.choice(found).pid, signal.SIGKILL)
+        if not found or not self._signal(self._rng.choice(found).pid, signal.SIGKILL):
+            return False
+        self.last_kill[part] = time.time()
+        return True
 
     def _freeze(self, part: str) -> bool:
         found = self._processes(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -19,6 +20,10 @@ _AUDITED_AS = {
 """Who stands in the audit trail, by way in."""
 _FLOOD, _FLOOD_SECONDS = 10, 61.0
 """So many refusals of one caller for one reason in so long a time, and further ones may share a row."""
+_COUNTED_SECONDS = 70.0
+"""So long after it a refusal is in the count of a row."""
+_KILL_SECONDS = 10.0
+"""An answer so long after a kill is of a refusal after it, whoever was frozen meanwhile."""
 _SETTLED = ("screened", "withheld", "failed", "claimed", "signed", "amended")
 
 
@@ -47,11 +52,12 @@ def unsettled(service: Service) -> Counter[str]:
     )
 
 
-def judge(service: Service, ledger: Ledger) -> Verdict:
-    """Everything settled is looked at once, with no fault any more."""
+def judge(service: Service, ledger: Ledger, *, last_kill: dict[str, float]) -> Verdict:
+    """Everything settled is looked at once, with no fault any more; `last_kill` is told by part."""
     verdict = Verdict()
     _pictures(service, ledger, verdict)
     _refusals(service, ledger, verdict)
+    _counts(service, ledger, verdict, last_kill)
     _readings(service, verdict)
     _reviews(service, ledger, verdict)
     _deliveries(service, ledger, verdict)
@@ -135,6 +141,41 @@ def _refusals(service: Service, ledger: Ledger, verdict: Verdict) -> None:
     verdict.found["refusals of a flood"] = len(refused) - len(alone)
     verdict.found["refusals that the database could not take, told by the log"] = silent
     verdict.must_be_none("refused without an audit row", untold[silent:])
+
+
+def _counts(service: Service, ledger: Ledger, verdict: Verdict, last_kill: dict[str, float]) -> None:
+    """What a process had counted when it was killed is lost with it; each file that was refused since must be
+    in the count of a row. One that was refused twice, or before and counted since, can hide one that is not.
+    """
+    refused = [
+        (_AUDITED_AS[story.door], story.refused_at)
+        for story in ledger.sent.values()
+        if story.refused_at is not None and story.door != service.nobody.name
+    ]
+    since = {
+        by: last_kill.get("DICOM listener" if door == "dimse" else "web server", 0.0) + _KILL_SECONDS
+        for door, by in _AUDITED_AS.items()
+    }
+    must = Counter(by for by, at in refused if at > since[by])
+    by_then = max((at for _, at in refused), default=0.0) + _COUNTED_SECONDS
+    while True:
+        rows = service.rows(
+            "SELECT actor_name, extract(epoch FROM at)::float8, count FROM audit_events"
+            " WHERE action = 'refused' AND details->>'reason' IN (SELECT details->>'reason' FROM audit_events"
+            " WHERE action = 'refused' AND details->>'sha256' IS NOT NULL)"
+        )
+        counted, ever = Counter[str](), Counter[str]()
+        for by, at, count in rows:
+            ever[by] += count
+            counted[by] += count if at > since.get(by, 0.0) else 0
+        missing = must - counted
+        if not missing or time.time() > by_then:
+            break
+        time.sleep(1.0)
+    verdict.found["refused files since the last kill"] = must.total()
+    lost = Counter(by for by, _ in refused) - ever
+    verdict.found["refused files in no row's count, in all"] = lost.total()
+    verdict.must_be_none("refused since the last kill and in no row's count", list(missing.elements()))
 
 
 def _intact(service: Service, sha256: str) -> bool:

@@ -23,6 +23,8 @@ from tests.faults.service import Service, running
 SETTLING_SECONDS = 180.0
 """The bound: this long after the last fault and the last post, all is read and delivered."""
 _NOBODYS_SHARE = 0.03
+_ONCE_EACH_SECONDS = 60.0
+"""So long a run may go on for a harm that had no turn yet."""
 
 
 @dataclass(kw_only=True)
@@ -77,11 +79,12 @@ def run(*, images: int, seconds: float, senders: int, readers: int, seed: int) -
                 service, ledger, images=images, seconds=seconds, senders=senders, readers=readers, seed=seed
             )
             time.sleep(max(0.0, began + seconds - time.monotonic()))
+            disorder.once_each.wait(_ONCE_EACH_SECONDS)
         finally:
             disorder.end()
         ended = time.monotonic()
         _await_rest(service)
-        verdict = judge(service, ledger)
+        verdict = judge(service, ledger, last_kill=disorder.last_kill)
         return Run(
             ledger=ledger,
             verdict=verdict,
