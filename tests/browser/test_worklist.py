@@ -88,6 +88,30 @@ def test_a_search_leaves_nothing_of_the_patient_in_the_address(signed_in: SignIn
     assert "okafor" not in page.url.lower()
 
 
+def test_what_a_search_found_is_walked_by_keys_and_opened_by_a_click_on_its_row(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    older, newer = (a_signed_study(blobs, patient_id="P-77") for _ in range(2))
+    page = signed_in("ada", Role.RADIOLOGIST)
+    for way in ("keys", "mouse"):
+        page.goto("/")
+        page.keyboard.press("/")
+        page.keyboard.type("P-77")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/worklist/search")
+        if way == "keys":
+            page.keyboard.press("j")
+            assert page.locator("tr.here").get_attribute("data-study") == str(newer)
+            page.keyboard.press("ArrowDown")
+            page.keyboard.press("/")
+            assert page.evaluate("document.activeElement.id") == "search"
+            page.locator("tr.here a.name").focus()
+            page.keyboard.press("Enter")
+        else:
+            page.click(f"#s-{older} td.col-state")
+        page.wait_for_url(f"**/studies/{older}")
+
+
 def test_what_comes_due_crosses_the_line_before_the_readers_eyes(signed_in: SignIn, blobs: Blobs) -> None:
     first, second = (a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02).study_id for _ in range(2))
     with transaction() as session:

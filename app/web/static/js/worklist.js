@@ -5,6 +5,7 @@ import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { settle, steadily } from "./steady.js";
 import { _, ngettext } from "./texts.js";
+import { walkable } from "./walking.js";
 
 const rows = document.getElementById("rows");
 const news = document.getElementById("news");
@@ -235,58 +236,25 @@ function divide() {
   if (line && last && line.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING) last.after(line);
 }
 
-// Keys and mouse: a row opens as a whole, j and k walk, Enter opens.
-
 for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
   document.addEventListener(kind, () => (lastTouched = Date.now()), { passive: true });
 }
 
 news?.addEventListener("click", () => void takeIn());
 
-rows?.addEventListener("click", (event) => {
-  const row = event.target.closest(STUDY);
-  if (!row || event.target.closest("a, button") || window.getSelection()?.toString()) return;
-  row.querySelector("a.name").click();
-});
-
-async function walk(step) {
-  let all = [...rows.querySelectorAll(STUDY)];
-  if (all.length === 0) return;
-  const current = all.findIndex((row) => row.classList.contains("here"));
-  if (step > 0 && current === all.length - 1 && (await pages.more())) all = [...rows.querySelectorAll(STUDY)];
-  const next = current < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(current + step, 0), all.length - 1);
-  all[current]?.classList.remove("here");
-  all[next].classList.add("here");
-  const link = all[next].querySelector("a.name");
-  link.focus({ preventScroll: true });
-  all[next].scrollIntoView({ block: "nearest" });
-}
+// A place without rows has nothing to walk; `pages` there is null.
+walkable(rows, () => pages.more());
 
 const filters = document.getElementById("filters");
 
 document.addEventListener("keydown", (event) => {
   if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
-  if (event.key === "/") {
-    event.preventDefault();
-    document.getElementById("search").focus();
-  } else if (event.key === "f") {
+  if (event.key === "f") {
     event.preventDefault();
     filters.open = !filters.open;
     if (filters.open) filters.querySelector("select").focus();
-  }
-});
-
-document.addEventListener("keydown", (event) => {
-  if (!isTable || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]")) return;
-  const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
-  if (event.key in steps) {
-    event.preventDefault();
-    void walk(steps[event.key]);
-  } else if (event.key === "u" && !news.hidden) {
+  } else if (isTable && event.key === "u" && !news.hidden) {
     void takeIn();
-  } else if (event.key === "Enter" && document.activeElement === document.body) {
-    rows.querySelector("tr.here a.name")?.click();
   }
 });
