@@ -135,6 +135,25 @@ def test_a_prior_on_the_screen_does_not_wake_the_signing_keys(signed_in: SignIn,
     page.unroute_all(behavior="ignoreErrors")
 
 
+def test_a_prior_that_fails_does_not_wake_the_buttons_that_sign(signed_in: SignIn, blobs: Blobs) -> None:
+    study, (newer, *_) = a_study_with_priors(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.route(f"**/api/v1/images/{study.image_id}/**", lambda route: None)  # it is on its way
+    page.route(f"**/api/v1/images/{newer.image_id}/**", lambda route: route.abort())
+    page.goto(f"/studies/{study.study_id}")
+    page.wait_for_selector("#viewer[data-state=loading]")
+    page.keyboard.press("v")
+    failed = page.locator(".pane.prior[data-state=failed]")
+    failed.locator("canvas").click()
+    page.wait_for_selector("#viewer[data-state=failed]")
+    page.wait_for_timeout(700)
+    page.locator("#confirm button").click(force=True)
+    page.wait_for_timeout(200)
+    assert page.locator("#confirm button").get_attribute("aria-disabled") == "true"
+    assert stored(Review) == []
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_a_prior_that_does_not_come_says_so_in_its_own_place(signed_in: SignIn, blobs: Blobs) -> None:
     study, _ = a_study_with_priors(blobs)
     page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)

@@ -40,8 +40,8 @@
       else viewer.addEventListener("radiograph-painted", resolve, { once: true });
     });
     const failed = new Promise((resolve) => {
-      const look = () => viewer.dataset.state === "failed" && resolve();
-      new MutationObserver(look).observe(viewer, { attributeFilter: ["data-state"] });
+      const look = () => viewer.dataset.main === "failed" && resolve();
+      new MutationObserver(look).observe(viewer, { attributeFilter: ["data-main"] });
       look();
     });
     // What was painted on a page that was made ahead of time is on the screen from the first frame after it is shown.

@@ -1271,7 +1271,7 @@ var ze = [
 		this.together((e) => e.dragWindow(t, n), e);
 	}
 	presented(e) {
-		e === this.active && (this.root.dataset.state = e.element.dataset.state, this.offer(e.presets)), e === this.target && (this.root.querySelectorAll("button[data-image]").forEach((t) => {
+		e === this.main && (this.root.dataset.main = e.element.dataset.state), e === this.active && (this.root.dataset.state = e.element.dataset.state, this.offer(e.presets)), e === this.target && (this.root.querySelectorAll("button[data-image]").forEach((t) => {
 			t.setAttribute("aria-current", String(Number(t.dataset.image) === e.shown));
 		}), this.heating.show(e));
 	}

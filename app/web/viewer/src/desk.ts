@@ -92,6 +92,8 @@ export class ReadingDesk implements Desk {
   }
 
   presented(pane: Pane): void {
+    // Whether the study itself can be shown; a prior that cannot is no reason to let it be signed (seen.js).
+    if (pane === this.main) this.root.dataset.main = pane.element.dataset.state;
     if (pane === this.active) {
       this.root.dataset.state = pane.element.dataset.state;
       this.offer(pane.presets);

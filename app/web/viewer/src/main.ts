@@ -2,8 +2,8 @@
  * The radiographs of the study page.
  *
  * Reads the data blocks `#study-images` and `#study-beside`, paints into panes in `#viewer`, and tells the page what it
- * does through data attributes of `#viewer` (state, window, scale, invert, heat of the pane in use; painted of the
- * current study) and the event `radiograph-painted`.
+ * does through data attributes of `#viewer` (state, window, scale, invert, heat of the pane in use; main, the state of
+ * the first pane, and painted of the current study) and the event `radiograph-painted`.
  */
 
 import { ReadingDesk } from "./desk";
