@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,42 @@ def chromium() -> Iterator[Any]:
         pytest.skip(f"needs a browser at {CHROMIUM}: install chromium or set FIRSTREAD_CHROMIUM")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        if os.environ.get("CI"):
+            keep_screens(browser, SCREENS)
         yield browser
+        for context in browser.contexts:  # of a test that failed before it closed it
+            context.close()
         browser.close()
+
+
+def keep_screens(browser: Any, folder: Path) -> None:
+    """What each page shows as its context is closed lies in the folder, named for its test."""
+    new_context = browser.new_context
+    kept: Counter[str] = Counter()
+
+    def watched(**how: Any) -> Any:
+        context = new_context(**how)
+        close = context.close
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].rpartition(" ")[0]
+        name = re.sub(r"[^\w.-]+", "-", test).strip("-")
+
+        def close_when_kept() -> None:
+            for page in context.pages:
+                kept[name] += 1
+                _keep_screen(page, folder / f"{name}-{kept[name]}.png")
+            close()
+
+        context.close = close_when_kept
+        return context
+
+    browser.new_context = watched
+
+
+def _keep_screen(page: Any, file: Path) -> None:
+    from playwright.sync_api import Error  # noqa: PLC0415  (with the extra `browser` alone)
+
+    with suppress(Error):  # a page that shows nothing any more
+        page.screenshot(path=file, timeout=5000)
 
 
 @contextmanager
@@ -117,7 +152,7 @@ SignIn = Callable[..., Any]
 
 
 @pytest.fixture
-def signed_in(chromium: Any, server: str, watch: Watch, request: pytest.FixtureRequest) -> Iterator[SignIn]:
+def signed_in(chromium: Any, server: str, watch: Watch) -> Iterator[SignIn]:
     """`signed_in("alice", Role.RADIOLOGIST)`: a page of a fresh browser profile, that person signed in."""
     contexts = []
 
@@ -137,23 +172,8 @@ def signed_in(chromium: Any, server: str, watch: Watch, request: pytest.FixtureR
         return page
 
     yield sign_in
-    if os.environ.get("CI"):
-        keep_screens(request.node.name, [page for context in contexts for page in context.pages])
     for context in contexts:
         context.close()
-
-
-def keep_screens(test: str, pages: list[Any]) -> None:
-    """What each page showed last lies in `SCREENS`, named for its test; CI leaves the folder behind."""
-    from playwright.sync_api import Error  # noqa: PLC0415  (with the extra `browser` alone)
-
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.-]+", "-", test).strip("-")
-    for number, page in enumerate(pages, start=1):
-        try:
-            page.screenshot(path=SCREENS / f"{name}-{number}.png", timeout=5000)
-        except Error:  # a page that is closed, or shows nothing any more
-            continue
 
 
 @pytest.fixture
