@@ -52,7 +52,9 @@ class WorkSettings(BaseSettings):
         description="Language of pages where neither person nor browser asks for one: en or zh_Hans.",
     )
 
-    bundle: Path | None = Field(default=None, description="Bundle file to use instead of the one shipped.")
+    bundle: Path | None = Field(
+        default=None, description="Bundle file that the first start promotes instead of the one shipped."
+    )
     device: str = Field(default="auto", description="auto, cpu or cuda.")
     paediatric_sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

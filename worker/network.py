@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from app.blobs import Blobs
-from app.commands import registry
+from app.commands import registry, shadow
 from app.commands.registry import Lacking
 from app.domain.roles import SYSTEM
 from app.domain.sentence import sentence
@@ -118,14 +118,22 @@ class Network:
         return Loaded(sha256, bundle)
 
     def _offer(self) -> None:
-        """Registers the configured or shipped bundle; promotes it unless the site has decided otherwise.
+        """Registers the configured or shipped bundle; promotes it where the site has decided nothing yet.
 
-        A newer program's bundle is registered beside the one that reads and waits for an administrator.
+        Afterwards it is a candidate beside the one that reads, and waits for the gate and for people.
         """
         path = self._configured or default_bundle_path()
         with transaction() as session:
-            decided = registry.active_bundle(session) is not None
-            if decided and self._configured is None and registry.is_known(session, sha256=_sha256(path)):
+            active = registry.active_bundle(session)
+            decided, sha256 = active is not None, _sha256(path)
+            if self._configured is not None and active is not None and sha256 not in ("", active):
+                _log.warning(
+                    "configured_bundle_waits",
+                    bundle=sha256[:12],
+                    reads=active[:12],
+                    reason="The site has decided which network reads; this one is a candidate like any other.",
+                )
+            if decided and registry.is_known(session, sha256=sha256):
                 return
         try:
             bundle = Bundle.load(path, device=self._device)
@@ -141,8 +149,8 @@ class Network:
             registry.register(
                 session, sha256=sha256, manifest=json.loads(to_json(bundle.manifest)), by=SYSTEM
             )
-            if self._configured is not None or not decided:
-                registry.promote_new(session, sha256=sha256, by=SYSTEM, reason=reason)
+            if registry.promote_first(session, sha256=sha256, by=SYSTEM, reason=reason):
+                shadow.give_way(session, sha256=sha256, by=SYSTEM)
 
 
 def _sha256(path: Path) -> str:

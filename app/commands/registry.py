@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import collate, exists, func, select, text, update
+from sqlalchemy import collate, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -125,13 +125,13 @@ def is_remedied(session: Session, lacking: Lacking) -> bool:
     return session.scalar(select(func.max(Promotion.sequence))) != lacking.promotion
 
 
-def promote_new(session: Session, *, sha256: str, by: Actor, reason: str) -> bool:
-    """Promotes a bundle that never was before; processes that start together promote it once.
+def promote_first(session: Session, *, sha256: str, by: Actor, reason: str) -> bool:
+    """Promotes the first bundle of a site; processes that start together promote one.
 
-    False, and nothing changes, where it has been promoted already: what the site decided since stands.
+    False, and nothing changes, where any was promoted before: which one reads is for people to decide then.
     """
     _take_turns(session)
-    if session.scalar(select(exists().where(Promotion.bundle_sha256 == sha256))):
+    if active_bundle(session) is not None:
         return False
     promote(session, sha256=sha256, by=by, reason=reason)
     return True

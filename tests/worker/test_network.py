@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from app.blobs import Blobs
 from app.commands import registry
@@ -80,14 +81,29 @@ def test_the_bundle_of_a_newer_program_waits_for_an_administrator(
     assert upgraded.current().sha256 == bundle.manifest.sha256
 
 
-def test_a_configured_bundle_is_promoted_once_and_yields_to_later_promotions(
+def test_a_bundle_that_is_configured_later_waits_as_a_candidate_and_the_log_says_so(
     database: str, blobs: Blobs, bundle: Bundle, tmp_path: Path, loaded_once: None
 ) -> None:
     Network(blobs, device="cpu", configured=None).current()
     path, sha256, _ = another_bundle(tmp_path, version="2")
+    for _ in range(2):
+        with capture_logs() as log:
+            assert Network(blobs, device="cpu", configured=path).current().sha256 == bundle.manifest.sha256
+        [waits] = [line for line in log if line["event"] == "configured_bundle_waits"]
+        assert (waits["bundle"], waits["reads"]) == (sha256[:12], bundle.manifest.sha256[:12])
+    with transaction() as session:
+        assert registry.is_known(session, sha256=sha256)
+    assert len(promotions()) == 1
+
+
+def test_a_configured_bundle_reads_first_and_yields_to_later_promotions(
+    database: str, blobs: Blobs, bundle: Bundle, tmp_path: Path, loaded_once: None
+) -> None:
+    path, sha256, _ = another_bundle(tmp_path, version="2")
     configured = Network(blobs, device="cpu", configured=path)
     assert configured.current().sha256 == sha256
     assert configured.describe()["network"] == "paediatric-pneumonia 2"
+    Network(blobs, device="cpu", configured=None).current()  # the shipped one becomes known
     with transaction() as session:
         registry.promote(session, sha256=bundle.manifest.sha256, by=SYSTEM, reason="the older was better")
     assert configured.current().sha256 == bundle.manifest.sha256
