@@ -131,7 +131,7 @@ class Network:
                     "configured_bundle_waits",
                     bundle=sha256[:12],
                     reads=active[:12],
-                    reason="The site has decided which network reads; this one is a candidate like any other.",
+                    reason="The site has decided which network reads; this one is a candidate.",
                 )
             if decided and registry.is_known(session, sha256=sha256):
                 return

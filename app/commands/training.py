@@ -106,7 +106,7 @@ def order(session: Session, *, blobs: Blobs, subject_id: UUID, folder: Path) -> 
     snapshot = session.get_one(Snapshot, run.snapshot_id)
     start = None if run.start_sha256 is None else session.get_one(Bundle, run.start_sha256)
     active = registry.active_bundle(session)
-    like = start or (None if active is None else session.get(Bundle, active))
+    like = start if active is None else session.get_one(Bundle, active)  # the gate passes no other use
     manifest = folder / "manifest.csv"
     locked = set(session.scalars(select(LockedPatient.patient_key)))
     _write_manifest(blobs, snapshot.sha256, manifest, locked=locked)

@@ -15,8 +15,8 @@ from app.domain.roles import SYSTEM
 from app.domain.snapshot import SnapshotRow
 from app.errors import NotFound, Problem, Unprocessable
 from app.records import AuditEvent, Job, Snapshot, TrainingRun
+from tests.app.commands.candidates import USE, a_stored_bundle, an_active_bundle
 from tests.app.commands.candidates import a_snapshot as frozen
-from tests.app.commands.candidates import an_active_bundle
 
 ENOUGH = {"train": {"NORMAL": 40, "pneumonia": 40}, "val": {"NORMAL": 5}, "test": {"pneumonia": 60}}
 
@@ -88,6 +88,23 @@ def test_what_cannot_be_trained_is_refused_before_it_begins(
 def test_an_unknown_snapshot_is_not_found(session: Session) -> None:
     with pytest.raises(Problem, match="no such snapshot"):
         training.ask(session, snapshot_id=uuid4(), mode="quick", by=SYSTEM)
+
+
+def test_the_candidate_is_for_the_patients_of_the_network_that_reads_wherever_it_starts(
+    session: Session, blobs: Blobs, tmp_path: Any
+) -> None:
+    an_active_bundle(session, blobs)
+    wider = a_stored_bundle(session, blobs, "2", max_age_years=120.0)
+    row = SnapshotRow(
+        path=blobs.put(b"an image"), label="NORMAL", patient_key="p", split="train", source="import"
+    )
+    snapshot_id = frozen(session, blobs, [row])
+    for start in (wider, None, training.IMAGENET):
+        run_id, _ = training.ask(
+            session, snapshot_id=snapshot_id, mode="quick", start_sha256=start, by=SYSTEM
+        )
+        order = training.order(session, blobs=blobs, subject_id=run_id, folder=tmp_path)
+        assert order["intended_use"] == USE
 
 
 def test_the_candidate_is_named_after_its_start_with_the_next_version(
