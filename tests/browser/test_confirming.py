@@ -88,6 +88,25 @@ def test_one_signs_nothing_over_a_draft_that_was_filled_in_again(signed_in: Sign
     assert [draft.comment for draft in stored(Draft)] == [COMMENT]
 
 
+def test_one_waits_for_a_draft_that_is_on_its_way(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    first = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(first, study)
+    first.keyboard.press("2")
+    first.fill("#comment", COMMENT)
+    eventually(lambda: [draft.comment for draft in stored(Draft)] == [COMMENT], seconds=10)
+    page = first.context.new_page()  # another tab: it knows of no draft by itself
+    held: list[Any] = []
+    page.route("**/studies/*/draft", lambda route: held.append(route), times=1)  # noqa: PLW0108  (it must be a function)
+    open_painted(page, study)
+    page.keyboard.press("1")
+    page.wait_for_timeout(300)
+    assert stored(Review) == []
+    held[0].continue_()
+    refuses_to_confirm(page)
+    assert page.input_value("#comment") == COMMENT
+
+
 def test_one_confirms_a_reopened_study_though_the_verdict_of_before_said_otherwise(
     signed_in: SignIn, blobs: Blobs
 ) -> None:

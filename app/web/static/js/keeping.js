@@ -13,6 +13,7 @@ const AGAIN_MS = 10_000;
 const ANSWERS_WITHIN = 5000;
 const ENDS = [401, 403, 404, 409]; // nobody is signed in, or may; the study is gone; it was signed since
 const KEPT_ALIVE = 60_000; // browsers refuse more than 64 KiB of a request that outlives its page
+const AROUND_A_FIELD = 200; // what a form has around the value of each
 
 const room = document.getElementById("content");
 const form = document.getElementById("correct");
@@ -82,7 +83,14 @@ function begin() {
   document.addEventListener("submit", leave, true);
   document.addEventListener("visibilitychange", () => document.hidden && leave());
   addEventListener("pagehide", leave);
-  if (!refused) void learn().then((isAnswered) => isAnswered || withoutServer());
+  if (refused) known();
+  else void learn().then((isAnswered) => isAnswered || withoutServer()).finally(known);
+}
+
+/** What was kept is filled in, or cannot be had: a confirmation waits for that (study.js). */
+function known() {
+  form.dataset.known = "";
+  form.dispatchEvent(new Event("draft-known"));
 }
 
 /** The tab's copy is all there is. */
@@ -150,8 +158,11 @@ async function post() {
   isDue = false;
   if (nothing && !keepsOne) return;
   const fields = [["revision", mine.revision], ["comment", comment], ["marks", marks], ...findings];
-  const body = new URLSearchParams(nothing ? [] : fields);
-  sending = ask({ method: "POST", body, keepalive: body.toString().length < KEPT_ALIVE });
+  // Not encoded as an address is, where a Chinese character takes nine bytes and not three.
+  const body = new FormData();
+  if (!nothing) for (const [name, value] of fields) body.append(name, value);
+  const size = new Blob(fields.flat()).size + AROUND_A_FIELD * fields.length;
+  sending = ask({ method: "POST", body, keepalive: size < KEPT_ALIVE });
   const answer = await sending;
   sending = null;
   if (answer?.ok) {

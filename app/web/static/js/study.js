@@ -43,11 +43,19 @@ const isAgainst = () =>
   answers().some(({ dataset }) => dataset.confirmed === undefined) ||
   correct.querySelector("textarea").value.trim() !== "";
 
-// Heard before the form is sent: nothing is signed over what somebody has filled in.
+const confirmNow = () => confirmForm.requestSubmit();
+
+// Heard before the form is sent: nothing is signed over what somebody has filled in, here or, as the server is about
+// to say (keeping.js), in another tab.
 confirmForm?.addEventListener("submit", (event) => {
-  if (!isAgainst()) return;
+  const isKnown = correct.dataset.known !== undefined;
+  if (isKnown && !isAgainst()) return;
   event.preventDefault();
   event.stopPropagation();
+  if (!isKnown) {
+    correct.addEventListener("draft-known", confirmNow, { once: true });
+    return;
+  }
   const note = document.getElementById("not-confirmed");
   note.hidden = false;
   void openCorrection();
@@ -63,6 +71,7 @@ confirmForm?.addEventListener("formdata", ({ formData }) => {
 });
 
 async function openCorrection() {
+  correct.removeEventListener("draft-known", confirmNow);
   correction.open = true;
   document.querySelector("[data-correct]")?.setAttribute("aria-expanded", "true");
   (correct.querySelector("input[type=radio]:checked") ?? correct.querySelector("input[type=radio]"))?.focus({
