@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.examples import manifest_rows
 from models.figures import Array
 from models.pair import FIGURES, LANES, NAMES, Pair, with_interval
 from models.sentence import sentence
@@ -36,23 +36,29 @@ Facts = Mapping[str, NDArray[np.str_]]
 """By the name of a fact (age, sex, view, station, source) its value for each image; empty where unknown."""
 
 
-def facts_of(rows: Sequence[Mapping[str, str]]) -> dict[str, NDArray[np.str_]]:
+def facts_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.str_]]:
     """The facts of the rows of a manifest, ages in bands."""
     facts = {
         name: [str(row.get(name) or "") for row in rows] for name in ("sex", "view", "station", "source")
     }
-    ages = [_age_band(str(row.get("age_years") or "")) for row in rows]
+    ages = [_age_band(str(row.get("age_years", ""))) for row in rows]
     return {"age": np.array(ages)} | {name: np.array(values) for name, values in facts.items()}
 
 
-def manifest_rows(data: Path, paths: Sequence[str]) -> list[Mapping[str, str]]:
-    """Of each of the paths its row in the manifest that is the data or in it; empty without one."""
+def stated_of(data: Path, paths: Sequence[str]) -> list[dict[str, str]]:
+    """What the manifest that is the data or in it states of each of the paths: the facts of
+    `models.examples.ManifestRow` as they stand there, and its source; nothing without one.
+    """
     manifest = data / "manifest.csv" if data.is_dir() else data
     if not manifest.is_file():
         return [{} for _ in paths]
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        rows = {str(manifest.parent / row["path"]): row for row in csv.DictReader(file)}
-    return [rows.get(path, {}) for path in paths]
+    rows = manifest_rows(manifest, name=manifest.name)
+    stated = {
+        str(manifest.parent / row.path): {**row.facts, "source": row.source}
+        for row in rows
+        if not row.duplicate_of
+    }
+    return [stated.get(path, {}) for path in paths]
 
 
 def _age_band(years: str) -> str:

@@ -89,6 +89,7 @@ class ManifestRow:
     duplicate_of: str
     facts: Mapping[str, str] = field(default_factory=dict)
     """age_years, sex, view, station, where there are such columns."""
+    source: str = ""
 
 
 def manifest_rows(manifest: Path, *, name: str, most: float = math.inf) -> list[ManifestRow]:
@@ -155,6 +156,7 @@ def _row(row: Mapping[str, str | None], number: int, name: str) -> ManifestRow:
         split=split_named(split) or "",
         duplicate_of=duplicate_of,
         facts={fact: value for fact, value in values.items() if value},
+        source=(row.get("source") or "").strip(),
     )
 
 

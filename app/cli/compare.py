@@ -35,10 +35,11 @@ def compare(
     """
     from app.cli.html_report import write_comparison
     from app.cli.labelled_images import image_reader, patient_of_dicom, progress
+    from app.dicom.stated_facts import parsed_facts
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.compare import compare as run
     from models.dataset import load
-    from models.detail import facts_of, manifest_rows
+    from models.detail import facts_of, stated_of
     from models.examples import DatasetRefused, excluded_patients, list_examples
     from models.pair import NAMES
     from models.plots import draw_comparison
@@ -73,7 +74,7 @@ def compare(
                 bundles[0],
                 bundles[1],
                 judged,
-                facts=facts_of(manifest_rows(data, judged.paths)),
+                facts=facts_of([parsed_facts(stated) for stated in stated_of(data, judged.paths)]),
                 report=report,
             )
             out.mkdir(parents=True, exist_ok=True)

@@ -15,19 +15,20 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.dicom.stated_facts import parsed_facts
 from app.errors import Unprocessable
 from models.bundle import Bundle
 from models.compare import compare
 from models.dataset import Labelled, load
-from models.detail import LEAST_PATIENTS, detail
+from models.detail import LEAST_PATIENTS, detail, facts_of, stated_of
 from models.examples import DatasetRefused, list_examples
 from models.figures import Array
 from models.pair import LANES, Pair
 from models.paired_tests import delong, mcnemar
 from models.promotion_gate import may_be_promoted, promotion_gate
-from models.promotion_limits import FLOORS, MARGINS, NEW_FLOORS
+from models.promotion_limits import FLOORS, MARGINS
 from models.promotion_table import table
-from tests.models.conftest import Trained, draw_set, resealed
+from tests.models.conftest import Trained, draw_set, resealed, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +363,25 @@ def test_the_command_leaves_out_whom_a_bundle_knows_and_refuses_a_worse_candidat
     assert "<figcaption><strong>Missed</strong>" in page
     assert page.count("data:image/jpeg;base64,") == len(told["detail"]["mistakes"]) > 0
     assert not re.search(r"""(?:src|href)=["'](?!data:)|url\(|@import""", page), "nothing is fetched"
+
+
+def test_the_facts_of_a_manifest_are_read_as_the_service_reads_them(tmp_path: Path) -> None:
+    rows = [
+        {"path": " one.png ", "label": "NORMAL", "age": "003Y", "patient_sex": "fem.", "view_position": "AP"},
+        {"path": "two.png", "label": "NORMAL", "age": "000D", "patient_sex": "m", "view_position": " PA "},
+        {"path": "three.png", "label": "NORMAL", "age": "?", "patient_sex": "", "view_position": ""},
+    ]
+    named = [row | {"station_name": "ROOM 1", "source": "import"} for row in rows]
+    write_manifest(tmp_path / "manifest.csv", named)
+    paths = [example.path.as_posix() for example in list_examples(tmp_path)[0]]
+    facts = facts_of([parsed_facts(stated) for stated in stated_of(tmp_path, paths)])
+    assert {name: values.tolist() for name, values in facts.items()} == {
+        "age": ["1 to 4 years", "under 1 year", ""],
+        "sex": ["F", "M", ""],
+        "view": ["AP", "PA", ""],
+        "station": ["ROOM 1"] * 3,
+        "source": ["import"] * 3,
+    }
 
 
 def test_a_file_that_is_no_bundle_is_one_sentence(trained: Trained, unseen: Path, tmp_path: Path) -> None:

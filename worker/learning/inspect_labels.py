@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from app.blobs import Blobs
-from app.dicom.age import parse_patient_age
+from app.dicom.stated_facts import parsed_facts
 from app.domain.sentence import sentence
 from models.examples import DatasetRefused, ManifestRow, is_junk, manifest_rows, patient_named
 from models.places import places
@@ -96,12 +96,6 @@ def _below(folder: str, path: str) -> str:
 def _apply(file: InspectedFile, row: ManifestRow, *, folder: str) -> None:
     file.label, file.subtype = row.label or None, row.subtype or None
     file.split, file.patient_key = row.split or None, row.patient or None
-    facts = dict(row.facts)
-    if "age_years" in facts:
-        age = parse_patient_age(facts.pop("age_years"))
-        file.facts |= {} if age is None else {"age_years": age}
-    if "sex" in facts:
-        facts["sex"] = facts["sex"][:1].upper()
-    file.facts |= facts
+    file.facts |= parsed_facts(row.facts)
     if row.duplicate_of:
         file.is_out(DUPLICATE, _NAMED_COPY, copy_of=_below(folder, row.duplicate_of))
