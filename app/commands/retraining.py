@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import audit, snapshots, training
+from app.commands import audit, registry, snapshots, training
 from app.domain.roles import Actor
 from app.errors import Conflict, Problem, Unprocessable
 from app.local_time import local
@@ -105,7 +105,8 @@ def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tupl
     training from the network that reads now is asked for. Gives the run and its job, to ring for after the
     commit.
 
-    Raises Conflict where one is at work already, and as `snapshots.take` and `training.ask` do.
+    Raises Conflict where one is at work already, Unprocessable where the same training was done already (its
+    candidate would cost a use of the locked test), and as `snapshots.take` and `training.ask` do.
     """
     turn = text("SELECT pg_try_advisory_xact_lock(hashtextextended('retraining', 0))")
     if not session.scalar(turn) or _runs(session):
@@ -120,6 +121,11 @@ def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tupl
         reviews=True,
         by=by,
     )
+    if not taken.created and _was_learnt(session, taken.id):
+        raise Unprocessable(
+            "There is nothing new to learn from: a candidate was trained on the same images and labels "
+            "from the network that reads now. Sign studies or bring a dataset first."
+        )
     run_id, job_id = training.ask(session, snapshot_id=taken.id, mode="quick", occasion=occasion, by=by)
     _set(session, LAST, {"reviews_up_to": up_to, "said": None}, by=by)
     return run_id, job_id
@@ -137,6 +143,17 @@ def came_to_nothing(session: Session, *, problem: Problem, by: Actor) -> None:
 def _runs(session: Session) -> bool:
     at_work = select(Job.id).join(TrainingRun, TrainingRun.id == Job.subject_id)
     return session.scalar(at_work.where(Job.kind == "train", Job.state.in_(_AT_WORK)).limit(1)) is not None
+
+
+def _was_learnt(session: Session, snapshot_id: UUID) -> bool:
+    """A quick training on the snapshot, from the network that reads now, made a candidate."""
+    done = select(TrainingRun.id).where(
+        TrainingRun.snapshot_id == snapshot_id,
+        TrainingRun.mode == "quick",
+        TrainingRun.start_sha256.is_not_distinct_from(registry.active_bundle(session)),
+        TrainingRun.candidate_sha256.is_not(None),
+    )
+    return session.scalar(done.limit(1)) is not None
 
 
 def _is_final() -> Any:

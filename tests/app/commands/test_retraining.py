@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import retraining
+from app.commands import registry, retraining
 from app.commands.retraining import Plan
 from app.domain.roles import SYSTEM
 from app.errors import Conflict, Unprocessable
@@ -17,7 +17,7 @@ from app.queries.jobs import jobs_at_work
 from app.records import Job, SiteChoice, Snapshot, TrainingRun
 from app.records.engine import transaction
 from app.settings import settings
-from tests.app.commands.candidates import an_active_bundle
+from tests.app.commands.candidates import a_stored_bundle, an_active_bundle, over
 from tests.app.commands.labelled import a_dataset, patients
 from tests.builders import a_signed_study
 from worker.sweep import Sweeper
@@ -132,6 +132,28 @@ def test_the_snapshot_is_named_by_the_clock_of_the_site(
         settings.cache_clear()
     run = session.get_one(TrainingRun, run_id)
     assert session.get_one(Snapshot, run.snapshot_id).name == "2026-11-23 05:05"
+
+
+def test_what_was_learnt_already_is_not_trained_again_until_something_is_new(
+    session: Session, blobs: Blobs
+) -> None:
+    an_active_bundle(session, blobs)
+    a_dataset(session, [*patients(40), *patients(40, label="NORMAL", prefix="n")])
+
+    def retrain() -> TrainingRun:
+        run_id, job_id = retraining.retrain(session, blobs=blobs, occasion="asked", by=SYSTEM)
+        over(session, job_id)
+        return session.get_one(TrainingRun, run_id)
+
+    failed = retrain()
+    done = retrain()
+    assert done.snapshot_id == failed.snapshot_id, "no candidate came of the first; it may be tried again"
+    done.candidate_sha256 = a_stored_bundle(session, blobs, "2")
+    session.flush()
+    with pytest.raises(Unprocessable, match="nothing new to learn from"):
+        retrain()
+    registry.promote(session, sha256=done.candidate_sha256, by=SYSTEM, reason="test")
+    assert retrain().start_sha256 == done.candidate_sha256, "another network may learn it"
 
 
 @pytest.mark.parametrize(("days", "reviews"), [(0, None), (None, 0), (367, None), (None, 1_000_001)])
