@@ -176,6 +176,25 @@ def test_what_was_typed_last_is_sent_as_the_page_is_left_and_is_shown_to_nobody_
     assert page.input_value("#comment") == COMMENT
 
 
+def test_the_longest_comment_in_chinese_is_sent_as_the_page_is_left(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    comment = "\n".join(["双肺纹理增粗，请结合临床！"] * 714)  # 9,995 characters
+    page = signed_in("alice", Role.RADIOLOGIST)
+    opened(page, study)
+    page.evaluate("() => { document.getElementById('correction').open = true; }")
+    page.evaluate("""() => {
+      const fetched = window.fetch;
+      window.fetch = (address, how) => {
+        if (how?.method === "POST") sessionStorage.setItem("outlives its page", how.keepalive);
+        return fetched(address, how);
+      };
+    }""")
+    page.fill("#comment", comment)
+    page.goto("/account")
+    eventually(lambda: comments() == [comment], seconds=10)
+    assert page.evaluate("() => sessionStorage.getItem('outlives its page')") == "true"
+
+
 def test_a_draft_of_before_is_shown_with_what_has_changed_and_can_be_discarded(
     signed_in: SignIn, elsewhere: Elsewhere, blobs: Blobs
 ) -> None:
