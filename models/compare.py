@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import figures as merit
-from models.answers import CHUNK, Answers, calibration_figures
+from models.answers import CHUNK
 from models.bundle import Bundle, FindingResult
+from models.compare_finding import has_both_classes, of_both, of_candidate, patients_of
 from models.dataset import Labelled
-from models.detail import Facts, detail
+from models.detail import Facts, detail, groups
 from models.examples import DatasetRefused
-from models.figures import Array
 from models.judge import Report
-from models.pair import FIGURES, LANES, Pair, difference
+from models.pair import Pair
 from models.sentence import sentence
 from models.stress import GRADES, MIXED, shifted
 
@@ -36,23 +34,34 @@ def compare(
     rounds: int = 500,
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
-    """Both bundles' figures of the active one's first finding, their differences (candidate less active) with
-    95% intervals from resampling patients, the tests of DeLong and McNemar, the cases lost and won, the
-    lanes' moves, the AUC under mixed acquisition changes, and `models.detail`, with subgroups by the
-    ``facts`` of the images.
+    """Both bundles' figures of the first finding by which both rank patients, their differences (candidate
+    less active) with 95% intervals from resampling patients, the tests of DeLong and McNemar, the cases lost
+    and won, the lanes' moves, the AUC under mixed acquisition changes, and `models.detail`, with subgroups by
+    the ``facts`` of the images.
 
-    The images should be of patients from whom neither bundle has learnt. Raises `DatasetRefused` where one of
-    the bundles or the data do not know the finding, or the data lack it or its absence.
+    ``others`` are the other findings by which the candidate ranks patients, since each of them moves the
+    worklist: the same figures where the active bundle ranks by it too, the candidate's own where it does not,
+    and counts of patients alone where there are no figures.
+
+    The images should be of patients from whom neither bundle has learnt. Raises `DatasetRefused` where the
+    bundles and the data have no finding in common, or the data lack the first of those or its absence.
     """
-    finding = active.manifest.findings[0].name
-    known = {one.name for one in candidate.manifest.findings}
-    if finding not in data.findings or finding not in known:
+    bundles, ranking = (active, candidate), _looked_for(candidate)
+    common = [one for one in _looked_for(active) if one in ranking and one in data.findings]
+    if not common:
+        finding = ", ".join(_looked_for(active))
         raise DatasetRefused(
-            f"The active bundle speaks of {finding}, the candidate of {', '.join(sorted(known))} and the "
+            f"The active bundle speaks of {finding}, the candidate of {', '.join(sorted(ranking))} and the "
             f"data of {', '.join(data.findings)}; they can only be compared where all three know it."
         )
-    truth = data.labels[:, data.findings.index(finding)] > 0.5
-    if truth.all() or not truth.any():
+    finding = common[0]
+    truths = {
+        one: data.labels[:, data.findings.index(one)] > 0.5
+        if one in data.findings
+        else np.zeros(len(data), np.bool_)
+        for one in (finding, *(other for other in ranking if other != finding))
+    }
+    if truths[finding].all() or not truths[finding].any():
         raise DatasetRefused(f"To compare bundles on {finding}, images with it and without it are needed.")
     done, total = 0, 2 * len(data) * (1 + DRAWS * len(GRADES))
 
@@ -61,61 +70,51 @@ def compare(
         done += count
         report(STAGE, done, total)
 
-    def pair_of(images: NDArray[np.uint8], draws: int = 1) -> Pair:
-        labels, patients = np.tile(truth, draws), np.tile(data.patients, draws)
-        return _ask(active, candidate, images, labels, patients, finding=finding, on_images=on_images)
+    def pairs_of(images: NDArray[np.uint8], draws: int = 1) -> dict[str, Pair]:
+        tiled = {one: np.tile(truth, draws) for one, truth in truths.items()}
+        return _ask(active, candidate, images, tiled, np.tile(data.patients, draws), on_images=on_images)
 
-    plain = pair_of(data.images)
-    stressed = []
+    asked = [pairs_of(data.images)]
     for grade in GRADES:
         copies = [
             shifted(data.images, change=MIXED, strength=grade, seed=seed + number) for number in range(DRAWS)
         ]
-        stressed.append(pair_of(np.concatenate(copies), DRAWS))
-    for pair in (plain, *stressed):
-        if min(int(pair.truth.sum()), int((~pair.truth).sum())) < 2:
-            raise DatasetRefused(
-                f"Of the images that both bundles read, as sent and under every change, at least two with "
-                f"{finding} and two without it are needed."
-            )
-    lost, won = _lost_and_won(plain)
+        asked.append(pairs_of(np.concatenate(copies), DRAWS))
+    plain, *stressed = (pairs[finding] for pairs in asked)
+    if not has_both_classes((plain, *stressed)):
+        raise DatasetRefused(
+            f"Of the images that both bundles read, as sent and under every change, at least two with "
+            f"{finding} and two without it are needed."
+        )
+    told = of_both(plain, stressed, rounds=rounds, seed=seed)
     return {
         "finding": finding,
         "asked": len(data),
         "images": len(plain.truth),
         "patients": len(np.unique(plain.patients)),
-        "patients_with": len(np.unique(plain.patients[plain.truth])),
-        "patients_without": len(np.unique(plain.patients[~plain.truth])),
+        **patients_of(plain),
         "withheld": {"active": plain.withheld[0], "candidate": plain.withheld[1]},
-        "active": _named(active) | _figures(plain, 0),
-        "candidate": _named(candidate) | _figures(plain, 1),
-        "difference": {name: difference(plain, name, rounds=rounds, seed=seed) for name in FIGURES},
-        "delong": dict(zip(("difference", "standard_error", "p"), delong(plain), strict=True)),
-        "mcnemar": {"lost": len(lost), "won": len(won), "p": mcnemar(len(lost), len(won))},
-        "lost_of_right": round(len(lost) / max(int(plain.right[0].sum()), 1), 4),
-        "lanes": {
-            before: {
-                after: int(((plain.lane[0] == before) & (plain.lane[1] == after)).sum()) for after in LANES
-            }
-            for before in LANES
-        },
-        "stress": [
-            {
-                "grade": grade,
-                "active": round(merit.auc(pair.truth, pair.probability[0]), 4),
-                "candidate": round(merit.auc(pair.truth, pair.probability[1]), 4),
-                "difference": difference(pair, "auc", rounds=rounds, seed=seed),
-                "asked": DRAWS * len(data),
-                "withheld": {"active": pair.withheld[0], "candidate": pair.withheld[1]},
-            }
-            for grade, pair in zip(GRADES, stressed, strict=True)
-        ],
+        **told,
+        "active": _named(active) | told["active"],
+        "candidate": _named(candidate) | told["candidate"],
         "detail": detail(plain, facts=facts or {}, rounds=rounds, seed=seed),
         "explanations": {
             "active": _shows_a_map(active),
             "candidate": _shows_a_map(candidate),
         },
         "cuts": {"active": _cuts(active, finding), "candidate": _cuts(candidate, finding)},
+        "others": [
+            _other(
+                bundles,
+                name,
+                [one[name] for one in asked],
+                facts=facts or {},
+                rounds=rounds,
+                seed=seed,
+            )
+            for name in truths
+            if name != finding
+        ],
         "pixel_gate": {"active": _has_gate(active), "candidate": _has_gate(candidate)},
         "findings": {"active": _looked_for(active), "candidate": _looked_for(candidate)},
         "intended_use": {
@@ -125,98 +124,70 @@ def compare(
     }
 
 
-def _figures(pair: Pair, which: int) -> dict[str, Any]:
-    everyone = np.arange(len(pair.truth))
-    answers = Answers(
-        pair.truth.astype(np.float32), pair.probability[which], pair.patients, pair.withheld[which]
+def _other(
+    bundles: tuple[Bundle, Bundle], finding: str, pairs: list[Pair], *, facts: Facts, rounds: int, seed: int
+) -> dict[str, Any]:
+    """What ``others`` has of a finding."""
+    active, candidate = bundles
+    plain, *stressed = pairs
+    told: dict[str, Any] = {"finding": finding} | patients_of(plain)
+    if not has_both_classes(pairs):
+        return told
+    if finding not in _looked_for(active):
+        return told | of_candidate(plain, facts=facts, rounds=rounds, seed=seed)
+    return (
+        told
+        | of_both(plain, stressed, rounds=rounds, seed=seed)
+        | {
+            "detail": groups(plain, facts=facts, rounds=rounds, seed=seed),
+            "cuts": {"active": _cuts(active, finding), "candidate": _cuts(candidate, finding)},
+        }
     )
-    found: dict[str, Any] = {
-        name: round(figure(pair, which, everyone), 4) for name, figure in FIGURES.items()
-    }
-    return found | {
-        "brier": round(merit.brier(pair.truth, pair.probability[which]), 4),
-        "even_odds": calibration_figures(answers),
-    }
-
-
-def _lost_and_won(pair: Pair) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Images that only the active bundle, and that only the candidate, called right."""
-    before, after = pair.right
-    return np.flatnonzero(before & ~after), np.flatnonzero(after & ~before)
-
-
-def delong(pair: Pair) -> tuple[float, float, float]:
-    """Difference of the two AUCs (candidate less active), its standard error and the two-sided p, as DeLong,
-    DeLong and Clarke-Pearson (1988) have it. Images of one patient count as independent there; the intervals
-    from resampling patients do not take them for that.
-    """
-    with_it, without = pair.truth, ~pair.truth
-    placed_with, placed_without, areas = [], [], []
-    for score in pair.probability:
-        everyone = _mid_ranks(score)
-        placed_with.append((everyone[with_it] - _mid_ranks(score[with_it])) / without.sum())
-        placed_without.append(1 - (everyone[without] - _mid_ranks(score[without])) / with_it.sum())
-        areas.append(float(placed_with[-1].mean()))
-    variance = sum(
-        float(np.var(placed[1] - placed[0], ddof=1)) / len(placed[0]) if len(placed[0]) > 1 else math.nan
-        for placed in (placed_with, placed_without)
-    )
-    difference, error = areas[1] - areas[0], math.sqrt(variance)
-    p = math.erfc(abs(difference) / error / math.sqrt(2)) if error > 0 else 1.0
-    return round(difference, 6), round(error, 6), round(p, 4)
-
-
-def _mid_ranks(score: Array) -> Array:
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse], dtype=np.float64)
-
-
-def mcnemar(lost: int, won: int) -> float:
-    """The two-sided p of so many lost and won if both were as likely (McNemar 1947, exact)."""
-    trials = lost + won
-    ways = sum(math.comb(trials, count) for count in range(min(lost, won) + 1))
-    return round(min(1.0, 2 * ways / (1 << trials)), 4)
 
 
 def _ask(
     active: Bundle,
     candidate: Bundle,
     images: NDArray[np.uint8],
-    truth: NDArray[np.bool_],
+    truths: Mapping[str, NDArray[np.bool_]],
     patients: NDArray[np.str_],
     *,
-    finding: str,
     on_images: Callable[[int], None],
-) -> Pair:
-    """What both say of the images; those that either withholds are only counted."""
-    both = []
+) -> dict[str, Pair]:
+    """What both say of the images, by finding; those that either withholds are only counted. Of a finding by
+    which the active bundle ranks nobody the candidate's answers stand in both places.
+    """
+    both: list[list[Mapping[str, FindingResult] | None]] = []
     for bundle in (active, candidate):
-        said: list[FindingResult | None] = []
+        said: list[Mapping[str, FindingResult] | None] = []
         for first in range(0, len(images), CHUNK):
             chunk = list(images[first : first + CHUNK])
-            said.extend(
-                one.findings[finding] if one.outcome == "screened" else None for one in bundle.screen(chunk)
-            )
+            said.extend(one.findings if one.outcome == "screened" else None for one in bundle.screen(chunk))
             on_images(len(chunk))
         both.append(said)
-    read = [at for at in range(len(images)) if both[0][at] is not None and both[1][at] is not None]
-    results = [[one for at in read if (one := said[at]) is not None] for said in both]
-    probability = [np.array([one.probability for one in found]) for found in results]
-    called = [np.array([one.present for one in found], dtype=np.bool_) for found in results]
-    lane = [np.array([str(one.lane) for one in found]) for found in results]
     silent = [np.array([one is None for one in said], dtype=np.bool_) for said in both]
-    return Pair(
-        truth[read],
-        patients[read],
-        (probability[0], probability[1]),
-        (called[0], called[1]),
-        (lane[0], lane[1]),
-        (int(silent[0].sum()), int(silent[1].sum())),
-        np.array(read, dtype=np.intp),
-        (silent[0], silent[1]),
-        truth,
-        patients,
-    )
+    at = np.flatnonzero(~silent[0] & ~silent[1])
+    ranked = _looked_for(active)
+    pairs = {}
+    for finding, truth in truths.items():
+        answers = both if finding in ranked else [both[1], both[1]]
+        results = [[one[finding] for index in at if (one := said[index]) is not None] for said in answers]
+        probability = [np.array([one.probability for one in found]) for found in results]
+        called = [np.array([one.present for one in found], dtype=np.bool_) for found in results]
+        lane = [np.array([str(one.lane) for one in found]) for found in results]
+        pairs[finding] = Pair(
+            truth[at],
+            patients[at],
+            (probability[0], probability[1]),
+            (called[0], called[1]),
+            (lane[0], lane[1]),
+            (int(silent[0].sum()), int(silent[1].sum())),
+            at,
+            (silent[0], silent[1]),
+            truth,
+            patients,
+        )
+    return pairs
 
 
 def _shows_a_map(bundle: Bundle) -> bool:

@@ -74,13 +74,21 @@ def detail(pair: Pair, *, facts: Facts, rounds: int, seed: int) -> dict[str, Any
 
     `untold` are facts that no image states, so that there are no subgroups of them.
     """
-    known = {name: values[pair.at] for name, values in facts.items()}
     return {
         "curves": {name: _curves(pair, which) for which, name in enumerate(NAMES)},
         "classes": {
             name: _classes(pair, which, rounds=rounds, seed=seed) for which, name in enumerate(NAMES)
         },
         "lanes_by_truth": {name: _lanes(pair, which) for which, name in enumerate(NAMES)},
+        **groups(pair, facts=facts, rounds=rounds, seed=seed),
+        "mistakes": _mistakes(pair),
+    }
+
+
+def groups(pair: Pair, *, facts: Facts, rounds: int, seed: int) -> dict[str, Any]:
+    """The keys subgroups and untold of `detail`."""
+    known = {name: values[pair.at] for name, values in facts.items()}
+    return {
         "subgroups": [
             _subgroup(pair.take(known[name] == value), of=name, value=str(value), rounds=rounds, seed=seed)
             | _withheld(pair, values == value)
@@ -89,7 +97,6 @@ def detail(pair: Pair, *, facts: Facts, rounds: int, seed: int) -> dict[str, Any
             if (values != "").any()
         ],
         "untold": [name for name, values in facts.items() if not (values != "").any()],
-        "mistakes": _mistakes(pair),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.detail import LEAST_PATIENTS
-from models.promotion_gate import FLOORS, MARGINS
+from models.promotion_limits import FLOORS, MARGINS, NEW_FLOORS
 
 
 def table() -> str:
@@ -27,6 +27,11 @@ def table() -> str:
         ("specificity of each subgroup", whole, f"-{MARGINS['subgroup specificity']} or above"),
         ("AUC of each subgroup, the candidate's own", own, f"{FLOORS['auc']} or above"),
         ("sensitivity of each subgroup, the candidate's own", own, f"{FLOORS['sensitivity']} or above"),
+        (
+            "AUC, sensitivity, specificity of a new finding, of the whole and of each subgroup",
+            own,
+            f"{NEW_FLOORS['auc']}, {NEW_FLOORS['sensitivity']}, {NEW_FLOORS['specificity']} or above",
+        ),
         ("calibration at even odds", "mean error", f"{MARGINS['calibration error']} at most"),
         (
             "retention",

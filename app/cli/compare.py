@@ -111,6 +111,12 @@ def _tell(told: dict[str, Any]) -> None:
             f"  {name:12s} {before:8.4f} {after:9.4f}  {line['value']:+.4f} "
             f"({line['low']:+.4f} to {line['high']:+.4f})"
         )
+    for one in told["others"]:
+        print(f"{one['finding']}: {one['patients_with']} patients with it, {one['patients_without']} without")
+        for name, value in one.get("candidate", {}).items():
+            if name != "even_odds":
+                before = one["active"][name] if "active" in one else None
+                print(f"  {name:12s} {'-' if before is None else f'{before:.4f}':>8s} {value:9.4f}")
     for name, count in told["calibrated_on"].items():
         if count is None:
             print(f"  The {name} bundle is of an older program and does not say on whom it was calibrated.")

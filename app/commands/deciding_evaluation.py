@@ -39,8 +39,8 @@ def deciding_evaluation(session: Session, *, sha256: str) -> Evaluation | None:
 
 
 def judges_every_finding(outcome: Mapping[str, Any]) -> bool:
-    """Whether the gate had lines on every finding by which the candidate ranks patients: an older program's had
-    them on one alone, so that another could pass unseen.
+    """Whether the gate had lines on every finding by which the candidate ranks patients: an older program's
+    had them on one alone, so that another could pass unseen.
     """
     judged = {outcome.get("finding"), *(one["finding"] for one in outcome.get("others", ()))}
     return "findings" in outcome and judged.issuperset(outcome["findings"]["candidate"])

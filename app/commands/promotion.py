@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import audit, registry, shadow
-from app.commands.deciding_evaluation import asked_for_whom, deciding_evaluation
+from app.commands.deciding_evaluation import asked_for_whom, deciding_evaluation, judges_every_finding
 from app.domain.roles import Actor, Permission
 from app.domain.sentence import sentence
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
@@ -94,6 +94,11 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
         raise Conflict(
             "Its intended use is not that of the bundle that reads now, and an older program evaluated it, "
             "which did not ask for that. Evaluate it again."
+        )
+    if not judges_every_finding(evaluation.outcome):
+        raise Conflict(
+            "It was evaluated by an older program, whose gate judged one finding, and it ranks patients by "
+            "others too. Evaluate it again."
         )
     return evaluation
 

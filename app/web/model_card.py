@@ -147,10 +147,22 @@ def _figures(page: CandidateShown) -> Section:
         (_("Sensitivity"), _interval(classes["with"]["recall"])),
         (_("Specificity"), _interval(classes["without"]["recall"])),
         (_("Brier score"), f"{outcome['candidate']['brier']:.3f}"),
+        *_of_others(outcome),
     ]
     gate = _("It passes the gate.") if judged.may_be_promoted else _("It does not pass the gate.")
     unknown = [told(line["sentence"]) for line in judged.gate if line["passes"] is None]
     return Section(_("How it did"), facts, [gate, *unknown])
+
+
+def _of_others(outcome: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of each further finding by which it ranks patients."""
+    for one in outcome.get("others", ()):
+        finding = word(str(one["finding"]))
+        own = one.get("candidate")
+        said = "–" if own is None else f"{own['auc']:.3f}, {own['sensitivity']:.3f}, {own['specificity']:.3f}"
+        yield _("AUC, sensitivity and specificity of %(finding)s", finding=finding), said
+        counts = f"{one['patients_with']}, {one['patients_without']}"
+        yield _("Patients with and without %(finding)s", finding=finding), counts
 
 
 def _interval(figure: dict[str, float | None]) -> str:

@@ -26,6 +26,7 @@ from tests.app.commands.candidates import (
     a_stored_bundle,
     an_active_bundle,
     an_evaluation,
+    comparison,
     over,
 )
 from tests.builders import a_user
@@ -329,3 +330,26 @@ def test_an_evaluation_is_asked_for_only_where_it_can_say_something(
         ask(a_stored_bundle(session, blobs, "3"))
     assert session.scalar(select(func.count()).select_from(Evaluation)) == 1
     assert actions(session).count("locked-test.used") == 1
+
+
+def test_an_evaluation_whose_gate_judged_one_of_two_findings_promotes_nothing(
+    session: Session, blobs: Blobs, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_people(session, people=1, by=ada)
+    two = {"active": ["pneumonia"], "candidate": ["effusion", "pneumonia"]}
+    one = {"active": ["pneumonia"], "candidate": ["pneumonia"]}
+    both = {"findings": two, "others": [comparison() | {"finding": "effusion"}]}
+    an_active_bundle(session, blobs)
+    candidate = a_stored_bundle(session, blobs, "2")
+    failed, large, small = (another_test(session, name) for name in ("failed", "large", "small"))
+    an_evaluation(session, blobs, candidate, snapshot=failed, lost_of_right=0.5, patients=500, **both)
+    with monkeypatch.context() as older:
+        older.setattr(candidates, "promotion_gate", lambda said: promotion_gate(said | {"findings": one}))
+        an_evaluation(session, blobs, candidate, snapshot=large, findings=two, patients=2000)
+    with pytest.raises(Conflict, match="judged one finding, and it ranks patients by others too"):
+        propose(session, blobs, sha256=candidate, reason="it passed", by=ada)
+    an_evaluation(session, blobs, candidate, snapshot=small, **both)
+    with pytest.raises(Conflict, match="judged one finding"):
+        propose(session, blobs, sha256=candidate, reason="the large test outweighs the failed", by=ada)
+    an_evaluation(session, blobs, candidate, snapshot=large, patients=2000, **both)
+    assert propose(session, blobs, sha256=candidate, reason="judged by both", by=ada).promoted

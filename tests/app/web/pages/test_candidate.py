@@ -187,6 +187,27 @@ def test_radiologists_read_the_page_and_find_no_button(browser: Browser, blobs: 
     assert json.loads(get(reader, f"/models/{candidate}/card.json"))["evaluation"]["may_be_promoted"] is True
 
 
+def test_the_page_and_the_card_tell_the_lines_and_figures_of_every_finding(
+    browser: Browser, blobs: Blobs
+) -> None:
+    other = comparison() | {"finding": "effusion", "patients_with": 40}
+    both = {key: ["effusion", "pneumonia"] for key in ("active", "candidate")}
+    _, candidate = judged(blobs, findings=both, others=[other])
+    reader = browser("reader", Role.RADIOLOGIST)
+    page = words(get(reader, f"/models/{candidate}"))
+    assert "It may not be promoted." in page
+    assert (
+        "Of the finding effusion: 40 patients with effusion and 60 without it; 50 of each are needed." in page
+    )
+    assert "Of the finding pneumonia: AUC: +0.0000 against the active bundle" in page
+    assert "What follows is of pneumonia." in page.replace("Pneumonia", "pneumonia")
+    card = get(reader, f"/models/{candidate}/card.md")
+    assert "| effusion: patients | insufficient | Of the finding effusion: 40 patients" in card
+    assert "0.950, 0.900, 0.900" in card and ": 40, 60" in card
+    [told] = json.loads(get(reader, f"/models/{candidate}/card.json"))["evaluation"]["outcome"]["others"]
+    assert told["finding"] == "effusion"
+
+
 PICTURE, CHECKSUM, SAID = b"a picture", "c" * 64, 0.0312
 
 
