@@ -64,7 +64,7 @@ NOT_OURS = re.compile(
     r"|drawn \d|autumn|\bada\b|fewer missed|station CARE7|\b1 to 4 years\b|\bFirst\b|Request 17"
     r"|ONNX|Core ML|OpenVINO IR|PyTorch|[\da-f]{8}-[\da-f-]{27}|10\.20\.0\.0/16, fd00:12::/64"
     r"|Children|(?i:NORMAL|PNEUMONIA)(?:/\w+\.png)?|\badmin\b|AUC|^\s*(?:Ada|[Gg]one|newcomer|modality)\s*$"
-    r"|This is a lateral view\.|\b(?:AP|PA|LL|DX|C|W|rest|none|[AB]|P\d+|P7|b{12})\b"
+    r"|This is a lateral view\.|\b(?:AP|PA|LL|DX|CR|CHEST|C|W|rest|none|[AB]|P\d+|P7|b{12})\b"
 )
 """Names of people, patients, machines and software, codes of the header, units, what studies here hold."""
 
