@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -107,15 +108,21 @@ def test_one_waits_for_a_draft_that_is_on_its_way(signed_in: SignIn, blobs: Blob
     assert page.input_value("#comment") == COMMENT
 
 
-def test_one_confirms_a_reopened_study_though_the_verdict_of_before_said_otherwise(
-    signed_in: SignIn, blobs: Blobs
-) -> None:
+def a_reopened_study(blobs: Blobs) -> UUID:
+    """Signed as without the finding, and then a new image came, in which the network sees it."""
     study = a_signed_study(blobs, say=Statement.ABSENT, study_instance_uid=_UID, patient_id="Ada")
     with transaction() as session:
         admit(session, blobs, a_dicom(study_instance_uid=_UID, patient_id="Ada"))
     with transaction() as session:
         [job] = claimed(session)
         record(session, job, *(image_read(image.image_id) for image in job.images))
+    return study
+
+
+def test_one_confirms_a_reopened_study_though_the_verdict_of_before_said_otherwise(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_reopened_study(blobs)
     page = signed_in("alice", Role.RADIOLOGIST)
     open_painted(page, study)
     assert page.locator('input[value="absent"]').is_checked(), "it begins with what stands"
@@ -127,12 +134,7 @@ def test_one_confirms_a_reopened_study_though_the_verdict_of_before_said_otherwi
 def test_what_was_said_before_is_an_answer_once_the_correction_is_open(
     signed_in: SignIn, blobs: Blobs
 ) -> None:
-    study = a_signed_study(blobs, say=Statement.ABSENT, study_instance_uid=_UID, patient_id="Ada")
-    with transaction() as session:
-        admit(session, blobs, a_dicom(study_instance_uid=_UID, patient_id="Ada"))
-    with transaction() as session:
-        [job] = claimed(session)
-        record(session, job, *(image_read(image.image_id) for image in job.images))
+    study = a_reopened_study(blobs)
     page = signed_in("alice", Role.RADIOLOGIST)
     open_painted(page, study)
     page.keyboard.press("2")
