@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from models.pixel_gate import LABELS
+from models.sentence import sentence
 
 FORMAT_VERSION = 5
 READ_VERSIONS = (1, 2, 3, 4, 5)
@@ -77,7 +79,7 @@ class Manifest:
     version: str
     findings: tuple[FindingCode, ...]
     intended_use: Mapping[str, Any]
-    """min_age_years, max_age_years (years, max excluded), modalities, body_parts, views."""
+    """The parts of `INTENDED_USE`: ages in years, the most excluded, and lists of codes."""
     preprocessing_version: str
     input_size: int
     calibration: Mapping[str, Calibration]
@@ -105,6 +107,7 @@ class Manifest:
     sha256: str = ""
 
 
+INTENDED_USE = ("min_age_years", "max_age_years", "modalities", "body_parts", "views")
 _COUNTED = ("fp32",)
 """Bundles that do not say so were counted in this."""
 
@@ -151,6 +154,9 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
         raise BundleRefused(
             f"The bundle's manifest lacks or misnames a part ({error}); it needs {known}."
         ) from error
+    said_wrong = no_intended_use(manifest.intended_use)
+    if said_wrong is not None:
+        raise BundleRefused(f"The bundle does not say for whom it is; it cannot be used. {said_wrong}")
     if manifest.appearance and tuple(manifest.appearance.get("labels", ())) != LABELS:
         raise BundleRefused("The bundle's gate tells other things apart than this program knows.")
     names = [finding.name for finding in findings]
@@ -161,3 +167,21 @@ def from_json(content: bytes, *, sha256: str) -> Manifest:
             "The bundle's findings, calibrations and thresholds speak of different labels; it cannot be used."
         )
     return manifest
+
+
+def no_intended_use(stated: object) -> str | None:
+    """The sentence why no header can be held against it; None where all parts are there and can be."""
+    known: Mapping[str, Any] = stated if isinstance(stated, Mapping) else {}
+    lacking = ", ".join(part for part in INTENDED_USE if part not in known)
+    if lacking:
+        return sentence(f"The intended use lacks {lacking}.")
+    ages = [known[part] for part in INTENDED_USE[:2]]
+    if not all(type(age) in (int, float) and math.isfinite(age) for age in ages):
+        return sentence("The ages of the intended use are no numbers of years.")
+    if not 0 <= ages[0] < ages[1]:
+        return sentence("The intended use is for no age: min_age_years must be below max_age_years.")
+    for part in INTENDED_USE[2:]:
+        codes = known[part]
+        if not isinstance(codes, list | tuple) or not all(isinstance(code, str) for code in codes):
+            return sentence(f"The {part} of the intended use are no list of codes.")
+    return None

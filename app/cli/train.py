@@ -201,13 +201,14 @@ def _minutes(said: str | None) -> float | None:
 
 
 def _intended_use(path: Path) -> dict[str, Any]:
-    """The intended use in the file; refused where a part is missing."""
-    needed = ("min_age_years", "max_age_years", "modalities", "body_parts", "views")
+    """The intended use in the file; refused where no bundle with it could be used."""
+    from models.manifest import INTENDED_USE, no_intended_use
+
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Unprocessable(f"The intended use {path} cannot be read: {error}") from error
-    lacking = [key for key in needed if not isinstance(document, dict) or key not in document]
-    if lacking:
-        raise Unprocessable(f"The intended use in {path.name} lacks {', '.join(lacking)}.")
-    return {key: document[key] for key in needed}
+    said_wrong = no_intended_use(document)
+    if said_wrong is not None:
+        raise Unprocessable(f"{path.name} cannot be used. {said_wrong}")
+    return {part: document[part] for part in INTENDED_USE}

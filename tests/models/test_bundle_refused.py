@@ -84,6 +84,35 @@ def test_a_bundle_that_does_not_fit_this_program_is_refused(
         Bundle.load(resealed(trained.path, tmp_path / "other.bundle", **changes))
 
 
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        (
+            {},
+            "The intended use lacks min_age_years, max_age_years, modalities, body_parts, views[.]",
+        ),
+        ([], "lacks min_age_years"),
+        (None, "lacks min_age_years"),
+        ({"views": ...}, "lacks views"),
+        ({"max_age_years": "6"}, "ages of the intended use are no numbers"),
+        ({"min_age_years": True}, "ages of the intended use are no numbers"),
+        ({"max_age_years": float("inf")}, "ages of the intended use are no numbers"),
+        ({"min_age_years": 6.0}, "is for no age: min_age"),
+        ({"modalities": "CR"}, "The modalities of the intended use are no list"),
+        ({"body_parts": [1]}, "The body_parts of the intended use are no list"),
+    ],
+)
+def test_a_bundle_that_does_not_say_for_whom_it_is_is_refused(
+    trained: Trained, tmp_path: Path, use: object, sentence: str
+) -> None:
+    stated = use
+    if use and isinstance(use, dict):
+        parts = dict(trained.manifest.intended_use) | use
+        stated = {part: value for part, value in parts.items() if value is not ...}
+    with pytest.raises(BundleRefused, match=sentence):
+        Bundle.load(resealed(trained.path, tmp_path / "other.bundle", intended_use=stated))
+
+
 def test_a_network_that_gives_other_answers_than_it_was_made_with_is_refused(
     trained: Trained, tmp_path: Path
 ) -> None:

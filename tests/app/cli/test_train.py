@@ -78,6 +78,21 @@ def test_patients_in_the_test_split_and_outside_it_are_refused_before_anything_i
     assert list(tmp_path.iterdir()) == [data], "nothing was begun"
 
 
+@pytest.mark.parametrize(
+    ("use", "wrong"),
+    [("[]", "lacks min_age_years"), ('{"views": ["PA"]}', "lacks min_age_years, max_age_years, modalities")],
+)
+def test_no_training_begins_for_an_intended_use_that_no_bundle_could_have(
+    drawn: Path, tmp_path: Path, use: str, wrong: str
+) -> None:
+    (tmp_path / "use.json").write_text(use)
+    command = ["train", str(drawn), "--out", str(tmp_path / "x.bundle")]
+    refused = CliRunner().invoke(cli, [*command, "--intended-use", str(tmp_path / "use.json")])
+    assert isinstance(refused.exception, Unprocessable)
+    assert f"use.json cannot be used. The intended use {wrong}" in refused.exception.detail
+    assert [path.name for path in tmp_path.iterdir()] == ["use.json"], "nothing was begun"
+
+
 def test_thorough_training_tells_what_it_learns_from_first_and_then_each_epoch(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
