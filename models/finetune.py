@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,25 +95,32 @@ def finetune(
     Images in ``twice`` are shown twice as often as others. The ``clock`` has begun when the training began;
     what it is told to take goes by `FinetuneSettings.budget`.
     The checkpoint is written after every epoch; where there is one, training goes on from it and, without a
-    budget, ends with the same weights. Raises `Paused` after an epoch when `FinetuneSettings.minutes` are
-    spent. Runs on a GPU where torch sees one. As one of several ``ranks`` (`models.together` begins them) it
-    draws and learns from its own pictures of every batch, all come to the same weights, and the first alone
-    writes and tells.
+    budget, ends with the same weights. Beside it is written, with all that is logged, what the clock says.
+    Raises `Paused` after an epoch when `FinetuneSettings.minutes` are spent. Runs on a GPU where torch sees
+    one. As one of several ``ranks`` (`models.together` begins them) it draws and learns from its own pictures
+    of every batch, all come to the same weights, and the first alone writes and tells.
     """
     clock = clock or TimeBudget(settings.budget)
+    clock.read(checkpoint)
     ranks = ranks or Ranks()
     run = _Run(network, select, settings=settings, seed=seed, clock=clock, ranks=ranks)
+
+    def tell(**event: Any) -> None:
+        if ranks.rank == 0:
+            clock.write(checkpoint)
+        log(**event)
+
     if checkpoint.exists():
         run.load(checkpoint)
     else:
-        log(event="start", select_auc=_rounded(run.judge()), minutes=round(clock.spent, 2))
+        tell(event="start", select_auc=_rounded(run.judge()), minutes=round(clock.spent, 2))
     started = time.monotonic()
     while run.epoch < settings.epochs and not ranks.first(clock.is_spent):
-        loss = run.one_epoch(data, twice=twice, log=log, report=report)
+        loss = run.one_epoch(data, twice=twice, log=tell, report=report)
         aucs = run.judge()
         if ranks.rank == 0:
             run.save(checkpoint)  # whoever is told of an epoch can rely on its checkpoint
-        log(
+        tell(
             event="epoch",
             epoch=run.epoch,
             of=settings.epochs,

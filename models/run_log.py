@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from models.dataset import Labelled
+from models.time_budget import clock_beside
 
 Tell = Callable[..., None]
 """Called with `event` and what belongs to it, as in the log."""
@@ -29,7 +30,7 @@ class RunLog:
         mark = hashlib.sha256(document.encode()).hexdigest()
         marker = folder / "order.sha256"
         if not marker.exists() or marker.read_text() != mark:
-            self.checkpoint.unlink(missing_ok=True)
+            self._begin_anew()
             self._log.unlink(missing_ok=True)
             marker.write_text(mark)
 
@@ -39,7 +40,7 @@ class RunLog:
         mark = hashlib.sha256(whole).hexdigest()
         marker = self.checkpoint.with_name("data.sha256")
         if not marker.exists() or marker.read_text() != mark:
-            self.checkpoint.unlink(missing_ok=True)
+            self._begin_anew()
             marker.write_text(mark)
 
     def write(self, **event: Any) -> None:
@@ -47,3 +48,7 @@ class RunLog:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event, default=list) + "\n")
         self._tell(**event)
+
+    def _begin_anew(self) -> None:
+        self.checkpoint.unlink(missing_ok=True)
+        clock_beside(self.checkpoint).unlink(missing_ok=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 LEARNING_SHARE = 0.75
 """Of the budget, up to the end of the last epoch; the rest is for calibrating and for testing the maps."""
@@ -49,6 +52,24 @@ class TimeBudget:
         return {"before": self.spent, "began_learning": self.began_learning}
 
     def go_on(self, state: dict[str, float | None]) -> None:
-        """As a checkpoint left it: what was spent before counts too."""
-        self.before = float(state["before"] or 0.0)
-        self.began_learning = state["began_learning"]
+        """As an earlier attempt left it: what that spent counts too. Of several states the last counts."""
+        before = float(state["before"] or 0.0)
+        if before > self.before:
+            self.before, self.began_learning = before, state["began_learning"]
+
+    def write(self, checkpoint: Path) -> None:
+        """Beside the checkpoint, for whoever goes on after a kill in the middle of an epoch."""
+        path = clock_beside(checkpoint)
+        unfinished = path.with_suffix(".unfinished-clock")
+        unfinished.write_text(json.dumps(self.state()))
+        unfinished.replace(path)
+
+    def read(self, checkpoint: Path) -> None:
+        """Go on as was written beside the checkpoint, if anything was and the disk kept it."""
+        with suppress(FileNotFoundError, ValueError):
+            self.go_on(json.loads(clock_beside(checkpoint).read_text()))
+
+
+def clock_beside(checkpoint: Path) -> Path:
+    """Where a training keeps what it has spent, which is there before its first checkpoint is."""
+    return checkpoint.with_suffix(".clock")

@@ -73,6 +73,7 @@ def finetune_together(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     clock = clock or TimeBudget(settings.budget)
+    clock.read(checkpoint)
     for name, labelled in (("data", data), ("select", select)):
         np.save(folder / f"{name}-images.npy", labelled.images)
         np.save(folder / f"{name}-labels.npy", labelled.labels)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import quick, time_budget
+from models import quick, time_budget, together
 from models.bundle_file import unseal
 from models.dataset import load
 from models.examples import list_examples
@@ -22,8 +22,10 @@ from models.finetune import FinetuneSettings
 from models.learning_curve import HARDLY, learning_curve
 from models.network import FEATURES, imagenet_network
 from models.quick import COPIES, HARD, drawings_of, fit_quick
-from models.time_budget import LEARNING_SHARE, TimeBudget
+from models.run_log import RunLog
+from models.time_budget import LEARNING_SHARE, TimeBudget, clock_beside
 from models.train import train
+from tests.models import some_steps
 from tests.models.conftest import Trained, quick_order
 
 
@@ -173,3 +175,51 @@ def test_a_budget_counts_what_earlier_attempts_spent(monkeypatch: pytest.MonkeyP
     at += 600
     assert second.is_spent
     assert TimeBudget(None).learnt == 0
+
+
+def test_a_killed_epoch_gives_nothing_of_the_budget_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = 1000.0
+    monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: at))
+    spent: list[float] = []
+
+    class Killed(Exception):
+        """As a signal would end it."""
+
+    def tell(**event: Any) -> None:
+        nonlocal at
+        if event["event"] == "start":
+            spent.append(event["minutes"])
+            at += 240
+        if event["event"] == "step":
+            raise Killed
+
+    def launched(folder: Path, _processes: int, **_: object) -> None:
+        spent.append(json.loads((folder / "order.json").read_text())["clock"]["before"])
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            some_steps.trained(tmp_path, log=tell, clock=TimeBudget(100))
+    assert not (tmp_path / "checkpoint.pt").exists(), "it was killed in its first epoch"
+    monkeypatch.setattr(together, "_launched", launched)
+    with pytest.raises(Killed):
+        some_steps.trained(tmp_path, clock=TimeBudget(100), processes=2, threads=1)
+    assert spent == [0, 4, 8]
+
+
+def test_what_was_spent_counts_for_the_same_training_alone(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, {"seed": 7}, lambda **_: None)
+    spent = TimeBudget(10, before=4)
+    spent.write(log.checkpoint)
+    clock = TimeBudget(10)
+    clock.read(RunLog(tmp_path, {"seed": 7}, lambda **_: None).checkpoint)
+    assert clock.spent == pytest.approx(4, abs=0.1)
+    clock = TimeBudget(10)
+    clock.read(RunLog(tmp_path, {"seed": 8}, lambda **_: None).checkpoint)
+    assert clock.spent == pytest.approx(0, abs=0.1)
+    spent.write(log.checkpoint)
+    clock_beside(log.checkpoint).write_bytes(b"")
+    clock.read(log.checkpoint)
+    assert clock.spent == pytest.approx(0, abs=0.1), "the power failed as it was written"
