@@ -34,7 +34,7 @@ def compare(
     whether it may be promoted: exit code 0 if every line of the gate passes, else 1.
     """
     from app.cli.html_report import write_comparison
-    from app.cli.labelled_images import image_reader, patient_of_dicom, progress
+    from app.cli.labelled_images import facts_of_dicom, image_reader, patient_of_dicom, progress
     from app.dicom.stated_facts import parsed_facts
     from models.bundle import Bundle, BundleRefused, default_bundle_path
     from models.compare import compare as run
@@ -70,11 +70,16 @@ def compare(
             )
             strangers = strangers_to(paths, labelled)
             judged = labelled.take(strangers)
+            of_manifest = stated_of(data, judged.paths)
+            facts = [
+                parsed_facts(stated) | facts_of_dicom(Path(path))
+                for path, stated in zip(judged.paths, of_manifest, strict=True)
+            ]
             outcome = run(
                 bundles[0],
                 bundles[1],
                 judged,
-                facts=facts_of([parsed_facts(stated) for stated in stated_of(data, judged.paths)]),
+                facts=facts_of(facts),
                 report=report,
             )
             out.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from worker.learning.labelled_images import image_reader, patient_of_dicom
+from worker.learning.labelled_images import facts_of_dicom, image_reader, patient_of_dicom
 
-__all__ = ["image_reader", "patient_of_dicom", "progress"]
+__all__ = ["facts_of_dicom", "image_reader", "patient_of_dicom", "progress"]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from app.cli import cli
@@ -28,6 +29,7 @@ from models.paired_tests import delong, mcnemar
 from models.promotion_gate import may_be_promoted, promotion_gate
 from models.promotion_limits import FLOORS, MARGINS
 from models.promotion_table import table
+from tests.builders import a_dicom
 from tests.models.conftest import Trained, draw_set, resealed, write_manifest
 
 
@@ -381,6 +383,39 @@ def test_the_facts_of_a_manifest_are_read_as_the_service_reads_them(tmp_path: Pa
         "view": ["AP", "PA", ""],
         "station": ["ROOM 1"] * 3,
         "source": ["import"] * 3,
+    }
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_the_command_takes_the_facts_of_dicom_headers_before_those_of_a_manifest(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_manifest: bool
+) -> None:
+    data = tmp_path / "data"
+    rows = []
+    for number, label in enumerate(("NORMAL", "PNEUMONIA")):
+        path = data / label / f"{number}.dcm"
+        path.parent.mkdir(parents=True)
+        tags = {"PatientSex": "F", "StationName": f"ROOM {number}", "ViewPosition": "" if number else "AP"}
+        path.write_bytes(a_dicom(patient_id=f"S{number}", patient_age="013Y", tags=tags))
+        rows.append({"path": f"{label}/{number}.dcm", "label": label, "age": "3", "view": "PA"})
+    if with_manifest:
+        write_manifest(data / "manifest.csv", rows)
+    asked: dict[str, list[str]] = {}
+
+    def asking(*_: object, facts: Mapping[str, NDArray[np.str_]], **__: object) -> None:
+        asked.update({name: values.tolist() for name, values in facts.items()})
+        raise DatasetRefused("That is all that was to be seen.")
+
+    monkeypatch.setattr("models.compare.compare", asking)
+    command = ["compare", str(trained.path), str(data), "--active", str(trained.path)]
+    answer = CliRunner().invoke(cli, [*command, "--out", str(tmp_path / "out"), "--device", "cpu"])
+    assert "all that was to be seen" in str(answer.exception)
+    assert asked == {
+        "age": ["12 to 17 years"] * 2,
+        "sex": ["F"] * 2,
+        "view": ["AP", "PA" if with_manifest else ""],
+        "station": ["ROOM 0", "ROOM 1"],
+        "source": [""] * 2,
     }
 
 

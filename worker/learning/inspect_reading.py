@@ -17,6 +17,7 @@ from app.dicom.decoder_pool import DecoderPool
 from app.dicom.gate import header_gate
 from app.dicom.header import read_header
 from app.dicom.image_header import DICOM, ImageHeader
+from app.dicom.stated_facts import header_facts
 from app.domain import patient_key
 from app.domain.intended_use import IntendedUse
 from app.domain.sentence import sentence
@@ -127,15 +128,8 @@ class Reader:
         if header.media_type == DICOM:
             of_dicom = patient_key.of_dicom(patient_id=header.patient_id, issuer=header.issuer_of_patient_id)
             file.patient_key = of_dicom or file.patient_key
-        known = {
-            "age_years": header.age_years,
-            "sex": header.patient_sex,
-            "view": header.view_position,
-            "station": header.station_name,
-            "media_type": header.media_type,
-            "rows": header.rows,
-            "columns": header.columns,
-        }
+        known = {"media_type": header.media_type, "rows": header.rows, "columns": header.columns}
+        file.facts |= header_facts(header)
         file.facts |= {name: value for name, value in known.items() if value is not None}
         return replace(header, age_years=file.facts.get("age_years"), view_position=file.facts.get("view"))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.dicom.decoder_pool import DecoderPool
 from app.dicom.header import read_header
+from app.dicom.stated_facts import header_facts
 from app.domain import patient_key
 from app.errors import Problem
 from models.dataset import read_picture
@@ -68,3 +70,11 @@ def patient_of_dicom(path: Path) -> str | None:
     except (OSError, Problem):
         return None
     return patient_key.of_dicom(patient_id=header.patient_id, issuer=header.issuer_of_patient_id)
+
+
+def facts_of_dicom(path: Path) -> dict[str, Any]:
+    """What the header of a DICOM file states of its picture; nothing for pictures and unreadable files."""
+    try:
+        return {} if is_picture(path) else header_facts(read_header(path, with_attributes=False))
+    except (OSError, Problem):
+        return {}
