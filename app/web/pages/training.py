@@ -14,6 +14,7 @@ from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, Problem
 from app.queries import training as queries
 from app.queries.bundles import bundles
+from app.queries.candidate import candidate
 from app.queries.jobs import job
 from app.queries.snapshots import COUNTED
 from app.records.engine import transaction
@@ -66,11 +67,14 @@ def begin(request: Request, form: Posted, caller: _Trainer) -> Response:
 
 @router.get("/runs/{run_id}")
 def one_run(request: Request, run_id: UUID, caller: _Trainer) -> Response:
-    """How far it is, its curves, and what came of it."""
+    """How far it is, its curves, what came of it, and whether that may be promoted."""
     with transaction() as session:
         run = queries.run(session, run_id=run_id)
         work = job(session, job_id=run.job_id)
         evaluation = queries.evaluation_of(session, run=run)
+        judged = None
+        if evaluation is not None and evaluation.state == "done" and not run.candidate_reads:
+            judged = candidate(session, sha256=str(run.candidate_sha256), to=caller.actor)
     return page(
         request,
         "training_run.html",
@@ -78,6 +82,7 @@ def one_run(request: Request, run_id: UUID, caller: _Trainer) -> Response:
         run=run,
         job=work,
         evaluation=evaluation,
+        judged=judged,
         parts=_told(work.told, "data").get("parts") or run.figures.get("parts"),
         notices=run.figures.get("notices") or _told(work.told, "data").get("notices") or [],
         curve=run.figures.get("learning_curve") or _told(work.told, "learning curve"),

@@ -21,7 +21,7 @@ from tests.app.commands.candidates import a_snapshot as frozen
 ENOUGH = {"train": {"NORMAL": 40, "pneumonia": 40}, "val": {"NORMAL": 5}, "test": {"pneumonia": 60}}
 
 
-def a_snapshot(session: Session, splits: dict[str, dict[str, int]]) -> UUID:
+def a_snapshot(session: Session, splits: dict[str, dict[str, int]], **more: Any) -> UUID:
     snapshot = Snapshot(
         name="autumn",
         sha256=uuid4().hex * 2,
@@ -29,6 +29,7 @@ def a_snapshot(session: Session, splits: dict[str, dict[str, int]]) -> UUID:
         counts={"splits": splits},
         findings=["pneumonia"],
         created_by_name="ada",
+        **more,
     )
     session.add(snapshot)
     session.flush()

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from app.blobs import Blobs
-from app.commands import jobs, training
+from app.commands import jobs, registry, training
 from app.domain.roles import SYSTEM, Role
 from app.records import Job, TrainingRun
 from app.records.engine import transaction
 from models.finetune import GOING_ON, FinetuneSettings
-from tests.app.commands.candidates import a_stored_bundle, an_active_bundle
+from tests.app.commands.candidates import a_stored_bundle, an_active_bundle, an_evaluation
 from tests.app.commands.test_training import ENOUGH, a_snapshot
 from tests.app.web.conftest import SignIn
 from tests.app.web.pages.forms import get, post, words
@@ -182,6 +182,38 @@ def test_a_run_that_is_over_leads_to_its_candidate(admin: TestClient, blobs: Blo
     assert "The snapshot has no locked test" in page
 
 
+def test_a_run_whose_candidate_was_judged_says_whether_it_may_be_promoted(
+    admin: TestClient, blobs: Blobs
+) -> None:
+    with transaction() as session:
+        run_id, _ = a_run(session, blobs, test_sha256="e" * 64)
+        candidate = a_stored_bundle(session, blobs, "2")
+        claimed = jobs.claim(session, worker="tested", seconds=60)
+        assert claimed is not None
+        jobs.end(session, job_id=claimed.id, worker="tested", state="done")
+        run = session.get_one(TrainingRun, run_id)
+        run.candidate_sha256, snapshot = candidate, run.snapshot_id
+    answer = admin.get(f"/training/runs/{run_id}").text
+    assert "promoted:" not in answer and "may not be promoted" not in answer, "nobody has judged it"
+    with transaction() as session:
+        an_evaluation(session, blobs, candidate, snapshot=snapshot, lost_of_right=0.5, patients_with=3)
+    page = words(get(admin, f"/training/runs/{run_id}"))
+    assert "It may not be promoted. It does not pass the gate on the locked test of" in page
+    assert "3 patients with pneumonia and 60 without it; 50 of each are needed." in page
+    assert "below" not in page.split("It may not be promoted.")[1].split("The gate, line by line")[0]
+    with transaction() as session:
+        an_evaluation(session, blobs, candidate, snapshot=snapshot)
+    answer = admin.get(f"/training/runs/{run_id}").text
+    assert "It may be promoted: it passes every line of the gate beside drawn 1" in words(answer)
+    assert "Of 2 lines it cannot be told: too few patients." in words(answer)
+    assert answer.count(f'href="/models/{candidate}"') == 2
+    assert "It may be promoted: it passes every line" in words(get(admin, f"/models/{candidate}"))
+    with transaction() as session:
+        registry.promote(session, sha256=candidate, by=SYSTEM, reason="better")
+    page = words(get(admin, f"/training/runs/{run_id}"))
+    assert "reads now." in page and "promoted:" not in page
+
+
 def test_a_run_that_failed_says_why_and_that_the_network_stayed(admin: TestClient, blobs: Blobs) -> None:
     with transaction() as session:
         run_id, _ = a_run(session, blobs)
@@ -196,11 +228,11 @@ def test_a_run_that_failed_says_why_and_that_the_network_stayed(admin: TestClien
         assert session.scalars(select(TrainingRun)).one().candidate_sha256 is None
 
 
-def a_run(session: Any, blobs: Blobs) -> tuple[Any, Any]:
+def a_run(session: Any, blobs: Blobs, **of_snapshot: Any) -> tuple[Any, Any]:
     an_active_bundle(session, blobs)
     return training.ask(
         session,
-        snapshot_id=a_snapshot(session, ENOUGH),
+        snapshot_id=a_snapshot(session, ENOUGH, **of_snapshot),
         mode="thorough",
         budget_minutes=30,
         by=SYSTEM,

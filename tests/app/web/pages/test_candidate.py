@@ -108,7 +108,7 @@ def test_a_candidate_that_passes_says_so_and_two_people_promote_it(
     active, candidate = judged(blobs)
     shown = words(get(ada, f"/models/{candidate}"))
     assert "It may be promoted: it passes every line of the gate beside drawn 1, which reads now." in shown
-    assert "Of 2 lines below it cannot be told: too few patients." in shown
+    assert "Of 2 lines it cannot be told: too few patients." in shown
     assert "Of 100 radiographs with pneumonia it calls 90 and misses 10" in shown
     assert "Insufficient, age 1 to 4 years: 10 patients" in shown
     answer = post(ada, f"/models/{candidate}/proposals", reason="fewer missed")
