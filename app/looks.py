@@ -1,5 +1,5 @@
-"""Looks: what an administrator asks to see of the network's inside, and the answer, kept for minutes; and the
-occlusion maps that readers wait for, whose cells the database keeps.
+"""Looks: what an administrator asks to see of the network's inside, or of a snapshot before it is taken, and
+the answer, kept for minutes; and the occlusion maps that readers wait for, whose cells the database keeps.
 
 Nothing here is owed: a question that the broker loses is asked again by whoever wants to know. So unlike the
 work of a study it has no row, and the answer, with its small pictures of a radiograph, is gone by itself.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -21,24 +22,32 @@ KEPT_SECONDS = 15 * 60
 """How long a question and its answer can be looked at."""
 PATIENCE_SECONDS = 90.0
 """After so long without an answer nobody will answer."""
+COUNTING_SECONDS = 10 * 60.0
+"""As PATIENCE_SECONDS, of what is counted: that takes the longer the more studies are signed."""
 MOST_WAITING = 8
 NOBODY = sentence("No duty worker answered within a minute and a half. See that one runs, and ask again.")
+NOBODY_COUNTED = sentence(
+    "No duty worker has counted it within ten minutes. See that one runs, and ask again."
+)
 
 _LOOK = "firstread:look:"
-_WAITING = "firstread:looks"
+_WAITING = {queue.LOOK_INSIDE: "firstread:looks", queue.COUNT_SNAPSHOT: "firstread:counts"}
+"""Where questions wait, by the task that answers them: no reader's map waits while a snapshot is counted."""
 
 State = Literal["waiting", "done", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Which bytes are to be looked at: a stored image by its sha256, or lent ones by their name."""
+    """Which bytes are to be looked at, a stored image by its sha256 or lent ones by their name; or of what a
+    snapshot would be.
+    """
 
     look_id: str
     asked_by: str
     asked_at: float
-    media_type: str
-    about: str
+    media_type: str = ""
+    about: str = ""
     """What the page calls the image; no patient's name."""
     sha256: str | None = None
     lent: str | None = None
@@ -50,6 +59,13 @@ class Question:
     """sha256 of the bundle that gave that reading; None where the one that reads now is meant."""
     candidate: str | None = None
     """sha256 of a bundle that is tried on the image beside the one that reads now; None for the layers."""
+    snapshot_of: dict[str, Any] | None = None
+    """`{datasets, reviews}` that a snapshot would be of, the datasets by id; None for an image."""
+
+    @property
+    def task(self) -> str:
+        """Who answers it."""
+        return queue.LOOK_INSIDE if self.snapshot_of is None else queue.COUNT_SNAPSHOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +126,14 @@ def ask_for_map(image_reading_id: UUID, *, bundle: str, sha256: str, media_type:
     )
 
 
+def ask_for_counts(*, by: UUID | None, datasets: Sequence[UUID], reviews: bool) -> UUID:
+    """What a snapshot of these would hold will be counted. Raises as `ask`."""
+    look_id = uuid4()
+    wanted = {"datasets": [str(one) for one in datasets], "reviews": reviews}
+    _enqueue(Question(look_id=str(look_id), asked_by=str(by), asked_at=time.time(), snapshot_of=wanted))
+    return look_id
+
+
 def find_map(image_reading_id: UUID) -> Look | None:
     """What has come of asking for the map; None where nobody has within KEPT_SECONDS."""
     with queue.minutes() as client:
@@ -118,29 +142,30 @@ def find_map(image_reading_id: UUID) -> Look | None:
 
 
 def _enqueue(question: Question) -> None:
+    waiting = _WAITING[question.task]
     with queue.minutes() as client:
-        if int(client.llen(_WAITING)) >= MOST_WAITING:
-            raise TooManyRequests("Several images wait to be looked at. Try again soon.", retry_after=10)
+        if int(client.llen(waiting)) >= MOST_WAITING:
+            raise TooManyRequests("Several questions like this wait already. Try again soon.", retry_after=10)
         _put(client, Look(question=question, state="waiting"))
-        client.lpush(_WAITING, question.look_id)
-        client.expire(_WAITING, KEPT_SECONDS)
-    queue.call(queue.LOOK_INSIDE, question.look_id, seconds=KEPT_SECONDS)
+        client.lpush(waiting, question.look_id)
+        client.expire(waiting, KEPT_SECONDS)
+    queue.call(question.task, question.look_id, seconds=KEPT_SECONDS)
 
 
-def next_question() -> Question | None:
-    """The one that waits longest, taken off the list; None where none does."""
+def next_question(task: str = queue.LOOK_INSIDE) -> Question | None:
+    """Of those that the task answers the one that waits longest, taken off the list; None where none does."""
     with queue.minutes() as client:
-        while (look_id := client.rpop(_WAITING)) is not None:
+        while (look_id := client.rpop(_WAITING[task])) is not None:
             look = _get(client, bytes(look_id).decode())
             if look is not None:
                 return look.question
     return None
 
 
-def waiting() -> bool:
-    """True where a question waits."""
+def waiting(task: str = queue.LOOK_INSIDE) -> bool:
+    """True where a question waits that the task answers."""
     with queue.minutes() as client:
-        return bool(client.llen(_WAITING))
+        return bool(client.llen(_WAITING[task]))
 
 
 def answer(question: Question, said: dict[str, Any]) -> None:
@@ -155,18 +180,22 @@ def refuse(question: Question, reason: str) -> None:
         _put(client, Look(question=question, state="failed", reason=reason))
 
 
-def find(look_id: UUID, *, by: UUID | None) -> Look:
-    """The look of whoever asked for it; NotFound for others' and for those that are gone."""
+def find(look_id: UUID, *, by: UUID | None, task: str = queue.LOOK_INSIDE) -> Look:
+    """The look of whoever asked for it, which the task answers; NotFound for others' and for those that are
+    gone.
+    """
     with queue.minutes() as client:
         look = _get(client, str(look_id))
-    if look is None or look.question.asked_by != str(by):
+    if look is None or look.question.asked_by != str(by) or look.question.task != task:
         raise NotFound("There is no such look, or it is more than a quarter of an hour old. Ask again.")
     return _with_patience(look)
 
 
 def _with_patience(look: Look) -> Look:
-    if look.state == "waiting" and time.time() - look.question.asked_at > PATIENCE_SECONDS:
-        return Look(question=look.question, state="failed", reason=NOBODY)
+    of_image = look.question.snapshot_of is None
+    patience, reason = (PATIENCE_SECONDS, NOBODY) if of_image else (COUNTING_SECONDS, NOBODY_COUNTED)
+    if look.state == "waiting" and time.time() - look.question.asked_at > patience:
+        return Look(question=look.question, state="failed", reason=reason)
     return look
 
 

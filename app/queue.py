@@ -25,6 +25,7 @@ SCREEN = "firstread.screen"
 DELIVER = "firstread.deliver"
 SWEEP = "firstread.sweep"
 LOOK_INSIDE = "firstread.look-inside"
+COUNT_SNAPSHOT = "firstread.count-snapshot"
 LEARN = "firstread.learn"
 SEAL = "firstread.seal"
 
@@ -83,6 +84,7 @@ def configure(configuration: Settings) -> None:
             DELIVER: {"queue": DUTY_QUEUE},
             SWEEP: {"queue": DUTY_QUEUE},
             LOOK_INSIDE: {"queue": DUTY_QUEUE},
+            COUNT_SNAPSHOT: {"queue": DUTY_QUEUE},
             LEARN: {"queue": TRAINING_QUEUE},
             SEAL: {"queue": DUTY_QUEUE},
         },

@@ -297,6 +297,8 @@ def pages(archive: Archive, broker: str, *, home: Path, requests: int) -> bool:
             for text in ("A4711", "okafor", "ar", "小明", "xylander", "qx")
         ]
         asked.append(("POST", "/audit/patient", urlencode({"patient_id": "P1"})))
+        _, answer, _ = reader.ask("POST", "/training/snapshots/looks", urlencode({"reviews": "true"}))
+        asked.append(("GET", answer.getheader("Location") or "/training/snapshots/looks", None))
         for method, address, form in asked:
             took = []
             for _ in range(requests + 2):

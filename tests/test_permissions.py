@@ -125,6 +125,7 @@ WHO_MAY: dict[str, str] = {
     "GET /api/v1/snapshots/{snapshot_id}/exports/{export_id}": "model.train",
     "GET /training/snapshots": "model.train",
     "POST /training/snapshots": "model.train",
+    "POST /training/snapshots/looks": "model.train",
     "GET /training/snapshots/{snapshot_id}": "model.train",
     "POST /training/snapshots/{snapshot_id}/exports": "model.train",
     "GET /dicomweb/studies": "study.read",

@@ -15,75 +15,43 @@ import time
 from typing import Any
 from uuid import UUID
 
-import structlog
-
-from app import looks
 from app.blobs import Blobs
 from app.commands import explaining
 from app.domain.explanation import why_map_withheld, with_maps_allowed
 from app.domain.sentence import sentence
-from app.errors import Problem, Unavailable
 from app.looks import Question
 from app.queries.bundles import bundles
+from app.queue import LOOK_INSIDE
 from app.records.engine import transaction
 from app.settings import Settings
+from worker.answering import Answering
 
 _SECONDS_BESIDES = 30.0
 """What a look may take beyond the decoding; it takes about two."""
 
-_log = structlog.get_logger(__name__)
 
-
-class Glass:
+class Glass(Answering):
     """Answers looks, one at a time."""
 
+    task = LOOK_INSIDE
+
     def __init__(self, configuration: Settings, *, blobs: Blobs) -> None:
+        super().__init__()
         self._blobs = blobs
         self._decoding = configuration.decoder_timeout
         self._memory = configuration.decoder_memory
-        self._lock = threading.Lock()
 
-    def drain(self, *, stop: threading.Event) -> int:
-        """Answers what waits, the longest waiting first; returns how many. Silent without a broker.
-
-        Where another thread is at it, that one goes on until nothing waits.
-        """
-        answered = 0
-        try:
-            while not stop.is_set() and looks.waiting() and self._lock.acquire(blocking=False):
-                try:
-                    while not stop.is_set() and (question := looks.next_question()) is not None:
-                        self._answer(question, stop)
-                        answered += 1
-                finally:
-                    self._lock.release()
-        except Unavailable:
-            _log.warning("looks_unavailable")
-        return answered
-
-    def _answer(self, question: Question, stop: threading.Event) -> None:
-        started = time.monotonic()
+    def said(self, question: Question, stop: threading.Event) -> dict[str, Any]:
+        """What the child saw; a lent file is given back."""
         try:
             if question.map_of:
-                said = self._map(question, stop)
-            elif question.candidate:
-                said = self._try(question, candidate=question.candidate, stop=stop)
-            else:
-                said = self._look(question, stop)
-        except Problem as problem:
-            said = {"refused": problem.detail}
-        except OSError as error:
-            said = {
-                "refused": sentence(f"The look could not be begun on this machine ({type(error).__name__}).")
-            }
+                return self._map(question, stop)
+            if question.candidate:
+                return self._try(question, candidate=question.candidate, stop=stop)
+            return self._look(question, stop)
         finally:
             if question.lent is not None:
                 self._blobs.give_back(question.lent)
-        if "refused" in said:
-            looks.refuse(question, str(said["refused"]))
-        else:
-            looks.answer(question, said)
-        _log.info("looked_inside", refused="refused" in said, seconds=round(time.monotonic() - started, 2))
 
     def _map(self, question: Question, stop: threading.Event) -> dict[str, Any]:
         """The map is kept with the reading it explains; the answer here only says that it is."""

@@ -18,6 +18,7 @@ from app.settings import settings
 
 if TYPE_CHECKING:
     from app.dicom.decoder_pool import DecoderPool
+    from worker.count_snapshot import SnapshotCounter
     from worker.deliver import Courier
     from worker.inside import Glass
     from worker.learning.learner import Learner
@@ -136,6 +137,14 @@ def glass() -> Glass:
     from worker.inside import Glass
 
     return Glass(settings(), blobs=blobs())
+
+
+@_Part
+def snapshot_counter() -> SnapshotCounter:
+    """Who counts what a snapshot would hold."""
+    from worker.count_snapshot import SnapshotCounter
+
+    return SnapshotCounter(blobs=blobs())
 
 
 @_Part

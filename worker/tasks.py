@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from app.errors import Unavailable
-from app.queue import DELIVER, LEARN, LOOK_INSIDE, SCREEN, SEAL, SWEEP, queue
+from app.queue import COUNT_SNAPSHOT, DELIVER, LEARN, LOOK_INSIDE, SCREEN, SEAL, SWEEP, queue
 from worker import parts
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +43,11 @@ def look_inside(look_id: str) -> None:  # noqa: ARG001
     parts.glass().drain(stop=parts.stop)
 
 
+def count_snapshot(look_id: str) -> None:  # noqa: ARG001
+    """Whatever snapshot is thought of has been counted."""
+    parts.snapshot_counter().drain(stop=parts.stop)
+
+
 def seal() -> None:
     """What has settled of the audit trail is sealed, and what is sealed has gone where the site wants it."""
     try:
@@ -66,6 +71,7 @@ _TASKS = (
     (DELIVER, deliver),
     (SWEEP, sweep),
     (LOOK_INSIDE, look_inside),
+    (COUNT_SNAPSHOT, count_snapshot),
     (LEARN, learn),
     (SEAL, seal),
 )

@@ -39,6 +39,20 @@ def test_questions_are_answered_in_the_order_they_came(broker: str) -> None:
     assert [question.look_id for question in taken if question] == asked
 
 
+def test_a_snapshot_to_be_counted_keeps_no_image_waiting(broker: str) -> None:
+    counted = looks.ask_for_counts(by=ME, datasets=[ME], reviews=True)
+    look_id = a_look()
+    assert (question := looks.next_question()) is not None
+    assert question.look_id == str(look_id)
+    assert not looks.waiting()
+    wanted = looks.next_question(queue.COUNT_SNAPSHOT)
+    assert wanted is not None
+    assert (wanted.look_id, wanted.snapshot_of) == (str(counted), {"datasets": [str(ME)], "reviews": True})
+    with pytest.raises(NotFound):
+        looks.find(counted, by=ME)  # the page of an image has nothing to show of it
+    assert looks.find(counted, by=ME, task=queue.COUNT_SNAPSHOT).state == "waiting"
+
+
 def test_more_than_a_few_do_not_wait(broker: str) -> None:
     for _ in range(looks.MOST_WAITING):
         a_look()

@@ -25,6 +25,7 @@ from app.settings import settings
 from app.web.main import create_app
 from tests.builders import PASSWORD, a_user
 from tests.served import end
+from worker.count_snapshot import SnapshotCounter
 from worker.inside import Glass
 
 CHROMIUM = Path(os.environ.get("FIRSTREAD_CHROMIUM") or "/usr/bin/chromium")
@@ -201,9 +202,10 @@ def looking(database: str, broker: str, blobs: Blobs) -> Iterator[None]:
     stop = threading.Event()
 
     def answer() -> None:
-        glass = Glass(settings(), blobs=blobs)
+        answering = (Glass(settings(), blobs=blobs), SnapshotCounter(blobs=blobs))
         while not stop.wait(0.1):
-            glass.drain(stop=stop)
+            for one in answering:
+                one.drain(stop=stop)
 
     thread = threading.Thread(target=answer)
     thread.start()

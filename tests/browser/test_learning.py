@@ -27,6 +27,7 @@ from tests.browser.conftest import SCREENS, SignIn
 from tests.browser.pages import stored
 from tests.models.conftest import Trained, drawn, trained
 from tests.worker.snapshots import reads_now
+from worker.count_snapshot import SnapshotCounter
 from worker.inside import Glass
 from worker.learning.learner import Learner
 from worker.network import Network
@@ -69,7 +70,7 @@ def workers(
     configuration = settings()
     stop = threading.Event()
     learner = Learner(blobs=blobs, folder=tmp_path / "jobs", name="tested")
-    glass = Glass(configuration, blobs=blobs)
+    answering = (Glass(configuration, blobs=blobs), SnapshotCounter(blobs=blobs))
     sweeper = Sweeper(configuration, blobs=blobs)
     with DecoderPool(processes=1, seconds=20, memory_bytes=2**30) as pool:
         screener = Screener(
@@ -89,7 +90,8 @@ def workers(
             while not stop.wait(0.5):
                 screener.drain()
                 sweeper.sweep()
-                glass.drain(stop=stop)
+                for one in answering:
+                    one.drain(stop=stop)
 
         working = [threading.Thread(target=work, daemon=True) for work in (learn, screen)]
         for one in working:

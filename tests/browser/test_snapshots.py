@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.domain.roles import Role
 from app.records.engine import transaction
 from tests.app.commands.labelled import a_dataset, patients
 from tests.browser.conftest import SCREENS, SignIn
 
 
+@pytest.mark.usefixtures("looking")
 def test_an_administrator_looks_takes_and_asks_for_an_export(signed_in: SignIn) -> None:
     with transaction() as session:
         unreadable = [{"path": f"broken{at}.dcm", "outcome": "unreadable"} for at in range(3)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app import queue
+from app import looks, queue
 from app.commands import deidentified, snapshots
 from app.domain.review_label import RULE
 from app.domain.roles import Caller, Permission
@@ -40,34 +39,35 @@ SOURCES = {
 
 
 @router.get("")
-def list_page(
-    request: Request,
-    caller: _Trainer,
-    dataset: Annotated[list[UUID] | None, Query()] = None,
-    reviews: bool = False,
-    look: bool = False,
-) -> Response:
-    """The form that takes one; with `look` what it would hold now; those that were taken."""
-    chosen = _Chosen(datasets=dataset, reviews=reviews, look=look)
-    return _list(request, caller, chosen)
+def list_page(request: Request, caller: _Trainer, look: UUID | None = None) -> Response:
+    """The form that takes one; with `look` what that would hold once it is counted; those that were taken."""
+    return _list(request, caller, look=look)
+
+
+@router.post("/looks")
+def ask_look(form: Posted, caller: _Trainer) -> Response:
+    """The duty worker counts what a snapshot of what was ticked would hold."""
+    datasets = _ids(form.texts("dataset"))
+    look_id = looks.ask_for_counts(by=caller.actor.id, datasets=datasets, reviews=bool(form.text("reviews")))
+    return see(f"/training/snapshots?look={look_id}")
 
 
 @router.post("")
 def take(request: Request, form: Posted, caller: _Trainer) -> Response:
-    """A snapshot of what was chosen."""
-    chosen = _Chosen(datasets=_ids(form.texts("dataset")), reviews=bool(form.text("reviews")), look=True)
+    """A snapshot of what was looked at."""
     try:
         with transaction() as session:
             taken = snapshots.take(
                 session,
                 blobs=parts_of(request).blobs,
                 name=form.text("name"),
-                datasets=chosen.datasets or [],
-                reviews=chosen.reviews,
+                datasets=_ids(form.texts("dataset")),
+                reviews=bool(form.text("reviews")),
                 by=caller.actor,
             )
     except (NotFound, Unprocessable) as problem:
-        return _list(request, caller, chosen, problem=problem, name=form.text("name"))
+        look = form.id("look") if form.text("look") else None
+        return _list(request, caller, look=look, problem=problem, name=form.text("name"))
     return see(f"/training/snapshots/{taken.id}" + ("" if taken.created else "?known=true"))
 
 
@@ -102,31 +102,25 @@ def export(form: Posted, snapshot_id: UUID, caller: _Trainer) -> Response:
     return see(f"/training/snapshots/{snapshot_id}#exports")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """What a snapshot is to be taken of; until somebody has looked, everything is ticked."""
-
-    datasets: list[UUID] | None
-    reviews: bool
-    look: bool
-
-
 def _list(
-    request: Request, caller: Caller, chosen: _Chosen, *, problem: Problem | None = None, name: str = ""
+    request: Request,
+    caller: Caller,
+    *,
+    look: UUID | None = None,
+    problem: Problem | None = None,
+    name: str = "",
 ) -> Response:
-    held = None
+    """Until somebody has looked, everything is ticked."""
+    found = None
+    if look is not None:
+        try:
+            found = looks.find(look, by=caller.actor.id, task=queue.COUNT_SNAPSHOT)
+        except NotFound as gone:
+            problem = problem or gone
     with transaction() as session:
         takeable = queries.datasets_to_take(session)
-        if chosen.look and (chosen.datasets or chosen.reviews):
-            ready = {one.id for one in takeable}
-            held = snapshots.preview(
-                session,
-                blobs=parts_of(request).blobs,
-                datasets=[one for one in chosen.datasets or [] if one in ready],
-                reviews=chosen.reviews,
-            )
-        found, reviewed = queries.snapshots(session), queries.reviewed_studies(session)
-    ticked = {one.id for one in takeable} if not chosen.look else set(chosen.datasets or [])
+        taken, reviewed = queries.snapshots(session), queries.reviewed_studies(session)
+    of = found.question.snapshot_of if found else None
     return page(
         request,
         "snapshots.html",
@@ -134,14 +128,13 @@ def _list(
         status=problem.status if problem else 200,
         problem=problem,
         takeable=takeable,
-        ticked=ticked,
-        reviews=chosen.reviews or not chosen.look,
+        ticked={str(one.id) for one in takeable} if of is None else set(of["datasets"]),
+        reviews=of is None or of["reviews"],
         reviewed=reviewed,
         counted=queries.COUNTED,
-        looked=chosen.look,
-        held=held,
+        look=found,
         name=name,
-        snapshots=found,
+        snapshots=taken,
         split_names=SPLITS,
         source_names=SOURCES,
         rule=RULE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -18,6 +20,7 @@ from app.domain.roles import Role, Scope
 from app.records import AuditEvent, Snapshot, SnapshotExport
 from app.records.engine import transaction
 from tests.app.commands.labelled import a_dataset, patients
+from worker.count_snapshot import SnapshotCounter
 
 SignIn = Callable[..., TestClient]
 FILES = [*patients(120), *patients(120, label="NORMAL", prefix="n")]
@@ -117,12 +120,19 @@ def test_an_export_is_asked_for_and_fetched_once_it_is_made(
 def test_the_pages_lead_from_a_dataset_to_a_snapshot(sign_in: SignIn, dataset: UUID, blobs: Blobs) -> None:
     admin = sign_in(Role.ADMINISTRATOR)
     assert "Dataset Children" in admin.get("/training/snapshots").text
-    looked = admin.get(f"/training/snapshots?look=true&dataset={dataset}")
-    assert "It would hold 240 images" in looked.text
-    assert "It would hold no image" in admin.get("/training/snapshots?look=true").text
-    nameless = admin.post("/training/snapshots", data={"name": "", "dataset": str(dataset)})
+    asked = admin.post("/training/snapshots/looks", data={"dataset": str(dataset)}, follow_redirects=False)
+    look = asked.headers["location"]
+    assert "The duty worker is counting." in admin.get(look).text, "no page waits for a count"
+    SnapshotCounter(blobs=blobs).drain(stop=threading.Event())
+    looked = admin.get(look).text
+    assert "It would hold 240 images" in looked
+    assert looked.count("checked") == 1, "what was not ticked stays so"
+    wanted = dict(re.findall(r'type="hidden" name="(look|dataset)" value="([^"]+)"', looked))
+    assert wanted["dataset"] == str(dataset)
+    nameless = admin.post("/training/snapshots", data={"name": ""} | wanted)
     assert nameless.status_code == 422
     assert "Give the snapshot a name" in nameless.text
+    assert "It would hold 240 images" in nameless.text
     answer = admin.post(
         "/training/snapshots", data={"name": "First", "dataset": str(dataset)}, follow_redirects=False
     )
@@ -136,6 +146,23 @@ def test_the_pages_lead_from_a_dataset_to_a_snapshot(sign_in: SignIn, dataset: U
         f"{answer.headers['location']}/exports", data={"dates": "removed", "burned_in": "masked"}
     )
     assert "Waits for the training worker" in asked.text
+
+
+def test_a_look_says_what_came_of_it(sign_in: SignIn, blobs: Blobs) -> None:
+    admin = sign_in(Role.ADMINISTRATOR)
+    empty, unknown = (
+        admin.post("/training/snapshots/looks", data=data, follow_redirects=False).headers["location"]
+        for data in ({}, {"dataset": str(UUID(int=1))})
+    )
+    SnapshotCounter(blobs=blobs).drain(stop=threading.Event())
+    assert "It would hold no image" in admin.get(empty).text
+    assert "There is no such dataset." in admin.get(unknown).text
+    gone = admin.get(f"/training/snapshots?look={UUID(int=2)}")
+    assert gone.status_code == 404
+    assert "Ask again" in gone.text
+    assert "See what it would hold" in gone.text, "so that it can be asked again at once"
+    assert admin.post("/training/snapshots/looks", data={"dataset": "x"}).status_code == 404
+    assert sign_in(Role.ADMINISTRATOR).get(empty).status_code == 404, "it is another administrator's"
 
 
 def test_radiologists_take_no_snapshots(sign_in: SignIn, dataset: UUID) -> None:

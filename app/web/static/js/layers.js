@@ -1,20 +1,11 @@
 // What the layers see: a file is sent with the session's token, then the page of its look opens and waits.
 
-import { loadAnew } from "./anew.js";
+import "./looking.js";
 import { csrf } from "./shared.js";
 import { _ } from "./texts.js";
 
 const form = document.getElementById("file-form");
 const problem = document.getElementById("file-problem");
-
-// The answer is waited for; the page is loaded anew once, when it is there, and never under a reader's eyes.
-async function wait() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (answer && !(await answer.text()).includes('id="looking"')) loadAnew();
-  else setTimeout(wait, 1000);
-}
-
-if (document.getElementById("looking")) setTimeout(wait, 1000);
 
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -1,0 +1,12 @@
+// A page that waits for the answer to a look: it is loaded anew once, when the answer is there, and never under
+// a reader's eyes.
+
+import { loadAnew } from "./anew.js";
+
+async function wait() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer && !(await answer.text()).includes('id="looking"')) loadAnew();
+  else setTimeout(wait, 1000);
+}
+
+if (document.getElementById("looking")) setTimeout(wait, 1000);
