@@ -5,6 +5,7 @@ The pages come from the router: one without a line in `PAGES` fails.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +45,7 @@ from tests.builders import (
     sign,
 )
 from tests.test_permissions import SIGNED_IN, WHO_MAY, routes
+from worker.count_snapshot import SnapshotCounter
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 NEEDS_AXE = "needs axe: pip install axe-playwright-python"
@@ -57,10 +59,11 @@ Deed = Callable[[Any], object]
 
 @dataclass(frozen=True)
 class Shown:
-    """A page in one state: its address, and what somebody does there first."""
+    """A page in one state: its address, what somebody does there first, and with what it answers."""
 
     address: str
     deed: Deed = lambda page: None
+    status: tuple[int, ...] = (200,)
 
 
 def press(key: str, then: str) -> Deed:
@@ -102,6 +105,19 @@ def look_what_would_go(page: Any) -> None:
     page.wait_for_selector("#reason")
 
 
+def ask_what_it_would_hold(page: Any) -> None:
+    """The duty worker has not counted yet."""
+    page.click("form[action='/training/snapshots/looks'] button")
+    page.wait_for_selector("#looking")
+
+
+def look_what_it_would_hold(page: Any) -> None:
+    """It has."""
+    ask_what_it_would_hold(page)
+    SnapshotCounter(blobs=Blobs(settings().blob_folder)).drain(stop=threading.Event())
+    page.wait_for_selector("#name")
+
+
 def begin_second_factor(page: Any) -> None:
     """The QR code and the secret are shown."""
     page.fill("#password", PASSWORD)
@@ -125,7 +141,7 @@ PAGES: dict[str, tuple[Shown, ...]] = {
         Shown("/account/second-factor", begin_second_factor),
     ),
     "GET /adjudication": (Shown("/adjudication"),),
-    "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense")),
+    "GET /audit": (Shown("/audit"), Shown("/audit?study=nonsense", status=(422,))),
     "GET /audit/patient": (Shown("/audit/patient"),),
     "GET /conflicts": (Shown("/conflicts"),),
     "GET /destinations": (Shown("/destinations"),),
@@ -179,8 +195,8 @@ PAGES: dict[str, tuple[Shown, ...]] = {
     "GET /training/datasets/{dataset_id}/files/{file_id}/picture": (),
     "GET /training/snapshots": (
         Shown("/training/snapshots"),
-        Shown("/training/snapshots?look=true"),
-        Shown("/training/snapshots?look=true&reviews=true&dataset={dataset}"),
+        Shown("/training/snapshots", ask_what_it_would_hold),
+        Shown("/training/snapshots", look_what_it_would_hold),
     ),
     "GET /training/snapshots/{snapshot_id}": (Shown("/training/snapshots/{snapshot}"),),
     "GET /sign-in/code": (),  # see test_second_factor.py
@@ -207,7 +223,10 @@ NO_PAGES = {
     "GET /worklist/page",  # the worklist's own page, for its script
     "GET /worklist/rows",
 }
-PROBLEMS = (Shown("/nowhere"), Shown("/studies/00000000-0000-4000-8000-000000000000"))
+PROBLEMS = (
+    Shown("/nowhere", status=(404,)),
+    Shown("/studies/00000000-0000-4000-8000-000000000000", status=(403, 404)),
+)
 
 
 def test_every_page_has_a_line_here_and_every_line_a_page() -> None:
@@ -333,7 +352,9 @@ def seen_by(role: Role) -> list[str]:
 
 def visit(page: Any, shown: Shown, ids: dict[str, str]) -> str:
     """The page in that state; what it is called in objections."""
-    page.goto(shown.address.format(**ids))
+    answer = page.goto(shown.address.format(**ids))
+    assert answer is not None
+    assert answer.status in shown.status, f"{shown.address}: {answer.status}, so it is not that page"
     if page.locator("#viewer").count():
         page.wait_for_selector("#viewer[data-state=full]")
     shown.deed(page)
@@ -424,7 +445,7 @@ def test_axe_objects_to_nothing_before_somebody_is_signed_in(
     page = context.new_page()
     watch.attach(page)
     page.goto("/sign-in")
-    for shown in (*PAGES["GET /sign-in"], Shown("/nowhere")):
+    for shown in (*PAGES["GET /sign-in"], Shown("/nowhere", status=(404,))):
         eyes.look(page, visit(page, shown, {}))
     page.goto("/sign-in")
     page.fill("#username", "nobody")

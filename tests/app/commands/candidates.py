@@ -136,6 +136,15 @@ def an_active_bundle(session: Session, blobs: Blobs, version: str = "1") -> str:
     return sha256
 
 
+HOLDS_NOTHING: dict[str, Any] = {
+    **{name: {} for name in ("splits", "patients", "sources", "reviewers")},
+    "blind": 0,
+    "left_out": [],
+    "datasets": [],
+}
+"""What is said of a snapshot whose rows do not matter."""
+
+
 def a_snapshot(session: Session, blobs: Blobs, rows: list[SnapshotRow] | None = None) -> UUID:
     """A frozen one; its locked test is made of the rows of the test split, if any."""
     data = "".join(manifest_lines(rows or [])).encode()
@@ -147,7 +156,7 @@ def a_snapshot(session: Session, blobs: Blobs, rows: list[SnapshotRow] | None = 
         name="autumn",
         sha256=sha256,
         images=len(rows or []),
-        counts={},
+        counts=HOLDS_NOTHING,
         findings=["pneumonia"],
         test_sha256="e" * 64 if rows is None or any(row.split == "test" for row in rows) else None,
         created_by_name="ada",
