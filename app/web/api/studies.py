@@ -170,12 +170,15 @@ def find_studies(
     study_instance_uid: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     accession_number: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
 ) -> Studies:
-    """All studies with that UID and that accession number; at least one of the two is needed."""
+    """All studies with that UID and that accession number; at least one of the two is needed. That somebody
+    searched is on record, and so is the view of each study found.
+    """
     if study_instance_uid is None and accession_number is None:
         raise BadRequest("Say which studies: send study_instance_uid or accession_number.")
     with transaction() as session:
         ids = queries.find(session, study_instance_uid=study_instance_uid, accession_number=accession_number)
         shown = [queries.show(session, study_id=study_id, to=caller.actor) for study_id in ids]
+        audit.record(session, action="studies.searched", by=caller.actor, level="api", found=len(ids))
         for study_id in ids:
             viewing.view(session, study_id=study_id, by=caller.actor, via="api")
     return Studies(studies=[study_of(study) for study in shown])

@@ -88,6 +88,24 @@ def test_studies_are_found_by_uid_and_accession_number(
     assert nothing.json()["studies"] == []
 
 
+def test_a_look_for_an_accession_number_is_on_record_without_it_also_where_nothing_was_found(
+    client: TestClient, sender: dict[str, str], session: Session, blobs: Blobs
+) -> None:
+    study_id = an_admitted_study(blobs, tags={"AccessionNumber": "A17"}).study_id
+    for number in ("A17", "A18", "x" * 65):
+        client.get("/api/v1/studies", params={"accession_number": number}, headers=sender)
+    client.get("/api/v1/studies", headers=sender)  # says nothing to look for
+    looked = ("studies.searched", "study.viewed")
+    rows = session.scalars(
+        select(AuditEvent).where(AuditEvent.action.in_(looked)).order_by(AuditEvent.id)
+    ).all()
+    assert [(row.action, row.study_id, row.details) for row in rows] == [
+        ("studies.searched", None, {"level": "api", "found": 1}),
+        ("study.viewed", study_id, {"via": "api"}),
+        ("studies.searched", None, {"level": "api", "found": 0}),
+    ]
+
+
 def test_a_radiologist_claims_corrects_and_amends(sign_in: SignIn, blobs: Blobs) -> None:
     study = f"/api/v1/studies/{a_screened_study(blobs).study_id}"
     client = sign_in(Role.RADIOLOGIST)
