@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,6 +28,9 @@ from worker.screen import ImageScreened
 
 _PATIENCE_SECONDS = 5.0
 """How long finished work waits for a database that restarts, before the lease's expiry takes over."""
+
+_NAMED = 50
+"""Studies that a line of the log names at most."""
 
 PROGRAM = version("firstread")
 """The program's version, which readings are made with."""
@@ -145,7 +149,7 @@ class Recorder:
             raise
         except Exception as error:  # noqa: BLE001, logged below
             if len(read) > 1:  # one of them must not hold up the others
-                _log.warning("batch_record_refused", studies=len(read), error=type(error).__name__)
+                _log.warning("batch_record_refused", **named(read), error=type(error).__name__)
                 for one in read:
                     self.record([one], loaded=loaded)
                 return
@@ -164,6 +168,11 @@ class Recorder:
             self._held.pop(study.study_id, None)
         self._ring(recorded.deliveries)
         counted.add(recorded.readings)
+
+
+def named(read: Sequence[tuple[StudyToScreen, object]]) -> dict[str, Any]:
+    """For a line of the log: how many studies these are, and which, of very many the first."""
+    return {"studies": len(read), "study_ids": [str(study.study_id) for study, _ in read[:_NAMED]]}
 
 
 def image_read(image: ImageToScreen, result: ImageScreened, preview_sha256: str | None) -> ImageRead:

@@ -29,7 +29,7 @@ from worker import traced
 from worker.deference import Deference
 from worker.memory import give_back_freed
 from worker.network import Loaded, Network, NetworkUnavailable
-from worker.recorder import Recorder, image_read
+from worker.recorder import Recorder, image_read, named
 from worker.screen import Batch, ImageFile, ImageScreened, NetworkBroke, batches
 
 PREVIEW_SIDE = 1024
@@ -233,7 +233,7 @@ class Screener:
                 read.append((study, [image_read(*one) for one in of_study]))
         self._recorder.record(read, loaded=begun.loaded)
         seconds = round(time.monotonic() - begun.began, 3)
-        _log.info("batch_screened", studies=len(read), images=len(screened), seconds=seconds)
+        _log.info("batch_screened", **named(read), images=len(screened), seconds=seconds)
         return len(read)
 
     def _outcome_of(self, writing: Future[int]) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from app.blobs import Blobs
 from app.commands import delivery, registry, screening
@@ -252,6 +253,25 @@ def test_a_large_study_is_read_in_parts_and_recorded_as_one(blobs: Blobs, screen
         ).all()
     assert {row.image_id for row in read} == {admission.image_id for admission in admissions}
     assert list(events) == ["study.screening", "study.screened"]
+
+
+def test_the_log_says_which_studies_a_batch_was(
+    blobs: Blobs, make_screener: Callable[[], Screener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admissions = [an_admitted_study(blobs) for _ in range(3)]
+    with capture_logs() as log:
+        make_screener().drain()
+    lines = [line for line in log if line["event"] == "batch_screened"]
+    assert sum(line["studies"] for line in lines) == 3
+    named = [study for line in lines for study in line["study_ids"]]
+    assert sorted(named) == sorted(str(admission.study_id) for admission in admissions)
+    monkeypatch.setattr("worker.recorder._NAMED", 1)
+    for _ in range(2):
+        an_admitted_study(blobs)
+    with capture_logs() as log:
+        make_screener().drain()
+    [line] = [line for line in log if line["event"] == "batch_screened"]
+    assert (line["studies"], len(line["study_ids"])) == (2, 1)
 
 
 def test_deliveries_are_rung_for_once_the_reading_is_committed(
