@@ -74,10 +74,8 @@ def _tell(request: Request, arrived: Arrived, *, began: int, status: int) -> Non
             "study": str(admission.study_id),
             "bytes": size,
             "images": len(arrived.images),
+            "request": request_id_of(request) or "",
         }
-        # a caller's own id may be anything, such as a patient's; the log has it, and names the trace
-        if not request.scope.get("firstread.request_id_given"):
-            facts["request"] = request_id_of(request) or ""
         tracing.tell_arrival(
             admission.image_id,
             door=f"{request.method} {route}",

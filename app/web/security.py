@@ -48,7 +48,10 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+"""A UUID, with or without dashes, as proxies give. Another id of the caller's may be anything, such as a
+patient's, and is not taken: logs and traces have this one.
+"""
 SMALL_BODY = 1024**2
 """Bytes of a request that uploads nothing."""
 PATIENCE_SECONDS = 60.0
@@ -68,10 +71,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = _given_id(headers)
-        request_id = given or uuid4().hex
+        request_id = _request_id(headers)
         scope["firstread.request_id"] = request_id
-        scope["firstread.request_id_given"] = given is not None
         status = 0
         started, began = time.perf_counter(), tracing.now()
 
@@ -114,9 +115,9 @@ def _complete(headers: MutableHeaders, *, request_id: str) -> None:
         headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
-def _given_id(headers: Headers) -> str | None:
+def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else None
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def _check_address(scope: Scope) -> None:

@@ -70,6 +70,18 @@ def test_mistakes_are_answered_in_words(
     assert answer.headers["x-request-id"] == body["request_id"]
 
 
+def test_a_request_keeps_the_id_that_a_proxy_gave_it_and_no_id_that_may_name_a_patient(
+    client: TestClient,
+) -> None:
+    def named(given: str) -> str:
+        return client.get("/problems/nothing", headers={"X-Request-ID": given}).headers["x-request-id"]
+
+    for proxy in ("0f8fad5b-d9cb-469f-a165-70867728950e", "7D444840F8FAD5BD9CB469FA16570867"):
+        assert named(proxy) == proxy
+    for word in ("Okafor-Ada", "P-31415", "31415926", "20211103", "1.2.840.10008.31415", "deadbeef"):
+        assert UUID(named(word)) and word not in named(word)
+
+
 REVIEWS = "/api/v1/studies/00000000-0000-4000-8000-000000000000/reviews"
 
 
