@@ -1,8 +1,9 @@
 """After a whole story with marked names, nothing but the database, the stored files and the pages knows them.
 
-Web server, DICOM listener, workers and both servers run as they do in a hospital; the story goes right and
-wrong on purpose, and ends with a backup, a study whose time is over and a deletion, after which no row has
-what they took. By standard QIDO-RS has names in addresses.
+Web server, DICOM listener, workers and both servers run as they do in a hospital, and a destination is sent
+what was read; the story goes right and wrong on purpose, and ends with a backup, a study whose time is over
+and a deletion, after which no row has what they took. By standard QIDO-RS has names in addresses, and what a
+destination is sent has the patient in its body.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,11 +33,11 @@ from typer.testing import CliRunner
 
 from app.blobs import Blobs
 from app.cli import cli
-from app.commands import retention
-from app.domain.roles import Role, Scope
+from app.commands import delivery, retention
+from app.domain.roles import SYSTEM, Role, Scope
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
-from app.records import AuditEvent, Image, SiteChoice, Study
+from app.records import AuditEvent, Delivery, Image, SiteChoice, Study
 from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
@@ -42,6 +45,7 @@ from tests.builders import PASSWORD, a_dicom, a_key, a_png, a_user
 from tests.collector_server import CollectorServer, collecting
 from tests.rows import contents
 from tests.served import Service, eventually, free_port, serving
+from worker.deliver import Courier
 from worker.sweep import Sweeper
 
 MARKED = {
@@ -86,8 +90,10 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
     with transaction() as session:
         a_user(session, "alice", Role.RADIOLOGIST, Role.ADMINISTRATOR, Role.AUDITOR)
         key = a_key(session, "ct 1", *Scope)
-    with serving(home, "worker", "duty", "dimse") as service:
-        told = Told()
+    monkeypatch.setenv("FIRSTREAD_DESTINATION_RANGES", "127.0.0.0/8")
+    settings.cache_clear()
+    told = Told()
+    with _receiving(told), serving(home, "worker", "duty", "dimse") as service:
         with service.client({"Authorization": f"Bearer {key}"}) as machine, service.client() as person:
             for client in (machine, person):
                 client.event_hooks["response"].append(told.hear)
@@ -96,12 +102,15 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
             studies = _send(machine)
             _send_by_dimse(port)
             _ask(machine)
-            read = _read(person, studies)
+            read = _read(person, machine, studies)
             eventually(lambda: b"event" in bytes(told.events))
+            deliveries = eventually(lambda: _delivered(machine, person))
+            assert isinstance(deliveries, str)
             backup = CliRunner().invoke(cli, ["backup", "--new", str(tmp_path / "backups")])
             assert backup.exit_code == 0, backup.output
             eventually(_all_read, seconds=60)
             assert {gone for gone in GONE if gone in _rows()} == set(GONE)
+            eventually(_all_delivered, seconds=60)
             retained = _retain(read)
             proof = _delete(person)
             assert [gone for gone in GONE if gone in _rows()] == []
@@ -123,6 +132,8 @@ def test_marked_names_are_in_no_log_address_metric_error_event_trail_or_trace(
         "an address": "\n".join(told.addresses).encode(),
         "an error": "\n".join(told.problems).encode(),
         "an event": bytes(told.events),
+        "what leads to a destination": "\n".join(told.heads).encode(),
+        "what is said of deliveries": deliveries.encode(),
         "the audit trail": "\n".join(trail).encode(),
         "what a backup says": backup.output.encode(),
         "what retention says": retained.encode(),
@@ -154,9 +165,11 @@ class Told:
         self.addresses: set[str] = set()
         self.problems: list[str] = []
         self.events = bytearray()
+        self.heads: list[str] = []
 
     def hear(self, answer: httpx.Response) -> None:
         answer.read()
+        self.addresses.add(answer.headers["x-request-id"])
         self.addresses |= {answer.headers.get("location", ""), answer.headers.get("content-location", "")}
         kind = answer.headers.get("content-type", "")
         if kind.startswith("text/html"):
@@ -164,6 +177,58 @@ class Told:
         if kind.startswith("application/problem+json"):
             self.problems.append(answer.text)
         assert answer.status_code < 500, answer.text
+
+
+@contextmanager
+def _receiving(told: Told) -> Iterator[None]:
+    """There is a destination, whose answers repeat what it was sent; the first one refuses it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert _MARK.search(body), "a destination is sent the patient's study"
+            status = 204 if told.heads else 500
+            told.heads.append(f"{self.requestline}\n{self.headers}")
+            self.send_response(status, f"Namezqxmarked {status}")
+            self.send_header("X-Said", "Namezqxmarked")
+            self.send_header("Content-Length", str(len(body) if status == 500 else 0))
+            self.end_headers()
+            if status == 500:
+                self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with transaction() as session:
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        delivery.add_destination(session, name="RIS", url=url, by=SYSTEM)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def _delivered(machine: httpx.Client, person: httpx.Client) -> str | None:
+    """What is said of the deliveries once one was refused and another has arrived."""
+    answer = machine.get("/api/v1/deliveries")
+    tried = [row for row in answer.json() if row["attempts"]]
+    refused = any(row["last_error"] for row in tried)
+    if not refused or all(row["state"] != "delivered" for row in tried):
+        return None
+    page = person.get("/destinations")
+    assert page.status_code == 200
+    return answer.text + page.text
+
+
+def _all_delivered() -> bool:
+    """Also what waits for another try, or for a signature to be final: until then its study is kept."""
+    pending = Delivery.state == "pending"
+    with transaction() as session:
+        session.execute(update(Delivery).where(pending).values(not_before=now()))
+    Courier(settings()).drain(stop=threading.Event())
+    with transaction() as session:
+        return not session.scalars(select(Delivery.id).where(pending)).all()
 
 
 def _send(machine: httpx.Client) -> list[str]:
@@ -179,7 +244,9 @@ def _send(machine: httpx.Client) -> list[str]:
     studies = []
     for data in (*marked, another, same_study, cut):
         answer = machine.post(
-            "/api/v1/studies", files={"files": ("NAMEzqxmarked.dcm", data, "application/dicom")}
+            "/api/v1/studies",
+            files={"files": ("NAMEzqxmarked.dcm", data, "application/dicom")},
+            headers={"X-Request-ID": MARKED["PatientID"]},
         )
         if answer.status_code < 300:
             studies += [study["id"] for study in answer.json()["studies"]]
@@ -264,7 +331,7 @@ def _ask(machine: httpx.Client) -> None:
         "PatientBirthDate=20211103zqxmarked",
     ):
         machine.get(f"/dicomweb/studies?{query}", headers={"Accept": "application/dicom+json"})
-    machine.get("/dicomweb/studies/Namezqxmarked")
+    machine.get("/dicomweb/studies/Namezqxmarked", headers={"X-Request-ID": "Namezqxmarked"})
     machine.get("/api/v1/studies/Namezqxmarked")
     machine.get("/api/v1/studies?cursor=Namezqxmarked")
     machine.post(
@@ -274,8 +341,8 @@ def _ask(machine: httpx.Client) -> None:
     machine.post("/api/v1/destinations", json={"name": "Namezqxmarked", "url": "Namezqxmarked"})
 
 
-def _read(person: httpx.Client, studies: list[str]) -> str:
-    """A radiologist signs in, searches, reads, mistypes, signs and amends; which study."""
+def _read(person: httpx.Client, machine: httpx.Client, studies: list[str]) -> str:
+    """A radiologist signs in, searches, takes a study over, reads, mistypes, signs and amends: which one."""
     person.headers["Accept"] = "text/html"
     person.post("/sign-in", data={"username": "Namezqxmarked", "password": "zqxmarked"})
     person.post("/sign-in", data={"username": "alice", "password": PASSWORD})
@@ -292,6 +359,14 @@ def _read(person: httpx.Client, studies: list[str]) -> str:
         assert "Namezqxmarked" in found.text
     read = eventually(_screened, seconds=60)
     assert isinstance(read, str)
+    assert machine.post(f"/api/v1/studies/{read}/claim").status_code == 204
+    held_since = _hidden(person.get(f"/studies/{read}").text, "held_since")
+    for reason, status in (("Namezqxmarked cannot wait", 422), ("The night shift has gone home", 303)):
+        said = fields | {"held_since": held_since, "reason": reason}
+        taken = person.post(f"/studies/{read}/take-over", data=said)
+        assert taken.status_code == status, taken.text
+    said = {"reason": f"{MARKED['PatientID']} is ours"}
+    assert machine.post(f"/api/v1/studies/{read}/take-over", json=said).status_code == 422
     for study in {*studies, read}:
         assert "zqx" in person.get(f"/studies/{study}").text
     page = person.get(f"/studies/{read}").text
