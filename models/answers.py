@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from models.bundle import Bundle
 from models.calibrate import fit_platt, probabilities
 from models.figures import Array
 from models.judge import PREVALENCE
+from models.manifest import Thresholds
 
 CHUNK = 64
 
@@ -34,27 +35,29 @@ class Answers:
 def ask(
     bundle: Bundle,
     images: NDArray[np.uint8] | Sequence[NDArray[Any]],
-    truth: NDArray[np.float32],
+    truths: Mapping[str, NDArray[np.float32]],
     patients: NDArray[np.str_],
-    *,
-    finding: str,
-) -> Answers:
-    """The bundle's probabilities of the finding for images that pass its gate."""
+) -> dict[str, Answers]:
+    """The bundle's probabilities of each finding for images that pass its gate."""
     screenings = [
         screening
         for first in range(0, len(images), CHUNK)
         for screening in bundle.screen(list(images[first : first + CHUNK]))
     ]
     passed = np.array([screening.outcome == "screened" for screening in screenings], dtype=np.bool_)
-    probability = np.array(
-        [
-            screening.findings[finding].probability
-            for screening in screenings
-            if screening.outcome == "screened"
-        ]
-    )
+    read = [screening.findings for screening in screenings if screening.outcome == "screened"]
+    withheld = int((~passed).sum())
     unlike = sum(screening.unlike is not None for screening in screenings)
-    return Answers(truth[passed], probability, patients[passed], int((~passed).sum()), unlike)
+    return {
+        finding: Answers(
+            truth[passed],
+            np.array([results[finding].probability for results in read]),
+            patients[passed],
+            withheld,
+            unlike,
+        )
+        for finding, truth in truths.items()
+    }
 
 
 def short(answers: Answers, *, point: float) -> dict[str, float]:
@@ -101,11 +104,10 @@ def with_intervals(answers: Answers, *, point: float, rounds: int, seed: int) ->
     return result
 
 
-def lanes(answers: Answers, bundle: Bundle) -> dict[str, float | int | None]:
-    """How the lanes turned out: shares of those with and without the finding in each, and per-patient errors
+def lanes(answers: Answers, cuts: Thresholds) -> dict[str, float | int | None]:
+    """How a finding's lanes turned out: shares of those with and without it in each, and per-patient errors
     of the two bounds.
     """
-    cuts = bundle.manifest.thresholds[bundle.manifest.findings[0].name]
     with_it = answers.truth > 0.5
     ruled_in = answers.probability >= (cuts.rule_in if cuts.rule_in is not None else np.inf)
     ruled_out = answers.probability < (cuts.rule_out if cuts.rule_out is not None else -np.inf)
@@ -148,11 +150,10 @@ def calibration_figures(answers: Answers) -> dict[str, float]:
     }
 
 
-def broken_bounds(rows: list[dict[str, Any]], bundle: Bundle) -> dict[str, list[str]]:
+def broken_bounds(rows: list[dict[str, Any]], cuts: Thresholds) -> dict[str, list[str]]:
     """Under which changes more patients than a lane promises were missed, or falsely ruled in: the promise is
     for patients and rooms like those calibrated on, and this is how far others may be from it.
     """
-    cuts = bundle.manifest.thresholds[bundle.manifest.findings[0].name]
     bounds = {"missed": cuts.rule_out_miss_bound, "falsely_ruled_in": cuts.rule_in_false_positive_bound}
     return {
         kind: [f"{row['change']} {row['grade']}" for row in rows if row[kind] > most]

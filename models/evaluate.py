@@ -5,6 +5,7 @@ figures with intervals.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,15 @@ def evaluate(
     rounds: int = 500,
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
-    """Figures of the bundle's first finding on the data, with 95% intervals from resampling patients.
+    """Figures of the bundle's first finding on the data, with 95% intervals from resampling patients; under
+    ``others`` those of every other finding by which it ranks patients, and under ``untold`` of which of these
+    the data or what was read of them do not have both images with it and without it.
 
-    With ``stress`` also under every acquisition change in three grades, worst and mean with intervals; with
-    ``gate`` also what the input gate makes of the images turned, inverted, cut, and of drawn strangers.
-    ``surroundings`` are scores of `models.style` for these images: with them the report tells how the network
-    does where the surroundings speak against the label. Raises `DatasetRefused` where the data lack the
-    finding or its absence.
+    With ``stress`` also under every acquisition change in three grades, worst and mean with intervals. Of
+    the first finding alone: with ``stress`` the worst frame, with ``gate`` what the input gate makes of the
+    images turned, inverted, cut, and of drawn strangers, and with ``surroundings``, which are scores of
+    `models.style` for these images, how the network does where they speak against the label. Raises
+    `DatasetRefused` where the data lack the first finding or its absence.
     """
     finding = bundle.manifest.findings[0].name
     if finding not in data.findings:
@@ -61,10 +64,26 @@ def evaluate(
             f"name the folder of the finding {finding}."
         )
     truth = data.labels[:, data.findings.index(finding)]
-    if not ((truth > 0.5).any() and (truth < 0.5).any()):
+    if not _has_both(truth):
         raise DatasetRefused(f"To evaluate {finding}, images with it and without it are needed.")
+    ranked = [one.name for one in bundle.manifest.findings if one.name == finding or not one.research]
+    truths = {one: data.labels[:, data.findings.index(one)] for one in ranked if one in data.findings}
+    asked: dict[tuple[str, float], dict[str, Answers]] = {}
     chosen = list(conditions()) if stress else [(PLAIN, 0.0)]
-    done, total = 0, len(chosen) * len(data)
+    for number, (change, grade) in enumerate(chosen, start=1):
+        images = (
+            data.images if change == PLAIN else shifted(data.images, change=change, strength=grade, seed=seed)
+        )
+        asked[change, grade] = ask(bundle, images, truths, data.patients)
+        report("Evaluating", number * len(data), len(chosen) * len(data))
+    told = {
+        one: _told(
+            bundle, {of: found[one] for of, found in asked.items()}, finding=one, rounds=rounds, seed=seed
+        )
+        for one in truths
+        if one == finding or all(_has_both(found[one].truth) for found in asked.values())
+    }
+    plain = asked[PLAIN, 0.0][finding]
     outcome: dict[str, Any] = {
         "bundle": {
             "name": bundle.manifest.name,
@@ -72,62 +91,80 @@ def evaluate(
             "sha256": bundle.manifest.sha256,
         },
         "runtime": bundle.runtime,
-        "finding": finding,
         "images": len(data),
         "patients": len(np.unique(data.patients)),
         "notices": list(data.notices),
+        **told.pop(finding),
+        "others": list(told.values()),
+        "untold": [one for one in ranked if one != finding and one not in told],
+        "unlike": round(plain.unlike / len(data), 4),
+        "curve": _curve(plain),
     }
-    rows: list[dict[str, Any]] = []
-    under_stress: list[Answers] = []
-    for change, grade in chosen:
-        images = (
-            data.images if change == PLAIN else shifted(data.images, change=change, strength=grade, seed=seed)
-        )
-        answers = ask(bundle, images, truth, data.patients, finding=finding)
-        done += len(data)
-        report("Evaluating", done, total)
-        point = bundle.manifest.thresholds[finding].operating_point
-        if change == PLAIN:
-            outcome["plain"] = with_intervals(answers, point=point, rounds=rounds, seed=seed)
-            outcome["lanes"] = lanes(answers, bundle)
-            outcome["even_odds"] = calibration_figures(answers)
-            outcome["unlike"] = round(answers.unlike / len(data), 4)
-            outcome["curve"] = _curve(answers)
-            if surroundings is not None:
-                outcome["conflict"] = conflict_figures(answers, surroundings, len(data))
-        else:
-            if (change, grade) == (MIXED, max(GRADES)):
-                outcome["curve_changed"] = _curve(answers)
-            if change != MIXED:
-                under_stress.append(answers)
-            told = lanes(answers, bundle)
-            rows.append(
-                {
-                    "change": change,
-                    "grade": grade,
-                    "withheld": answers.withheld,
-                    "unlike": round(answers.unlike / len(data), 4),
-                    "missed": told["missed"],
-                    "falsely_ruled_in": told["falsely_ruled_in"],
-                }
-                | short(answers, point=point)
-                | calibration_figures(answers)
-            )
+    if surroundings is not None:
+        outcome["conflict"] = conflict_figures(plain, surroundings, len(data))
     if gate:
         outcome["gate"] = gate_figures(bundle, data.images, seed=seed, report=report)
     if stress:
+        outcome["curve_changed"] = _curve(asked[MIXED, max(GRADES)][finding])
         outcome["worst_frame"] = worst_frame(bundle, data, truth, finding=finding, report=report)
-        graded = [row for row in rows if row["change"] != MIXED]
-        worst = min(graded, key=lambda row: float(row["auc"]))
-        outcome["stress"] = {
+    return outcome
+
+
+def _has_both(truth: NDArray[np.float32]) -> bool:
+    return bool((truth > 0.5).any() and (truth < 0.5).any())
+
+
+def _told(
+    bundle: Bundle,
+    asked: Mapping[tuple[str, float], Answers],
+    *,
+    finding: str,
+    rounds: int,
+    seed: int,
+) -> dict[str, Any]:
+    """One finding's figures, from what was answered under each change and grade."""
+    cuts = bundle.manifest.thresholds[finding]
+    point = cuts.operating_point
+    plain = asked[PLAIN, 0.0]
+    told = {
+        "finding": finding,
+        "plain": with_intervals(plain, point=point, rounds=rounds, seed=seed),
+        "lanes": lanes(plain, cuts),
+        "even_odds": calibration_figures(plain),
+    }
+    rows: list[dict[str, Any]] = []
+    under_stress: list[Answers] = []
+    for (change, grade), answers in asked.items():
+        if change == PLAIN:
+            continue
+        if change != MIXED:
+            under_stress.append(answers)
+        of_lanes = lanes(answers, cuts)
+        rows.append(
+            {
+                "change": change,
+                "grade": grade,
+                "withheld": answers.withheld,
+                "unlike": round(answers.unlike / (len(answers.truth) + answers.withheld), 4),
+                "missed": of_lanes["missed"],
+                "falsely_ruled_in": of_lanes["falsely_ruled_in"],
+            }
+            | short(answers, point=point)
+            | calibration_figures(answers)
+        )
+    if not rows:
+        return told
+    graded = [row for row in rows if row["change"] != MIXED]
+    return told | {
+        "stress": {
             "conditions": rows,
             "mean_auc": round(float(np.mean([row["auc"] for row in graded])), 4),
             "mean_accuracy": round(float(np.mean([row["accuracy"] for row in graded])), 4),
-            "worst": worst,
+            "worst": min(graded, key=lambda row: float(row["auc"])),
             "intervals": stress_intervals(under_stress, point=point, rounds=rounds, seed=seed),
-            "broken_bounds": broken_bounds(rows, bundle),
+            "broken_bounds": broken_bounds(rows, cuts),
         }
-    return outcome
+    }
 
 
 def _curve(answers: Answers) -> dict[str, list[float]]:

@@ -118,9 +118,7 @@ def _tell(outcome: dict[str, Any]) -> None:
         f"{outcome['finding']} in {outcome['images']} images of {outcome['patients']} patients, "
         f"{outcome['runtime']}"
     )
-    for name, figure in outcome["plain"].items():
-        if isinstance(figure, dict):
-            print(f"  {name:32s} {figure['value']:.3f}  ({figure['low']:.3f} to {figure['high']:.3f})")
+    _tell_figures(outcome)
     if outcome.get("conflict"):
         conflict = outcome["conflict"]
         print(
@@ -137,17 +135,33 @@ def _tell(outcome: dict[str, Any]) -> None:
     if "stress" in outcome:
         frame = outcome["worst_frame"]
         print(f"  every image in its worst frame       {frame['auc']:.3f}  AUC {_within(frame)}")
-        worst, sure = outcome["stress"]["worst"], outcome["stress"]["intervals"]
-        print(
-            f"  under change: mean AUC {outcome['stress']['mean_auc']:.3f}{_of(sure, 'mean_auc')}, worst "
-            f"{worst['auc']:.3f}{_of(sure, 'worst_auc')} ({worst['change']}, grade {worst['grade']})"
-        )
-        broken = outcome["stress"]["broken_bounds"]
-        print(
-            f"  under {len(outcome['stress']['conditions'])} changes a lane's bound was passed: "
-            f"missed under {', '.join(broken['missed']) or 'none'}; "
-            f"falsely ruled in under {', '.join(broken['falsely_ruled_in']) or 'none'}"
-        )
+        _tell_stress(outcome["stress"])
+    for one in outcome["others"]:
+        print(one["finding"])
+        _tell_figures(one)
+        if "stress" in one:
+            _tell_stress(one["stress"])
+    for finding in outcome["untold"]:
+        print(f"{finding}: among the images that were read none has it, or none has it not")
+
+
+def _tell_figures(of: dict[str, Any]) -> None:
+    for name, figure in of["plain"].items():
+        if isinstance(figure, dict):
+            print(f"  {name:32s} {figure['value']:.3f}  ({figure['low']:.3f} to {figure['high']:.3f})")
+
+
+def _tell_stress(stress: dict[str, Any]) -> None:
+    worst, sure, broken = stress["worst"], stress["intervals"], stress["broken_bounds"]
+    print(
+        f"  under change: mean AUC {stress['mean_auc']:.3f}{_of(sure, 'mean_auc')}, worst "
+        f"{worst['auc']:.3f}{_of(sure, 'worst_auc')} ({worst['change']}, grade {worst['grade']})"
+    )
+    print(
+        f"  under {len(stress['conditions'])} changes a lane's bound was passed: "
+        f"missed under {', '.join(broken['missed']) or 'none'}; "
+        f"falsely ruled in under {', '.join(broken['falsely_ruled_in']) or 'none'}"
+    )
 
 
 def _within(figures: dict[str, float]) -> str:

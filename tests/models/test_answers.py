@@ -9,11 +9,12 @@ import pytest
 
 from models.answers import Answers, broken_bounds, calibration_figures, lanes
 from models.bundle import Bundle, default_bundle_path
+from models.manifest import Thresholds
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Bundle:
-    return Bundle.load(default_bundle_path(), device="cpu")
+def shipped() -> Thresholds:
+    return Bundle.load(default_bundle_path(), device="cpu").manifest.thresholds["pneumonia"]
 
 
 def answers(truth: list[int], probability: list[float]) -> Answers:
@@ -21,14 +22,14 @@ def answers(truth: list[int], probability: list[float]) -> Answers:
     return Answers(np.array(truth, dtype=np.float32), np.array(probability), patients, withheld=0)
 
 
-def test_a_patient_is_missed_by_one_image_in_the_rule_out_lane(shipped: Bundle) -> None:
+def test_a_patient_is_missed_by_one_image_in_the_rule_out_lane(shipped: Thresholds) -> None:
     told = lanes(answers([1] * 8 + [0] * 8, [0.9] * 7 + [0.001] + [0.001] * 6 + [0.99, 0.001]), shipped)
     assert (told["patients_with_finding"], told["patients_missed"], told["missed"]) == (4, 1, 0.25)
     assert (told["patients_without_finding"], told["falsely_ruled_in"]) == (4, 0.25)
     assert told["without_finding_ruled_out"] == 7 / 8
 
 
-def test_answers_of_one_class_have_no_share_of_the_other(shipped: Bundle) -> None:
+def test_answers_of_one_class_have_no_share_of_the_other(shipped: Thresholds) -> None:
     assert isnan(lanes(answers([1, 1], [0.9, 0.9]), shipped)["falsely_ruled_in"])
     assert isnan(calibration_figures(answers([1, 1], [0.9, 0.9]))["slope"])
 
@@ -67,7 +68,7 @@ def test_answers_that_are_sure_and_right_are_hardly_off_whatever_their_line() ->
     assert told["error"] < 0.05
 
 
-def test_changes_under_which_a_bound_was_passed_are_named(shipped: Bundle) -> None:
+def test_changes_under_which_a_bound_was_passed_are_named(shipped: Thresholds) -> None:
     rows = [
         {"change": "blur", "grade": 1.0, "missed": 0.021, "falsely_ruled_in": 0.05},
         {"change": "noise", "grade": 0.33, "missed": 0.02, "falsely_ruled_in": 0.051},

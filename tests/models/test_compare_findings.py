@@ -13,6 +13,7 @@ from models.bundle import Bundle, FindingResult, ImageScreening
 from models.compare import compare
 from models.dataset import Labelled, load
 from models.detail import LEAST_PATIENTS
+from models.evaluate import evaluate
 from models.examples import list_examples
 from models.promotion_gate import may_be_promoted, promotion_gate
 from models.promotion_limits import MARGINS, NEW_FLOORS
@@ -54,6 +55,7 @@ def two(trained: Trained, **answers: Answer) -> Bundle:
         manifest,
         findings=tuple(replace(learnt, name=name) for name in ("effusion", "pneumonia")),
         thresholds=dict.fromkeys(("effusion", "pneumonia"), manifest.thresholds[learnt.name]),
+        calibration=dict.fromkeys(("effusion", "pneumonia"), manifest.calibration[learnt.name]),
     )
 
     def screen(images: Sequence[Any]) -> list[ImageScreening]:
@@ -193,3 +195,25 @@ def test_a_finding_of_which_the_comparison_says_nothing_keeps_the_candidate_out(
         "effusion: patients",
         "effusion: figures",
     }
+
+
+def test_an_evaluation_has_the_figures_of_every_finding(trained: Trained, labelled: Labelled) -> None:
+    bundle, some = two(trained, pneumonia=inverted), labelled.take(np.arange(12))
+    outcome = evaluate(bundle, some, stress=True, rounds=10)
+    [other] = outcome["others"]
+    assert (outcome["finding"], other["finding"], outcome["untold"]) == ("effusion", "pneumonia", [])
+    assert other["plain"]["auc"]["value"] == pytest.approx(1 - outcome["plain"]["auc"]["value"], abs=1e-3)
+    assert other["stress"]["mean_auc"] == pytest.approx(1 - outcome["stress"]["mean_auc"], abs=1e-3)
+    assert other["stress"]["worst"]["auc"] == min(row["auc"] for row in other["stress"]["conditions"])
+
+
+def test_an_evaluation_names_the_findings_of_which_it_can_tell_nothing(
+    trained: Trained, labelled: Labelled
+) -> None:
+    some = labelled.take(np.arange(12))
+    everybody = np.stack([some.labels[:, 0], np.ones(len(some), np.float32)], axis=1)
+    unasked = replace(some, findings=("effusion",), labels=some.labels[:, :1])
+    for data in (replace(some, labels=everybody), unasked):
+        outcome = evaluate(two(trained), data, rounds=10)
+        assert outcome["finding"] == "effusion"
+        assert (outcome["others"], outcome["untold"]) == ([], ["pneumonia"])
