@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.blobs import Blobs
 from app.domain.order import Lane
 from app.domain.roles import Role
-from app.records import Review
+from app.records import Review, Study
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, outcomes, write_files
@@ -176,17 +176,22 @@ _NOT_WHOLE = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (3840, 2160)])
+@pytest.mark.parametrize(("width", "height"), [(820, 1180), (1280, 800), (3840, 2160)])
 def test_no_mark_of_the_worklist_is_cut_off(signed_in: SignIn, blobs: Blobs, width: int, height: int) -> None:
     a_screened_study(blobs)
+    blind = a_screened_study(blobs).study_id
+    with transaction() as session:
+        session.get_one(Study, blind).blind = True
     an_admitted_study(blobs, patient_age=None)
     page = signed_in("alice", Role.RADIOLOGIST, width=width, height=height)
     cut_off = page.evaluate(
         "() => [...document.querySelectorAll('#rows .chip, #rows .wait')].filter((mark) => {"
-        " const cell = mark.closest('td').getBoundingClientRect();"
-        " return mark.getBoundingClientRect().right > cell.right; }).map((mark) => mark.textContent)"
+        " const cell = mark.closest('td');"
+        " const end = cell.getBoundingClientRect().right - parseFloat(getComputedStyle(cell).paddingRight);"
+        " return mark.getBoundingClientRect().right > end + 1; }).map((mark) => mark.textContent)"
     )
     assert cut_off == []
+    assert "Blind read" in page.inner_text("#rows")
 
 
 def test_a_narrow_upload_page_shows_each_outcome(signed_in: SignIn, tmp_path: Path) -> None:
