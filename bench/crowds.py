@@ -19,8 +19,6 @@ from urllib.parse import urlsplit
 from bench.pictures import fresh_jpegs
 from bench.service import Service, rest_body
 
-_PAUSE = (0.5, 2.0)
-"""Seconds a reader rests between pages."""
 _PATIENCE = 240.0
 """Seconds after which one who is refused again and again was not served."""
 _TIMEOUT = 120.0
@@ -46,12 +44,14 @@ class Heard:
 
 @contextmanager
 def crowd(
-    act: Callable[..., None], count: int, service: Service, pictures: list[Path]
+    act: Callable[..., None], who: list[dict[str, str]], service: Service, pictures: list[Path]
 ) -> Iterator[list[Heard]]:
-    """So many clients act, in a process of their own, until the block ends; then what they met is told."""
+    """A client for each of these headers, which say who it is, acts in a process of their own until the block
+    ends; then what they met is told.
+    """
     spawn = multiprocessing.get_context("spawn")
     begun, stop, answer = spawn.Event(), spawn.Event(), spawn.Queue()
-    words = (act, count, service.url, service.key, pictures, begun, stop, answer)
+    words = (act, who, service.url, pictures, begun, stop, answer)
     process = spawn.Process(target=_act, args=words, daemon=True)
     process.start()
     heard: list[Heard] = []
@@ -68,9 +68,8 @@ def crowd(
 
 def _act(
     act: Callable[..., None],
-    count: int,
+    who: list[dict[str, str]],
     url: str,
-    key: str,
     pictures: list[Path],
     begun: Any,
     stop: Any,
@@ -83,8 +82,8 @@ def _act(
             return rest_body(next(fresh))
 
     clients = [
-        threading.Thread(target=_told, args=(act, _Client(url, key), body, heard, stop), daemon=True)
-        for _ in range(count)
+        threading.Thread(target=_told, args=(act, Client(url, headers), body, heard, stop), daemon=True)
+        for headers in who
     ]
     for client in clients:
         client.start()
@@ -105,16 +104,17 @@ def _act(
 class _Answer:
     status: int
     retry_after: str | None
+    location: str | None
     body: bytes
 
 
-class _Client:
+class Client:
     """One kept connection, opened anew where it broke or rested."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-        self.headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
+        self.headers = headers
         self._draw = random.Random()
         self._used = 0.0
 
@@ -125,7 +125,8 @@ class _Client:
         try:
             self.connection.request(method, path, body, self.headers | headers)
             answer = self.connection.getresponse()
-            return _Answer(answer.status, answer.headers.get("Retry-After"), answer.read())
+            said = answer.headers
+            return _Answer(answer.status, said.get("Retry-After"), said.get("Location"), answer.read())
         except (OSError, http.client.HTTPException):
             self.connection.close()
             raise
@@ -155,7 +156,7 @@ class _Client:
         return None
 
 
-def send(client: _Client, fresh: Callable[[], tuple[bytes, str]], heard: Heard, stop: Any) -> None:
+def send(client: Client, fresh: Callable[[], tuple[bytes, str]], heard: Heard, stop: Any) -> None:
     """One radiograph after another, each as soon as the one before is accepted."""
     while not stop.is_set():
         body, kind = fresh()
@@ -170,27 +171,14 @@ def send(client: _Client, fresh: Callable[[], tuple[bytes, str]], heard: Heard, 
         stop.wait(1)
 
 
-def read(client: _Client, _fresh: object, heard: Heard, stop: Any) -> None:
-    """The worklist and a study of it in turn."""
-    draw, studies = random.Random(), ["-"]
-    while not stop.wait(draw.uniform(*_PAUSE)):
-        study = draw.choice(studies) if draw.random() < 0.5 else "-"
-        what, path = ("the worklist", "worklist") if study == "-" else ("one study", f"studies/{study}")
-        answer = client.until_served(heard, what, "GET", f"/api/v1/{path}")
-        if answer is not None and answer.status != 200:
-            heard.wrong[f"{what}: {answer.status}"] += 1
-        elif answer is not None and study == "-":
-            studies = [row["id"] for row in json.loads(answer.body)["studies"]] or ["-"]
-
-
-def _told(act: Callable[..., None], client: _Client, fresh: object, heard: Heard, stop: Any) -> None:
+def _told(act: Callable[..., None], client: Client, fresh: object, heard: Heard, stop: Any) -> None:
     try:
         act(client, fresh, heard, stop)
     except Exception as error:  # noqa: BLE001 - a client that died must not pass for a quiet one
         heard.wrong[f"a client: {type(error).__name__}"] += 1
 
 
-def listen(client: _Client, _fresh: object, heard: Heard, stop: Any) -> None:
+def listen(client: Client, _fresh: object, heard: Heard, stop: Any) -> None:
     """A live stream, which the service must not end."""
     try:
         client.connection.request(

@@ -23,6 +23,7 @@ import psycopg
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 BOUNDARY = "firstread-bench"
+ADMIN_PASSWORD = "only for this bench"
 _START_SECONDS = 300.0
 """Enough on two cores that have much else to do."""
 
@@ -76,7 +77,7 @@ def running_service(**environment: str) -> Iterator[Service]:
             "PORT": str(port),
             "FIRSTREAD_DIMSE_PORT": "0",
             "FIRSTREAD_SAMPLES": "false",
-            "FIRSTREAD_ADMIN_PASSWORD": "only for this bench",
+            "FIRSTREAD_ADMIN_PASSWORD": ADMIN_PASSWORD,
             **environment,
         }
         with (Path(folder) / "up.log").open("wb") as log:

@@ -4,9 +4,10 @@
 
 The service that `make run` starts, and all clients, on this one machine. A sender posts one radiograph after
 another, each as soon as the one before is accepted, and comes back after Retry-After where it is told to. A
-reader holds a live stream open and loads the worklist and a study in turn, resting between them. The first
-fifth is for warming up; growth is the slope of each role's memory after it (PSS, without PostgreSQL's shared
-buffers, which fill once to the size that is set).
+reader is a radiologist of their own, signed in with a live stream open, whose client asks for pages and
+pictures as a browser does, and who signs (`bench.radiologists`). The first fifth is for warming up; growth
+is the slope of each role's memory after it (PSS, without PostgreSQL's shared buffers, which fill once to the
+size that is set).
 
 Ends with 1 where anything but 429 and 503 went wrong, where one of those did not say when to come back
 (Retry-After) or did not succeed on trying again, or where memory grew by more than `--growth` megabytes an
@@ -22,16 +23,20 @@ import time
 from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from bench.crowds import Heard, crowd, listen, read, send
+from bench.crowds import Heard, crowd, listen, send
 from bench.memory import megabytes_of_its_own
-from bench.pictures import originals
-from bench.service import Service, running_service
+from bench.pictures import fresh_jpegs, originals
+from bench.radiologists import read, signed_in
+from bench.service import Sender, Service, post_study, running_service
 
 _GROWN_MB_AN_HOUR = 120.0
+_READ_BEFORE = 20
+"""Studies that readers find when they come."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,18 @@ def soak(*, senders: int, readers: int, seconds: float, **environment: str) -> S
     """So many clients for so long, at a service with these settings; ends when all they sent is read."""
     with tempfile.TemporaryDirectory() as folder, running_service(**environment) as service:
         pictures = originals(Path(folder))
+        sending = {"Authorization": f"Bearer {service.key}", "Accept": "application/json"}
+        sender = Sender(service.url, headers=sending)
+        service.await_screened(
+            [post_study(sender, image)[1] for image in islice(fresh_jpegs(pictures), _READ_BEFORE)]
+        )
+        radiologists = signed_in(service, readers)
         # Readers wait for the service, not for the senders' interpreter: each crowd is a process of its own.
         with ExitStack() as crowds:
             heard = [
-                crowds.enter_context(crowd(send, senders, service, pictures)),
-                crowds.enter_context(crowd(read, readers, service, pictures)),
-                crowds.enter_context(crowd(listen, readers, service, pictures)),
+                crowds.enter_context(crowd(send, [sending] * senders, service, pictures)),
+                crowds.enter_context(crowd(read, radiologists, service, pictures)),
+                crowds.enter_context(crowd(listen, radiologists, service, pictures)),
             ]
             sizes = _sizes(service, seconds=seconds)
         met = _together(heard)

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from bench.crowds import POST
+from bench.radiologists import FULL_DEPTH, PREVIEW, STUDY, WORKLIST
 from bench.soak import soak
 
 FEW_PLACES = {"FIRSTREAD_UPLOADS_AT_ONCE": "1", "FIRSTREAD_UPLOADS_WAITING": "2"}
@@ -23,4 +24,5 @@ def test_beyond_capacity_senders_are_told_when_to_come_back_and_are_served_then_
     assert heard.refused[f"{POST}: 503"], said  # it was beyond capacity
     # the run has tried what it claims to have tried
     assert len(heard.accepted) >= 20 and heard.events, said
-    assert heard.seconds["the worklist"] and heard.seconds["to a reading"], said
+    for what in (WORKLIST, STUDY, PREVIEW, FULL_DEPTH, "to a reading"):
+        assert heard.seconds.get(what), f"{what}: {said}"
