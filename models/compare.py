@@ -134,7 +134,7 @@ def _other(
     if not has_both_classes(pairs):
         return told
     if finding not in _looked_for(active):
-        return told | of_candidate(plain, facts=facts, rounds=rounds, seed=seed)
+        return told | of_candidate(plain, stressed, facts=facts, rounds=rounds, seed=seed)
     return (
         told
         | of_both(plain, stressed, rounds=rounds, seed=seed)

@@ -63,19 +63,29 @@ def of_both(plain: Pair, stressed: Sequence[Pair], *, rounds: int, seed: int) ->
     }
 
 
-def of_candidate(plain: Pair, *, facts: Facts, rounds: int, seed: int) -> dict[str, Any]:
-    """The candidate's own figures with intervals (``own``) and of subgroups, where no bundle is beside it."""
+def of_candidate(
+    plain: Pair, stressed: Sequence[Pair], *, facts: Facts, rounds: int, seed: int
+) -> dict[str, Any]:
+    """The candidate's own figures with intervals (``own``), under mixed acquisition changes too, and of
+    subgroups, where no bundle is beside it.
+    """
 
-    def figures(at: NDArray[np.intp]) -> list[float]:
-        return [FIGURES[name](plain, 1, at) for name in SUBGROUP_FIGURES]
+    def own_of(pair: Pair, *names: str) -> dict[str, dict[str, float | None]]:
+        def figures(at: NDArray[np.intp]) -> list[float]:
+            return [FIGURES[name](pair, 1, at) for name in names]
 
-    own = with_interval(plain.patients, figures, rounds=rounds, seed=seed)
+        found = with_interval(pair.patients, figures, rounds=rounds, seed=seed)
+        return dict(zip(names, found, strict=True))
+
     of_groups = groups(plain, facts=facts, rounds=rounds, seed=seed)
     for group in of_groups["subgroups"]:
         del group["active"], group["difference"]
     return {
         "candidate": _figures(plain, 1),
-        "own": dict(zip(SUBGROUP_FIGURES, own, strict=True)),
+        "own": own_of(plain, *SUBGROUP_FIGURES),
+        "stress": [
+            {"grade": grade, "own": own_of(pair, "auc")} for grade, pair in zip(GRADES, stressed, strict=True)
+        ],
         "detail": of_groups,
     }
 

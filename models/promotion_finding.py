@@ -93,15 +93,22 @@ def _own(one: Mapping[str, Any], enough: bool) -> Iterator[Line]:
     """By this finding the active bundle ranks nobody, so the candidate's own figures must do."""
     for name, said_figure in WHOLE.items():
         yield _floor(f"{name} floor", said_figure, one["own"][name], NEW_FLOORS[name], enough=enough)
+    for row in one["stress"]:
+        name, own = f"stress {row['grade']} floor", row["own"]["auc"]
+        yield _floor(name, _under_changes(row), own, NEW_FLOORS["auc"], enough=enough)
+
+
+def _under_changes(row: Mapping[str, Any]) -> str:
+    grade = row["grade"]
+    return sentence(f"AUC under acquisition changes of grade {grade}")
 
 
 def _whole(comparison: Mapping[str, Any], enough: bool) -> Iterator[Line]:
     for name, said_figure in WHOLE.items():
         yield _not_worse(name, said_figure, comparison["difference"][name], MARGINS[name], enough=enough)
     for row in comparison["stress"]:
-        grade = row["grade"]
-        said_figure = sentence(f"AUC under acquisition changes of grade {grade}")
-        yield _not_worse(f"stress {grade}", said_figure, row["difference"], MARGINS["stress"], enough=enough)
+        name, margin = f"stress {row['grade']}", MARGINS["stress"]
+        yield _not_worse(name, _under_changes(row), row["difference"], margin, enough=enough)
 
 
 def _subgroups(comparison: Mapping[str, Any]) -> Iterator[Line]:

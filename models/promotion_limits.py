@@ -27,5 +27,6 @@ large enough, whatever the active bundle does there: a group that both misread m
 """
 NEW_FLOORS: dict[str, float] = FLOORS | {"specificity": 0.8}
 """The same of a finding by which the active bundle ranks nobody, of the whole test and of every subgroup that
-is large enough: no margin bounds its false alarms, which come first on the worklist.
+is large enough: no margin bounds its false alarms, which come first on the worklist. The AUC's floor holds
+under acquisition changes of every grade too.
 """

@@ -39,11 +39,17 @@ def deciding_evaluation(session: Session, *, sha256: str) -> Evaluation | None:
 
 
 def judges_every_finding(outcome: Mapping[str, Any]) -> bool:
-    """Whether the gate had lines on every finding by which the candidate ranks patients: an older program's
-    had them on one alone, so that another could pass unseen.
+    """Whether the gate had all its lines on every finding by which the candidate ranks patients: an older
+    program's had them on one alone, so that another could pass unseen, and on a new one none under
+    acquisition changes.
     """
-    judged = {outcome.get("finding"), *(one["finding"] for one in outcome.get("others", ()))}
-    return "findings" in outcome and judged.issuperset(outcome["findings"]["candidate"])
+    others = outcome.get("others", ())
+    judged = {outcome.get("finding"), *(one["finding"] for one in others)}
+    return (
+        "findings" in outcome
+        and judged.issuperset(outcome["findings"]["candidate"])
+        and all("stress" in one for one in others if "own" in one)
+    )
 
 
 def asked_for_whom(session: Session, evaluation: Evaluation) -> bool:

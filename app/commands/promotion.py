@@ -97,8 +97,8 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
         )
     if not judges_every_finding(evaluation.outcome):
         raise Conflict(
-            "It was evaluated by an older program, whose gate judged one finding, and it ranks patients by "
-            "others too. Evaluate it again."
+            "It was evaluated by an older program, whose gate asked less of the findings by which it ranks "
+            "patients. Evaluate it again."
         )
     return evaluation
 

@@ -18,6 +18,7 @@ from models.examples import list_examples
 from models.promotion_gate import may_be_promoted, promotion_gate
 from models.promotion_limits import MARGINS, NEW_FLOORS
 from models.promotion_line import Line
+from models.stress import GRADES
 from tests.app.commands.candidates import comparison
 from tests.models.conftest import Trained
 
@@ -107,8 +108,9 @@ def test_a_finding_that_the_active_bundle_has_not_is_judged_by_itself(
     candidate = two(trained, effusion=inverted if useless else as_it_is)
     lines = lines_of(active, candidate, labelled)
     new = {name: line for name, line in lines.items() if name.startswith("effusion: ")}
-    floors = [f"effusion: {figure} floor" for figure in NEW_FLOORS]
-    assert [new[name].passes for name in floors] == [not useless] * 3
+    asked = [*NEW_FLOORS, *(f"stress {grade}" for grade in GRADES)]
+    floors = [f"effusion: {figure} floor" for figure in asked]
+    assert [new[name].passes for name in floors] == [not useless] * 6
     assert new["effusion: patients"].passes is True
     assert not any("against the active bundle" in line.sentence for line in new.values())
     assert lines["pneumonia: auc"].passes is True
@@ -154,6 +156,7 @@ def _new(**changes: Any) -> dict[str, Any]:
         "patients_without": LEAST_PATIENTS,
         "candidate": {"even_odds": {"slope": 1.0, "intercept": 0.0, "error": MARGINS["calibration error"]}},
         "own": figures | changes.pop("own", {}),
+        "stress": [{"grade": 1.0, "own": figures | changes.pop("stress", {})}],
         "detail": {"subgroups": [girls], "untold": []},
     } | changes
     both = {"active": ["pneumonia"], "candidate": ["effusion", "pneumonia"]}
@@ -170,6 +173,7 @@ def _below(figure: str) -> dict[str, Any]:
         ("auc floor", {"own": _below("auc")}, False),
         ("sensitivity floor", {"own": _below("sensitivity")}, False),
         ("specificity floor", {"own": _below("specificity")}, False),
+        ("stress 1.0 floor", {"stress": _below("auc")}, False),
         ("sex F auc floor", {"girls": _below("auc")}, False),
         ("sex F specificity floor", {"girls": _below("specificity")}, False),
         ("calibration", {"candidate": {"even_odds": {"slope": 1.0, "intercept": 0.0, "error": 0.06}}}, False),

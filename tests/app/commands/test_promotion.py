@@ -346,10 +346,31 @@ def test_an_evaluation_whose_gate_judged_one_of_two_findings_promotes_nothing(
     with monkeypatch.context() as older:
         older.setattr(candidates, "promotion_gate", lambda said: promotion_gate(said | {"findings": one}))
         an_evaluation(session, blobs, candidate, snapshot=large, findings=two, patients=2000)
-    with pytest.raises(Conflict, match="judged one finding, and it ranks patients by others too"):
+    with pytest.raises(Conflict, match="whose gate asked less of the findings"):
         propose(session, blobs, sha256=candidate, reason="it passed", by=ada)
     an_evaluation(session, blobs, candidate, snapshot=small, **both)
-    with pytest.raises(Conflict, match="judged one finding"):
+    with pytest.raises(Conflict, match="asked less"):
         propose(session, blobs, sha256=candidate, reason="the large test outweighs the failed", by=ada)
     an_evaluation(session, blobs, candidate, snapshot=large, patients=2000, **both)
     assert propose(session, blobs, sha256=candidate, reason="judged by both", by=ada).promoted
+
+
+def test_an_evaluation_whose_gate_asked_nothing_of_a_new_finding_under_changes_promotes_nothing(
+    session: Session, blobs: Blobs, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_people(session, people=1, by=ada)
+    own = {name: {"value": 0.9, "low": 0.85, "high": 0.95} for name in ("auc", "sensitivity", "specificity")}
+    new = {part: comparison()[part] for part in ("patients_with", "patients_without", "candidate")}
+    new |= {"finding": "effusion", "own": own}
+    two = {"active": ["pneumonia"], "candidate": ["effusion", "pneumonia"]}
+    an_active_bundle(session, blobs)
+    candidate = a_stored_bundle(session, blobs, "2")
+    with monkeypatch.context() as older:
+        untold = {"others": [new | {"stress": []}]}
+        older.setattr(candidates, "promotion_gate", lambda said: promotion_gate(said | untold))
+        an_evaluation(session, blobs, candidate, findings=two, others=[new])
+    with pytest.raises(Conflict, match="whose gate asked less of the findings"):
+        propose(session, blobs, sha256=candidate, reason="it passed", by=ada)
+    asked = new | {"stress": [{"grade": 1.0, "own": own}]}
+    an_evaluation(session, blobs, candidate, findings=two, others=[asked])
+    assert propose(session, blobs, sha256=candidate, reason="asked of now", by=ada).promoted
