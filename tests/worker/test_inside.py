@@ -16,6 +16,7 @@ from app import looks
 from app.blobs import Blobs
 from app.commands import explaining, registry
 from app.domain.roles import SYSTEM
+from app.queue import COUNT_SNAPSHOT
 from app.records import OcclusionMap
 from app.records.engine import transaction
 from app.settings import settings
@@ -145,4 +146,7 @@ def test_a_bundle_that_cannot_make_a_map_says_so_and_keeps_none(
 def test_the_duty_worker_answers(glass: Glass, blobs: Blobs, start_worker: StartWorker) -> None:
     start_worker(queue="duty", threads=4)
     look_id = asked(blobs, a_dicom())
+    counted = looks.ask_for_counts(by=ME, datasets=[], reviews=True)
     until(lambda: looks.find(look_id, by=ME).state == "done")
+    until(lambda: looks.find(counted, by=ME, task=COUNT_SNAPSHOT).state == "done")
+    assert looks.find(counted, by=ME, task=COUNT_SNAPSHOT).answer["images"] == 0
