@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, select
@@ -36,6 +37,15 @@ def look_at_images(session: Session, *, images: Collection[str], by: Actor, via:
     studies = select(Image.study_id).where(Image.sha256.in_(images)).distinct().order_by(Image.study_id)
     for study_id in session.scalars(studies).all():
         look(session, study_id=study_id, by=by, via=via)
+
+
+def look_at_maps(session: Session, *, outcome: dict[str, Any], by: Actor) -> None:
+    """A look at each study whose radiograph is among the mistakes of an evaluation that is given out with the
+    maps of what moved the network's score.
+    """
+    mistakes = outcome["detail"].get("mistakes", [])
+    mapped = {mistake.get("sha256", "") for mistake in mistakes if mistake.get("activation_map")}
+    look_at_images(session, images=mapped, by=by, via="evaluation")
 
 
 def send_ahead(session: Session, *, study_id: UUID, by: Actor) -> None:

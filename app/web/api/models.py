@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import looks, queue
 from app.commands import evaluation as commands
-from app.commands import promotion
+from app.commands import promotion, viewing
 from app.domain.roles import Caller, Permission
 from app.errors import NotFound
 from app.queries import candidate as queries
@@ -166,10 +166,11 @@ def post_evaluation(sha256: str, asked: EvaluationAsked, caller: _Trainer) -> Jo
 @router.get("/evaluations/{evaluation_id}", summary="One evaluation", responses=problems_of(401, 403, 404))
 def get_evaluation(evaluation_id: UUID, caller: _Reader) -> EvaluationDocument:
     """Its id is the subject of its job. Whoever may sign readings is not told of the mistakes: a study of the
-    test may still be read blind.
+    test may still be read blind. A mistake that comes with its map is on record as a view of its study.
     """
     with transaction() as session:
         found = queries.evaluation(session, evaluation_id=evaluation_id, to=caller.actor)
+        viewing.look_at_maps(session, outcome=found.outcome, by=caller.actor)
     gate = [line | {"sentence": told(line["sentence"])} for line in found.gate]
     return EvaluationDocument(**_listed(found).model_dump(), gate=gate, outcome=found.outcome)
 

@@ -48,8 +48,11 @@ def card_as_markdown(sha256: str, caller: _Reader) -> Response:
 
 @router.get("/{sha256}/card.json")
 def card_as_json(sha256: str, caller: _Reader) -> Response:
-    """The model card for machines."""
+    """The model card for machines; it has maps of mistakes, which are views."""
     shown = _shown(sha256, caller)
+    if shown.judged is not None:
+        with transaction() as session:
+            viewing.look_at_maps(session, outcome=shown.judged.outcome, by=caller.actor)
     return JSONResponse(
         model_card.as_json(shown),
         headers={"Content-Disposition": f'attachment; filename="model-card-{sha256[:12]}.json"'},

@@ -255,12 +255,31 @@ def test_whose_radiographs_are_among_the_mistakes_shown_is_on_record(
         sha256 = session.scalars(select(Image.sha256).where(Image.study_id == missed.study_id)).one()
     candidate = which_missed(blobs, CHECKSUM, sha256)
     get(browser("lee", Role.RADIOLOGIST), f"/models/{candidate}")  # who is shown no mistake has seen nobody
-    for form in ("json", "md"):
-        get(ada, f"/models/{candidate}/card.{form}")  # has no pictures
+    get(ada, f"/models/{candidate}/card.md")  # has neither pictures nor maps
     assert views() == []
     for _ in range(2):
         assert base64.b64encode(PICTURE).decode() in get(ada, f"/models/{candidate}")
     assert views() == [("ada", missed.study_id, {"via": "evaluation"})], "one look, at one study of this site"
+
+
+def test_whose_maps_an_evaluation_gives_to_machines_is_on_record(
+    ada: TestClient, browser: Browser, blobs: Blobs
+) -> None:
+    missed = an_admitted_study(blobs)
+    with transaction() as session:
+        sha256 = session.scalars(select(Image.sha256)).one()
+    candidate = which_missed(blobs, CHECKSUM, sha256)
+    [evaluated] = ada.get(f"/api/v1/models/{candidate}").json()["evaluations"]
+    document, card = f"/api/v1/evaluations/{evaluated['id']}", f"/models/{candidate}/card.json"
+    lee, bea = browser("lee", Role.RADIOLOGIST), browser("bea", Role.ADMINISTRATOR)
+    for address in (document, card):
+        assert "activation_map" not in get(lee, address)
+    assert views() == [], "who is given no map has seen nobody"
+    for _ in range(2):
+        assert "activation_map" in get(ada, document)
+    assert "activation_map" in get(bea, card)
+    seen = {"via": "evaluation"}
+    assert views() == [("ada", missed.study_id, seen), ("bea", missed.study_id, seen)]
 
 
 def test_the_page_of_a_refused_proposal_shows_mistakes_and_is_a_view(ada: TestClient, blobs: Blobs) -> None:
