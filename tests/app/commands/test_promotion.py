@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,7 @@ from app.errors import Conflict, Forbidden, NotFound, Unprocessable
 from app.records import AuditEvent, Evaluation, Promotion, Proposal, Snapshot
 from app.settings import settings
 from models.promotion_gate import promotion_gate
+from models.promotion_line import Line
 from tests.app.commands import candidates
 from tests.app.commands.candidates import (
     SAME,
@@ -196,14 +198,15 @@ def test_a_candidate_that_failed_is_not_promoted_by_a_smaller_test(
     assert propose(session, blobs, sha256=candidate, reason="it passed them all", by=ada).promoted
 
 
+def of_any_use(outcome: dict[str, Any]) -> tuple[Line, ...]:
+    """The gate of an older program, which had no line for the intended use."""
+    return tuple(line for line in promotion_gate(outcome) if line.name != "intended use")
+
+
 def test_an_evaluation_that_did_not_ask_for_the_intended_use_promotes_only_where_it_is_the_same(
     session: Session, blobs: Blobs, ada: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        candidates,
-        "promotion_gate",
-        lambda outcome: tuple(line for line in promotion_gate(outcome) if line.name != "intended use"),
-    )
+    monkeypatch.setattr(candidates, "promotion_gate", of_any_use)
     set_people(session, people=1, by=ada)
     an_active_bundle(session, blobs)
     wider = a_stored_bundle(session, blobs, "2", max_age_years=120.0)
@@ -213,6 +216,22 @@ def test_an_evaluation_that_did_not_ask_for_the_intended_use_promotes_only_where
     with pytest.raises(Conflict, match="Its intended use is not that of the bundle that reads now"):
         propose(session, blobs, sha256=wider, reason="adults too", by=ada)
     assert propose(session, blobs, sha256=same, reason="better", by=ada).promoted
+
+
+def test_no_larger_test_of_an_older_program_outweighs_another_intended_use(
+    session: Session, blobs: Blobs, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_active_bundle(session, blobs)
+    wider = a_stored_bundle(session, blobs, "2", max_age_years=120.0)
+    uses = {"intended_use": {"active": USE, "candidate": USE | {"max_age_years": 120.0}}}
+    large, small = another_test(session, "large"), another_test(session, "small")
+    for program in ("older", "newer", "older"):
+        with monkeypatch.context() as its:
+            if program == "older":
+                its.setattr(candidates, "promotion_gate", of_any_use)
+            test, patients = (large, 2000) if program == "older" else (small, 200)
+            an_evaluation(session, blobs, wider, snapshot=test, patients=patients, **uses)
+        assert "intended use is not" in (can_promote(session, sha256=wider) or "")
 
 
 def test_nobody_promotes_what_was_not_evaluated_beside_the_bundle_that_reads_now(
