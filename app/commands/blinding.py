@@ -15,13 +15,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, false, func, select
 from sqlalchemy.orm import Session
 
-from app.commands import audit
+from app.commands import audit, site_choices
 from app.domain.roles import Actor
 from app.domain.sentence import sentence
 from app.domain.states import Outcome
 from app.errors import Conflict, Unprocessable
-from app.records import Reading, Review, SiteChoice, Study, User
-from app.records.base import now
+from app.records import Reading, Review, Study, User
 from app.records.review import stands
 
 BLIND_SHARE = "blind_share"
@@ -110,13 +109,10 @@ def set_share(session: Session, *, share: float, by: Actor) -> None:
     """
     if not math.isfinite(share) or not 0 <= share <= 100:
         raise Unprocessable("The share is a number from 0 to 100, in per cent.")
-    chosen = session.get(SiteChoice, BLIND_SHARE, with_for_update=True)
-    before = USUAL_SHARE if chosen is None else float(chosen.value)
-    if chosen is None:
-        session.add(SiteChoice(name=BLIND_SHARE, value=share, chosen_by_name=by.name))
-    else:
-        chosen.value, chosen.chosen_at, chosen.chosen_by_name = share, now(), by.name
-    audit.record(session, action="site.blind-share-set", by=by, share=share, before=before)
+    changed, value = site_choices.choose(session, name=BLIND_SHARE, value=share, by=by)
+    if changed:
+        before = USUAL_SHARE if value is None else float(value)
+        audit.record(session, action="site.blind-share-set", by=by, share=share, before=before)
 
 
 def harmless(notices: Sequence[str], findings: Mapping[str, object]) -> list[str]:

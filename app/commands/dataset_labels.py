@@ -32,6 +32,8 @@ def set_label(session: Session, *, dataset_id: UUID, file_id: UUID, label: str, 
     if not label or len(label) > LONGEST_LABEL:
         raise Unprocessable(f"A label has at most {LONGEST_LABEL} characters, and at least one.")
     file = _inspected(session, dataset_id, file_id)
+    if file.label == label and (file.decision, file.decided_by_name) == ("relabelled", by.name):
+        return  # the same press again
     before, file.label = file.label, label
     if file.outcome == "left-out":
         file.outcome, file.reason = file.facts.get(_BEFORE, "usable"), None
@@ -52,6 +54,8 @@ def set_label(session: Session, *, dataset_id: UUID, file_id: UUID, label: str, 
 def leave_out(session: Session, *, dataset_id: UUID, file_id: UUID, by: Actor) -> None:
     """No snapshot takes the file. Raises as `set_label` does, and Conflict where none would anyway."""
     file = _inspected(session, dataset_id, file_id)
+    if file.outcome == "left-out":
+        return  # by the same press, or a colleague
     if file.outcome not in ("usable", "contradicting"):
         raise Conflict("The file is not used anyway.")
     _leave_out(file, by=by)

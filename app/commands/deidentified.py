@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,7 @@ from app.blobs import Blobs
 from app.commands import audit, jobs
 from app.domain.roles import SYSTEM, Actor
 from app.errors import NotFound, Unprocessable
-from app.records import SiteChoice, Snapshot, SnapshotExport
+from app.records import Job, SiteChoice, Snapshot, SnapshotExport
 from app.settings import settings
 
 KIND = "deidentify"
@@ -25,7 +25,8 @@ _KEY_OF_NAMES = "pseudonym_key"
 
 
 def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: Actor) -> tuple[UUID, UUID]:
-    """The training worker will make it. Returns the export's id and the job's.
+    """The training worker will make it. Returns the export's id and the job's; the same wish while it waits
+    or runs is the first one.
 
     Ring `queue.LEARN` with the job's after the commit. Raises NotFound for no snapshot of ours, Unprocessable
     for an option that is none.
@@ -35,6 +36,20 @@ def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: 
         raise NotFound("There is no such snapshot.")
     if dates not in DATES or burned_in not in BURNED_IN:
         raise Unprocessable("Dates can be removed or shifted, images with letters left-out or masked.")
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('exports', 0))"))
+    same = session.execute(
+        select(SnapshotExport.id, Job.id)
+        .join(Job, Job.subject_id == SnapshotExport.id)
+        .where(
+            SnapshotExport.snapshot_id == snapshot_id,
+            SnapshotExport.dates == dates,
+            SnapshotExport.burned_in == burned_in,
+            Job.state.in_(("waiting", "running")),
+            Job.cancel_asked_at.is_(None),
+        )
+    ).first()
+    if same is not None:
+        return same[0], same[1]
     export = SnapshotExport(
         id=uuid4(), snapshot_id=snapshot_id, dates=dates, burned_in=burned_in, asked_by_name=by.name
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
@@ -30,6 +30,7 @@ def ask(session: Session, *, sha256: str, format: str, by: Actor) -> tuple[UUID,
         raise NotFound("There is no such bundle.")
     if format not in FORMATS:
         raise Unprocessable("A bundle is exported as onnx, openvino, torch or coreml.")
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('exports', 0))"))
     same = session.execute(
         select(BundleExport.id, Job.id)
         .join(Job, Job.subject_id == BundleExport.id)
@@ -37,6 +38,7 @@ def ask(session: Session, *, sha256: str, format: str, by: Actor) -> tuple[UUID,
             BundleExport.bundle_sha256 == sha256,
             BundleExport.format == format,
             Job.state.in_(("waiting", "running")),
+            Job.cancel_asked_at.is_(None),
         )
     ).first()
     if same is not None:

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import audit, registry, shadow
+from app.commands import audit, registry, shadow, site_choices
 from app.commands.deciding_evaluation import asked_for_whom, deciding_evaluation, judges_every_finding
 from app.domain.roles import Actor, Permission
 from app.domain.sentence import sentence
@@ -50,15 +50,17 @@ def set_people(session: Session, *, people: int, by: Actor) -> None:
     """So many people does a promotion take from now on. Raises Unprocessable for other than 1 or 2."""
     if people not in (1, 2):
         raise Unprocessable("A promotion takes one person or two.")
-    before = people_needed(session)
-    chosen = session.get(SiteChoice, PEOPLE)
-    if chosen is None:
-        session.add(SiteChoice(name=PEOPLE, value=people, chosen_by_name=by.name))
-    else:
-        chosen.value, chosen.chosen_at, chosen.chosen_by_name = people, now(), by.name
-    audit.record(
-        session, action="site.promotion-people-set", by=by, subject_id=PEOPLE, people=people, before=before
-    )
+    changed, value = site_choices.choose(session, name=PEOPLE, value=people, by=by)
+    if changed:
+        before = USUAL_PEOPLE if value is None else int(value)
+        audit.record(
+            session,
+            action="site.promotion-people-set",
+            by=by,
+            subject_id=PEOPLE,
+            people=people,
+            before=before,
+        )
 
 
 def check_can_promote(session: Session, *, sha256: str) -> Evaluation:

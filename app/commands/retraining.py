@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import audit, registry, snapshots, training
+from app.commands import audit, registry, site_choices, snapshots, training
 from app.domain.roles import Actor
 from app.errors import Conflict, Problem, Unprocessable
 from app.local_time import local
@@ -22,7 +22,7 @@ from app.records.review import stands
 PLAN = "retraining"
 """The choice's name; its value is `{every_days, after_reviews}`, each a number or null."""
 LAST = "retraining.last"
-"""What the last try led to: `{reviews_up_to, at, said}`; `said` is the sentence why nothing was begun."""
+"""What the last try led to: `{reviews_up_to, said, run}`; `said` is the sentence why nothing was begun."""
 MOST_DAYS, MOST_REVIEWS = 366, 1_000_000
 _AT_WORK = ("waiting", "running")
 
@@ -58,8 +58,9 @@ def choose(session: Session, *, every_days: int | None, after_reviews: int | Non
         if number is not None and not 1 <= number <= most:
             raise Unprocessable(f"Give a whole number from 1 to {most}, or nothing for never.")
     chosen: dict[str, Any] = {"every_days": every_days, "after_reviews": after_reviews}
-    _set(session, PLAN, chosen, by=by)
-    audit.record(session, action="site.retraining-planned", by=by, **chosen)
+    changed, _ = site_choices.choose(session, name=PLAN, value=chosen, by=by)
+    if changed:
+        audit.record(session, action="site.retraining-planned", by=by, **chosen)
 
 
 def since_last(session: Session, *, most: int) -> Since:
@@ -103,11 +104,16 @@ def occasion(session: Session) -> str | None:
 def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tuple[UUID, UUID]:
     """A snapshot of every dataset that is ready and of every review that may teach is taken, and a quick
     training from the network that reads now is asked for. Gives the run and its job, to ring for after the
-    commit.
+    commit. What the same person asked for and is at work is given again, by a second press at once too.
 
     Raises Conflict where one is at work already, Unprocessable where the same training was done already (its
     candidate would cost a use of the locked test), and as `snapshots.take` and `training.ask` do.
     """
+    if occasion == "asked":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('retraining', 0))"))
+        begun = _begun(session, by=by)
+        if begun is not None:
+            return begun
     turn = text("SELECT pg_try_advisory_xact_lock(hashtextextended('retraining', 0))")
     if not session.scalar(turn) or _runs(session):
         raise Conflict("A training is at work already; wait for it, or cancel it.")
@@ -127,7 +133,7 @@ def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tupl
             "from the network that reads now. Sign studies or bring a dataset first."
         )
     run_id, job_id = training.ask(session, snapshot_id=taken.id, mode="quick", occasion=occasion, by=by)
-    _set(session, LAST, {"reviews_up_to": up_to, "said": None}, by=by)
+    _set(session, LAST, {"reviews_up_to": up_to, "said": None, "run": str(run_id)}, by=by)
     return run_id, job_id
 
 
@@ -143,6 +149,24 @@ def came_to_nothing(session: Session, *, problem: Problem, by: Actor) -> None:
 def _runs(session: Session) -> bool:
     at_work = select(Job.id).join(TrainingRun, TrainingRun.id == Job.subject_id)
     return session.scalar(at_work.where(Job.kind == "train", Job.state.in_(_AT_WORK)).limit(1)) is not None
+
+
+def _begun(session: Session, *, by: Actor) -> tuple[UUID, UUID] | None:
+    """The run and the job that this person's last press began, while they are at work."""
+    last = session.get(SiteChoice, LAST)
+    if last is None or last.chosen_by_name != by.name or last.value.get("run") is None:
+        return None
+    found = session.execute(
+        select(TrainingRun.id, Job.id)
+        .join(Job, Job.subject_id == TrainingRun.id)
+        .where(
+            TrainingRun.id == UUID(last.value["run"]),
+            Job.kind == "train",
+            Job.state.in_(_AT_WORK),
+            Job.cancel_asked_at.is_(None),
+        )
+    ).first()
+    return None if found is None else (found[0], found[1])
 
 
 def _was_learnt(session: Session, snapshot_id: UUID) -> bool:

@@ -166,7 +166,8 @@ def sign_out(session: Session, *, by: Actor) -> None:
 def sign_out_everywhere(session: Session, *, user_id: UUID, by: Actor) -> int:
     """Every session of the user but the caller's own has ended; returns how many were open."""
     ended = end_sessions(session, user_id=user_id, keep=by.session_id if by.id == user_id else None)
-    audit.record(session, action="user.sessions-ended", by=by, subject_id=user_id, sessions=ended)
+    if ended:
+        audit.record(session, action="user.sessions-ended", by=by, subject_id=user_id, sessions=ended)
     return ended
 
 

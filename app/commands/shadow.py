@@ -57,6 +57,7 @@ def begin(session: Session, *, sha256: str, by: Actor) -> UUID:
 
 def end(session: Session, *, sha256: str, by: Actor) -> None:
     """It reads no more; what it has read stays. Raises NotFound where it does not run in shadow."""
+    _take_turns(session)
     there = running(session)
     if there is None or there.bundle_sha256 != sha256:
         raise NotFound("This network does not run in shadow.")

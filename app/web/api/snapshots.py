@@ -160,7 +160,9 @@ def get_manifest(snapshot_id: UUID, request: Request, caller: _TrainerAndReader)
     responses=problems_of(401, 403, 404, 422),
 )
 def ask_export(snapshot_id: UUID, how: ToExport, caller: _Trainer) -> Export:
-    """The training worker makes it, by the basic profile of DICOM PS3.15 annex E; ask for its job."""
+    """The training worker makes it, by the basic profile of DICOM PS3.15 annex E; ask for its job. The same
+    again, while it waits or runs, is the first one.
+    """
     with transaction() as session:
         export_id, job_id = deidentified.ask(
             session, snapshot_id=snapshot_id, dates=how.dates, burned_in=how.burned_in, by=caller.actor

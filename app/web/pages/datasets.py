@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -146,9 +147,9 @@ def inspect(request: Request, dataset_id: UUID, caller: _Trainer) -> Response:
 
 @router.post("/{dataset_id}/abandon")
 def abandon(request: Request, dataset_id: UUID, caller: _Trainer) -> Response:
-    """The dataset is gone."""
+    """The dataset is gone; pressed again, it is gone already."""
     try:
-        with transaction() as session:
+        with suppress(NotFound), transaction() as session:
             datasets.abandon(session, dataset_id=dataset_id, by=caller.actor)
     except Conflict as problem:
         return _page(request, dataset_id, caller, problem=problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from app.commands import shadow as commands
 from app.domain.roles import Caller, Permission
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.queries.bundles import bundle, in_shadow
 from app.queries.shadow import LANES, NEWEST, shadow_shown
 from app.records.engine import transaction
@@ -40,8 +41,8 @@ def begin(request: Request, sha256: str, caller: _Trainer) -> Response:
 
 @router.post("/end")
 def end(sha256: str, caller: _Trainer) -> Response:
-    """It reads no more."""
-    with transaction() as session:
+    """It reads no more; pressed again, it has ended already."""
+    with suppress(NotFound), transaction() as session:
         commands.end(session, sha256=sha256, by=caller.actor)
     return see(f"/models/{sha256}/shadow")
 

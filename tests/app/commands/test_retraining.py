@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import registry, retraining
+from app.commands import jobs, registry, retraining
 from app.commands.retraining import Plan
-from app.domain.roles import SYSTEM
+from app.domain.roles import SYSTEM, Actor, Role
 from app.errors import Conflict, Unprocessable
 from app.queries.jobs import jobs_at_work
 from app.records import Job, SiteChoice, Snapshot, TrainingRun
@@ -19,8 +21,11 @@ from app.records.engine import transaction
 from app.settings import settings
 from tests.app.commands.candidates import a_stored_bundle, an_active_bundle, over
 from tests.app.commands.labelled import a_dataset, patients
-from tests.builders import a_signed_study
+from tests.app.commands.test_intake_races import wait_for_a_lock
+from tests.builders import a_signed_study, a_user
 from worker.sweep import Sweeper
+
+_LONGEST = 20.0
 
 
 def occasion() -> str | None:
@@ -116,6 +121,30 @@ def test_no_second_training_begins_while_one_is_at_work(blobs: Blobs, database: 
     assert occasion() is None
     with transaction() as session, pytest.raises(Conflict, match="at work already"):
         retraining.retrain(session, blobs=blobs, occasion="asked", by=SYSTEM)
+
+
+def test_the_button_pressed_twice_at_once_begins_one_training(database: str, blobs: Blobs) -> None:
+    with transaction() as session:
+        an_active_bundle(session, blobs)
+        a_dataset(session, [*patients(40), *patients(40, label="NORMAL", prefix="n")])
+        ann, bob = a_user(session, "ann", Role.ADMINISTRATOR), a_user(session, "bob", Role.ADMINISTRATOR)
+
+    def press(by: Actor) -> tuple[UUID, UUID]:
+        with transaction() as session:
+            return retraining.retrain(session, blobs=blobs, occasion="asked", by=by)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as session:
+            first = retraining.retrain(session, blobs=blobs, occasion="asked", by=ann)
+            second = pool.submit(press, ann)
+            wait_for_a_lock(second)
+        assert second.result(_LONGEST) == first
+    with pytest.raises(Conflict, match="at work already"):
+        press(bob)
+    with transaction() as session:
+        jobs.cancel(session, job_id=first[1], by=ann)
+    with pytest.raises(Conflict, match="at work already"):
+        press(ann)
 
 
 def test_the_snapshot_is_named_by_the_clock_of_the_site(
