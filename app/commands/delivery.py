@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.addresses import literal, may_be_sent_to, ranges_of
+from app.domain.press import Press
 from app.domain.roles import SYSTEM, Actor
 from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound, Unprocessable
@@ -47,8 +47,9 @@ class DeliveryToSend:
     attempt: int
 
 
-def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
-    """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once.
+def add_destination(session: Session, *, name: str, url: str, by: Actor, press: Press | None = None) -> str:
+    """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once, and to
+    the same press again.
 
     An address that `may_be_sent_to` refuses is refused here already; what a name stands for is looked at each
     time something is sent, since it can change.
@@ -70,18 +71,17 @@ def add_destination(session: Session, *, name: str, url: str, by: Actor) -> str:
         )
     if not name.strip() or len(name.strip()) > _LONGEST_NAME:
         raise Unprocessable(f"A destination needs a name of at most {_LONGEST_NAME} characters.")
-    if session.scalar(select(Destination.id).where(Destination.name == name.strip())) is not None:
+    secret = (press or Press.alone()).text("destination")
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('destinations', 0))"))
+    known = session.scalar(select(Destination).where(Destination.name == name.strip()))
+    if known is not None:
+        if known.secret == secret and known.disabled_at is None:
+            return secret
         raise Conflict("There is a destination of that name already.")
-    secret = secrets.token_urlsafe(32)
     destination = Destination(id=uuid4(), name=name.strip(), url=url, secret=secret, created_by_name=by.name)
     session.add(destination)
     audit.record(
-        session,
-        action="destination.added",
-        by=by,
-        subject_id=destination.id,
-        name=name,
-        host=urlsplit(url).hostname,
+        session, action="destination.added", by=by, subject_id=destination.id, name=name, host=parts.hostname
     )
     return secret
 

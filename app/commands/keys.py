@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,9 +12,10 @@ import psycopg
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands import audit
+from app.commands import audit, names
 from app.commands.passwords import digest
 from app.domain.addresses import is_within, ranges_of
+from app.domain.press import Press
 from app.domain.roles import Actor, Caller, Scope, permissions_of_scopes
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import ApiKey, User
@@ -37,10 +37,16 @@ def add_key(
     by: Actor,
     lifetime: timedelta | None = None,
     address_ranges: Sequence[str] = (),
+    press: Press | None = None,
 ) -> str:
     """Makes an API key, of use from these CIDR ranges only if there are any, and returns it; it cannot be
-    shown again.
+    shown again, but to the same press: that makes no other key.
     """
+    secret = "fr_" + (press or Press.alone()).text("key")
+    names.take_turns(session)
+    made = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == digest(secret)))
+    if made is not None:
+        return _again(made, secret)
     if not _KEY_NAME.fullmatch(name):
         raise Unprocessable("A key's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'.")
     if not scopes:
@@ -51,7 +57,6 @@ def add_key(
     if session.scalar(select(User.id).where(User.username == name.lower())) is not None:
         raise Conflict(f"A person is called {name}; a key needs a name of its own, since claims show names.")
     ranges = _ranges(address_ranges)
-    secret = "fr_" + secrets.token_urlsafe(32)
     key = ApiKey(
         name=name,
         key_sha256=digest(secret),
@@ -72,6 +77,12 @@ def add_key(
         scopes=key.scopes,
         address_ranges=ranges,
     )
+    return secret
+
+
+def _again(made: ApiKey, secret: str) -> str:
+    if made.revoked_at is not None:
+        raise Conflict(f"The key {made.name} was made here and revoked. Load the page again to make another.")
     return secret
 
 
@@ -98,7 +109,7 @@ class OutsideRange(Exception):
 
 def revoke_key(session: Session, *, key_id: UUID, by: Actor) -> None:
     """The key opens nothing any more."""
-    key = session.get(ApiKey, key_id)
+    key = session.get(ApiKey, key_id, with_for_update=True)
     if key is None:
         raise NotFound("There is no such key.")
     if key.revoked_at is None:

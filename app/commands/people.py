@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.commands import audit, drafts, passwords
+from app.commands import audit, drafts, names, passwords
 from app.commands.sessions import end_sessions, rotate
+from app.domain.press import Press
 from app.domain.roles import SYSTEM, Actor, Role, RotatedSession
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import ApiKey, User
@@ -40,9 +42,23 @@ def create_first_administrator(session: Session, *, password: str | None) -> str
     return one_time
 
 
-def add_user(session: Session, *, username: str, display_name: str, roles: list[Role], by: Actor) -> str:
-    """Makes a user and returns the one-time password, which must be changed at the first sign-in."""
-    one_time = passwords.one_time()
+def add_user(
+    session: Session,
+    *,
+    username: str,
+    display_name: str,
+    roles: list[Role],
+    by: Actor,
+    press: Press | None = None,
+) -> str:
+    """Makes a user and returns the one-time password, which must be changed at the first sign-in. The same
+    press again makes nobody and returns it until then.
+    """
+    names.take_turns(session)
+    one_time = _drawn(press, None)
+    there = session.scalar(select(User).where(User.username == username.strip().lower()))
+    if there is not None and there.last_signed_in_at is None and _is_in_force(there, one_time):
+        return one_time
     _add(
         session,
         username=username,
@@ -99,10 +115,10 @@ def set_roles(session: Session, *, user_id: UUID, roles: list[Role], by: Actor) 
     if Role.ADMINISTRATOR.value in user.roles and Role.ADMINISTRATOR not in roles:
         _keep_an_administrator(session, except_id=user.id)
     changed = set(user.roles) != {role.value for role in roles}
-    user.roles = [role.value for role in roles]
-    audit.record(session, action="user.roles-set", by=by, subject_id=user.id, roles=user.roles)
     if not changed:
         return None
+    user.roles = [role.value for role in roles]
+    audit.record(session, action="user.roles-set", by=by, subject_id=user.id, roles=user.roles)
     own = by.session_id if by.id == user.id else None
     end_sessions(session, user_id=user.id, keep=own)
     return rotate(session, session_id=own) if own else None
@@ -121,37 +137,56 @@ def disable_user(session: Session, *, user_id: UUID, by: Actor) -> None:
     audit.record(session, action="user.disabled", by=by, subject_id=user.id)
 
 
-def enable_user(session: Session, *, user_id: UUID, by: Actor) -> str | None:
+def enable_user(session: Session, *, user_id: UUID, by: Actor, press: Press | None = None) -> str | None:
     """The user can come in again, with the roles of before; returns a new one-time password, since the old
-    one may be why they were kept out, or None of who signs in at a provider. Raises `Conflict` where nobody
-    kept them out.
+    one may be why they were kept out, or None of who signs in at a provider. The same press again returns it
+    until they have signed in. Raises `Conflict` where nobody kept them out.
     """
     user = _user(session, user_id)
+    one_time = _drawn(press, user.last_signed_in_at)
     if user.disabled_at is None:
+        if _is_in_force(user, one_time):
+            return one_time
         raise Conflict(f"{user.username} is not disabled.")
     user.disabled_at = user.disabled_by_name = None
     audit.record(session, action="user.enabled", by=by, subject_id=user.id)
-    return None if user.oidc_subject else _one_time_password(user)
+    if user.oidc_subject is not None:
+        return None
+    _set_one_time(user, one_time)
+    return one_time
 
 
-def reset_password(session: Session, *, user_id: UUID, by: Actor) -> str:
-    """Returns a new one-time password; the old one, a lock and every session of the user have ended. Raises
-    Conflict of who signs in at a provider.
+def reset_password(session: Session, *, user_id: UUID, by: Actor, press: Press | None = None) -> str:
+    """Returns a new one-time password; the old one, a lock and every session of the user have ended. The same
+    press again returns the same until the user has signed in. Raises Conflict of who signs in at a provider.
     """
     user = _user(session, user_id)
     if user.oidc_subject is not None:
         raise Conflict(f"{user.username} signs in at the provider and has no password here.")
-    one_time = _one_time_password(user)
+    one_time = _drawn(press, user.last_signed_in_at)
+    if _is_in_force(user, one_time):
+        return one_time
+    _set_one_time(user, one_time)
     end_sessions(session, user_id=user.id)
     audit.record(session, action="user.password-reset", by=by, subject_id=user.id)
     return one_time
 
 
-def _one_time_password(user: User) -> str:
-    one_time = passwords.one_time()
+def _drawn(press: Press | None, last_signed_in_at: datetime | None) -> str:
+    """Another one after each sign-in: what its owner has changed does not come back."""
+    signed_in = str(last_signed_in_at.timestamp()) if last_signed_in_at else ""
+    return passwords.one_time() if press is None else press.text("one-time password", signed_in, size=12)
+
+
+def _is_in_force(user: User, one_time: str) -> bool:
+    if not user.must_change_password or user.locked_until is not None or user.disabled_at is not None:
+        return False
+    return passwords.verify(one_time, user.password_hash)[0]
+
+
+def _set_one_time(user: User, one_time: str) -> None:
     user.password_hash, user.must_change_password = passwords.hashed(one_time), True
     user.failed_sign_ins, user.locked_until = 0, None
-    return one_time
 
 
 def change_password(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import secrets
 from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
@@ -13,7 +12,7 @@ import pyotp
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.commands import audit, passwords
+from app.commands import audit, passwords, site_choices
 from app.commands.passwords import WrongProof, digest
 from app.commands.sessions import (
     SECOND_FACTOR_ROLES,
@@ -22,6 +21,7 @@ from app.commands.sessions import (
     open_session,
     rotate,
 )
+from app.domain.press import Press
 from app.domain.roles import Actor, Role, RotatedSession, SignedIn
 from app.errors import Conflict, NotFound, NotSignedIn
 from app.records import RecoveryCode, SiteChoice, User
@@ -30,19 +30,24 @@ from app.records.base import now
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
+_SECRET_BYTES = 20
+"""160 bits, as RFC 4226 recommends."""
 _EARLIER_AND_LATER = 1
 """Steps of 30 s that a clock may be wrong by."""
 _RECOVERY_BYTES = 10
 """80 random bits, so that a plain sha256 keeps them."""
 
 
-def begin(session: Session, *, password: str, by: Actor) -> str:
-    """A new secret for the caller's app, in force once `confirm` has seen a code of it; returns it."""
+def begin(session: Session, *, password: str, by: Actor, press: Press | None = None) -> str:
+    """A new secret for the caller's app, in force once `confirm` has seen a code of it; returns it. The same
+    press again returns the same one.
+    """
     user = _own(session, by)
     passwords.check_current(password, user.password_hash)
     if user.totp_since is not None:
         raise Conflict("You have a second factor already; remove it first.")
-    user.totp_secret, user.totp_last_step = pyotp.random_base32(), None
+    drawn = (press or Press.alone()).drawn("second factor", size=_SECRET_BYTES)
+    user.totp_secret, user.totp_last_step = base64.b32encode(drawn).decode(), None
     return user.totp_secret
 
 
@@ -59,15 +64,22 @@ def confirm(session: Session, *, code: str, by: Actor) -> tuple[list[str], Rotat
     user.totp_since = now()
     end_sessions(session, user_id=user.id, keep=by.session_id)
     audit.record(session, action="user.second-factor-set", by=by, subject_id=user.id)
-    return _new_recovery_codes(session, user), rotate(session, session_id=by.session_id)
+    return _new_recovery_codes(session, user, Press.alone()), rotate(session, session_id=by.session_id)
 
 
-def renew_recovery_codes(session: Session, *, code: str, by: Actor) -> list[str]:
-    """New recovery codes, shown once; those of before open nothing."""
-    user = _own(session, by)
+def renew_recovery_codes(session: Session, *, code: str, by: Actor, press: Press | None = None) -> list[str]:
+    """New recovery codes, shown once, and to the same press again until one is used; those of before open
+    nothing.
+    """
+    user, press = _own(session, by), press or Press.alone()
+    unused = select(RecoveryCode.code_sha256).where(
+        RecoveryCode.user_id == user.id, RecoveryCode.used_at.is_(None)
+    )
+    if set(session.scalars(unused)) == {digest(_read(drawn)) for drawn in _drawn_codes(press)}:
+        return _drawn_codes(press)
     _check_in_force(user, code)
     audit.record(session, action="user.recovery-codes-renewed", by=by, subject_id=user.id)
-    return _new_recovery_codes(session, user)
+    return _new_recovery_codes(session, user, press)
 
 
 def remove(session: Session, *, code: str, by: Actor) -> RotatedSession:
@@ -142,12 +154,9 @@ def name_of_waiting(session: Session, *, token: str) -> str | None:
 def require_of(session: Session, *, roles: Collection[Role], by: Actor) -> None:
     """Whoever has one of these roles, and signs in here, does nothing before they have a second factor."""
     chosen = sorted(role.value for role in roles)
-    row = session.get(SiteChoice, SECOND_FACTOR_ROLES, with_for_update=True)
-    if row is None:
-        session.add(SiteChoice(name=SECOND_FACTOR_ROLES, value=chosen, chosen_by_name=by.name))
-    else:
-        row.value, row.chosen_at, row.chosen_by_name = chosen, now(), by.name
-    audit.record(session, action="site.second-factor-required", by=by, roles=chosen)
+    changed, _ = site_choices.choose(session, name=SECOND_FACTOR_ROLES, value=chosen, by=by)
+    if changed:
+        audit.record(session, action="site.second-factor-required", by=by, roles=chosen)
 
 
 def required_of(session: Session) -> set[Role]:
@@ -187,9 +196,16 @@ def _accept(user: User, code: str) -> bool:
     return False
 
 
-def _new_recovery_codes(session: Session, user: User) -> list[str]:
+def _drawn_codes(press: Press) -> list[str]:
+    return [
+        _written(press.drawn("recovery code", str(number), size=_RECOVERY_BYTES))
+        for number in range(RECOVERY_CODES)
+    ]
+
+
+def _new_recovery_codes(session: Session, user: User, press: Press) -> list[str]:
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
-    codes = [_written(secrets.token_bytes(_RECOVERY_BYTES)) for _ in range(RECOVERY_CODES)]
+    codes = _drawn_codes(press)
     session.add_all([RecoveryCode(user_id=user.id, code_sha256=digest(_read(code))) for code in codes])
     return codes
 

@@ -15,7 +15,7 @@ from app.errors import Conflict, Problem, Unprocessable
 from app.queries import deliveries as queries
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
-from app.web.pages.forms import Form, Posted
+from app.web.pages.forms import Form, Posted, press_of
 from app.web.pages.render import page, see
 
 router = APIRouter(prefix="/destinations", route_class=GuardedRoute)
@@ -36,7 +36,11 @@ def add_destination(request: Request, form: Posted, caller: _Manager) -> Respons
     try:
         with transaction() as session:
             secret = delivery.add_destination(
-                session, name=form.text("name"), url=form.text("url"), by=caller.actor
+                session,
+                name=form.text("name"),
+                url=form.text("url"),
+                by=caller.actor,
+                press=press_of(request, form),
             )
     except (Conflict, Unprocessable) as problem:
         return _destinations(request, caller, problem=problem, form=form)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -9,7 +11,9 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from app.domain.press import Press
 from app.errors import BadRequest
+from app.web.auth import SESSION_COOKIE
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,17 @@ class Form:
             return UUID(self.text(name))
         except ValueError:
             raise BadRequest(f"The field {name} holds an id.") from None
+
+
+def press_of(request: Request, form: Form) -> Press:
+    """The same of a form of one page that one session sends again with the same fields. Nobody foresees what
+    is drawn from it who lacks the session's cookie, and who has that can press the button.
+    """
+    token = request.cookies.get(SESSION_COOKIE)
+    if not token or not form.text("once"):
+        return Press.alone()
+    said = json.dumps(["press", request.url.path, *form.fields])
+    return Press(hmac.digest(token.encode(), said.encode(), "sha256"))
 
 
 async def _read(request: Request) -> Form:

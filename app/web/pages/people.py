@@ -17,7 +17,7 @@ from app.language import _
 from app.queries import people as queries
 from app.records.engine import transaction
 from app.web.auth import GuardedRoute, require
-from app.web.pages.forms import Form, Posted
+from app.web.pages.forms import Form, Posted, press_of
 from app.web.pages.render import page, see
 from app.web.parts import parts_of
 from app.web.sign_in import set_session_cookie
@@ -52,6 +52,7 @@ def add_user(request: Request, form: Posted, caller: _Manager) -> Response:
                 display_name=form.text("display_name"),
                 roles=_roles(form),
                 by=caller.actor,
+                press=press_of(request, form),
             )
     except (Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)
@@ -127,11 +128,12 @@ def disable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
 
 
 @router.post("/users/{user_id}/enable")
-def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
+def enable_user(request: Request, user_id: UUID, form: Posted, caller: _Manager) -> Response:
     """The person can come in again; shows the new one-time password of who has passwords here."""
     try:
         with transaction() as session:
-            one_time = people.enable_user(session, user_id=user_id, by=caller.actor)
+            press = press_of(request, form)
+            one_time = people.enable_user(session, user_id=user_id, by=caller.actor, press=press)
             name = _name(queries.users(session), user_id)
     except Conflict as problem:
         return _people(request, caller, problem=problem)
@@ -142,11 +144,12 @@ def enable_user(request: Request, user_id: UUID, caller: _Manager) -> Response:
 
 
 @router.post("/users/{user_id}/password")
-def reset_password(request: Request, user_id: UUID, caller: _Manager) -> Response:
+def reset_password(request: Request, user_id: UUID, form: Posted, caller: _Manager) -> Response:
     """Makes a new one-time password and shows it."""
     try:
         with transaction() as session:
-            one_time = people.reset_password(session, user_id=user_id, by=caller.actor)
+            press = press_of(request, form)
+            one_time = people.reset_password(session, user_id=user_id, by=caller.actor, press=press)
             name = _name(queries.users(session), user_id)
     except Conflict as problem:
         return _people(request, caller, problem=problem)
@@ -169,6 +172,7 @@ def add_key(request: Request, form: Posted, caller: _Manager) -> Response:
                 by=caller.actor,
                 lifetime=timedelta(days=days) if days else None,
                 address_ranges=form.text("ranges").replace(",", " ").split(),
+                press=press_of(request, form),
             )
     except (BadRequest, Conflict, Unprocessable) as problem:
         return _people(request, caller, problem=problem, form=form)

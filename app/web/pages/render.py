@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ _environment.filters |= {
 }
 _environment.globals |= {
     "static": static_url,
+    "drawn_once": lambda: secrets.token_urlsafe(16),
     "use": words.USE,
     "explained": explained,
     "Permission": Permission,

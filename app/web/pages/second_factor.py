@@ -17,7 +17,7 @@ from app.records.engine import transaction
 from app.settings import settings
 from app.web import sign_in as sessions
 from app.web.auth import GuardedRoute, signed_in
-from app.web.pages.forms import Posted
+from app.web.pages.forms import Posted, press_of
 from app.web.pages.render import page, see
 
 router = APIRouter(prefix="/account/second-factor", route_class=GuardedRoute)
@@ -38,7 +38,9 @@ def begin(request: Request, form: Posted, caller: _Self) -> Response:
     """
     try:
         with sessions.Reproof(request, caller), transaction() as session:
-            secret = second_factor.begin(session, password=form.secret("password"), by=caller.actor)
+            secret = second_factor.begin(
+                session, password=form.secret("password"), by=caller.actor, press=press_of(request, form)
+            )
     except _REFUSALS as problem:
         return _page(request, caller, problem=problem)
     return _page(request, caller, secret=secret)
@@ -62,7 +64,9 @@ def renew(request: Request, form: Posted, caller: _Self) -> Response:
     """New recovery codes, shown once; those of before open nothing."""
     try:
         with sessions.Reproof(request, caller), transaction() as session:
-            codes = second_factor.renew_recovery_codes(session, code=form.text("code"), by=caller.actor)
+            codes = second_factor.renew_recovery_codes(
+                session, code=form.text("code"), by=caller.actor, press=press_of(request, form)
+            )
     except _REFUSALS as problem:
         return _page(request, caller, problem=problem)
     return page(request, "recovery_codes.html", caller=caller, codes=codes)

@@ -26,7 +26,7 @@ from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require, signed_in
-from app.web.pages.forms import Posted
+from app.web.pages.forms import Posted, press_of
 from app.web.pages.render import doors_of, fragment, page, see
 from app.web.pages.sending import sending_facts
 
@@ -109,12 +109,13 @@ def _worklist(
 
 @router.post("/worklist/key")
 def make_intake_key(
-    request: Request, caller: Annotated[Caller, require(Permission.MANAGE_PEOPLE)]
+    request: Request, form: Posted, caller: Annotated[Caller, require(Permission.MANAGE_PEOPLE)]
 ) -> Response:
     """Makes a key that may send and nothing else, and shows it, with the lines to send by, this once."""
+    press = press_of(request, form)
     with transaction() as session:
         name = f"sender {local(datetime.now(UTC)):%Y-%m-%d %H.%M.%S}"
-        key = keys.add_key(session, name=name, scopes=[Scope.INTAKE], by=caller.actor)
+        key = keys.add_key(session, name=name, scopes=[Scope.INTAKE], by=caller.actor, press=press)
     sending = partial(sending_facts, request)
     return page(request, "intake_key.html", caller=caller, sending=sending, intake_key=key)
 
