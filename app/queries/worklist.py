@@ -124,12 +124,15 @@ def page(
         .limit(size + 1)
     )
     if cursor is not None:
-        statement = statement.where(tuple_(Study.rank_at, Study.id) > read_cursor(cursor))
+        after = read_cursor(
+            cursor, look_up=lambda id_: session.scalar(select(Study.rank_at).where(Study.id == id_))
+        )
+        statement = statement.where(tuple_(Study.rank_at, Study.id) > after)
     rows = session.execute(statement).all()
     entries = tuple(_entry(row) for row in rows[:size])
     last = entries[-1] if len(rows) > size else None
     return WorklistPage(
-        entries=entries, next_cursor=write_cursor(last.place, last.study_id) if last else None
+        entries=entries, next_cursor=write_cursor(last.rank_at, last.study_id) if last else None
     )
 
 

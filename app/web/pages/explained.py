@@ -76,7 +76,8 @@ _SAID: dict[str, tuple[str, tuple[str, ...]]] = {
             ),
             N_(
                 "The place in the list is not hidden: no patient shall wait for a draw. Whoever watches "
-                "the order can guess."
+                "the order can guess, and a study that has only just come and stands under Now is STAT or "
+                "ruled in."
             ),
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text, update
@@ -69,6 +70,24 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat(blobs: Blobs, databas
                 break
         assert seen == [entry.study_id for entry in worklist.page(session, to=SYSTEM).entries]
     assert len(set(seen)) == 7
+
+
+def test_a_cursor_after_a_blind_study_does_not_tell_where_it_stands(blobs: Blobs, database: str) -> None:
+    for _ in range(3):
+        a_screened_study(blobs)
+    with transaction() as session:
+        session.execute(update(Study).values(blind=True))
+        reader = a_user(session, "ann", Role.RADIOLOGIST)
+    with transaction() as session:
+        first = worklist.page(session, size=1, to=reader)
+        assert first.next_cursor is not None
+        carried = base64.urlsafe_b64decode(first.next_cursor + "==")
+        assert json.loads(carried) == [None, str(first.entries[0].study_id)]
+        rest = worklist.page(session, size=9, cursor=first.next_cursor, to=reader).entries
+        together = worklist.page(session, to=reader).entries
+        assert [entry.study_id for entry in (*first.entries, *rest)] == [one.study_id for one in together]
+        with pytest.raises(BadRequest, match="Begin again"):
+            worklist.page(session, cursor=_encoded([None, str(UUID(int=1))]), to=reader)
 
 
 def _encoded(value: object) -> str:
