@@ -136,8 +136,9 @@ def an_active_bundle(session: Session, blobs: Blobs, version: str = "1") -> str:
     return sha256
 
 
-HOLDS_NOTHING: dict[str, Any] = {
-    **{name: {} for name in ("splits", "patients", "sources", "reviewers")},
+COUNTS: dict[str, Any] = {
+    "splits": {"train": {"NORMAL": 60, "pneumonia": 60}},
+    **{name: {} for name in ("patients", "sources", "reviewers")},
     "blind": 0,
     "left_out": [],
     "datasets": [],
@@ -156,7 +157,7 @@ def a_snapshot(session: Session, blobs: Blobs, rows: list[SnapshotRow] | None = 
         name="autumn",
         sha256=sha256,
         images=len(rows or []),
-        counts=HOLDS_NOTHING,
+        counts=COUNTS,
         findings=["pneumonia"],
         test_sha256="e" * 64 if rows is None or any(row.split == "test" for row in rows) else None,
         created_by_name="ada",
