@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.blobs import Blobs
 from app.commands import consult, review
 from app.domain.order import Lane
 from app.domain.roles import Role
-from app.records import User
+from app.records import Study, User
+from app.records.base import now
 from app.records.engine import transaction
 from app.web import events
 from tests.browser.conftest import SignIn
@@ -109,6 +110,33 @@ def test_a_wait_ages_before_the_readers_eyes(signed_in: SignIn, blobs: Blobs) ->
     assert wait.inner_text() == "2 h 05"
     assert wait.evaluate("(cell) => getComputedStyle(cell).color") != plain
     page.unroute_all(behavior="ignoreErrors")
+
+
+@pytest.mark.parametrize("hours_off", [3, -3])
+def test_waits_and_what_is_due_go_by_the_servers_clock_and_not_by_the_workstations(
+    signed_in: SignIn, blobs: Blobs, hours_off: int
+) -> None:
+    study_id = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02).study_id
+    came = now() - timedelta(hours=6, minutes=30)
+    with transaction() as session:
+        session.execute(update(Study).where(Study.id == study_id).values(arrived_at=came, rank_at=came))
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install(time=now() + timedelta(hours=hours_off))
+    page.goto("/")
+    page.wait_for_selector("#live[data-live=on]")
+    wait, line = page.locator("[data-wait]"), page.locator("tr.section[data-part=waiting] + tr[data-study]")
+    page.clock.run_for(11_000)
+    assert (wait.inner_text(), wait.get_attribute("data-age")) == ("6 h 30", "long")
+    assert line.get_attribute("data-study") == str(study_id)
+    page.clock.fast_forward("01:00:00")  # as a machine whose time runs away: the next news sets it right
+    with transaction() as session:
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+    with page.expect_response("**/worklist/rows*"), transaction() as session:
+        review.claim(session, study_id=study_id, by=bob, minutes=5)
+    page.wait_for_selector("text=Held by bob")
+    page.clock.run_for(11_000)
+    assert wait.inner_text() == "6 h 30"
+    assert line.get_attribute("data-study") == str(study_id)
 
 
 def test_a_study_that_is_signed_waits_no_longer_before_the_readers_eyes(

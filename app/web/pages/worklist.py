@@ -65,7 +65,8 @@ def live_page(
 def _worklist(
     request: Request, caller: Caller, *, cursor: str | None, section: Section, signed: UUID | None
 ) -> Response:
-    where, to, due_before = _filter(request), caller.actor, _due_before()
+    where, to, moment = _filter(request), caller.actor, now()
+    due_before = _due_before(moment)
     with transaction() as session:
         if section == "done":
             shown = worklist.done(session, since=_midnight(), to=to, cursor=cursor)
@@ -85,6 +86,7 @@ def _worklist(
         next_query=where.query(section=_named(section), cursor=shown.next_cursor),
         next_cursor=shown.next_cursor,
         counts=counts,
+        moment=moment,
         due_before=due_before,
         due_hours=settings().credit_rule_in_hours,
         section=section,
@@ -127,17 +129,18 @@ def rows(
     ids: Annotated[list[UUID], Query(alias="id", max_length=_ROWS_AT_ONCE)],
 ) -> Response:
     """The rows of these studies as they are now, by id: `{html, rank, open, signed}`; unknown ones left out.
-    And what is asked of the reader.
+    And what is asked of the reader, and `now`, by which the waits on the page that asks age.
 
     `open`: it is unsigned and passes the filter of the page that asks.
     """
-    where, to = _filter(request), caller.actor
+    where, to, moment = _filter(request), caller.actor, now()
     with transaction() as session:
         entries = worklist.entries(session, study_ids=ids, to=to)
-        counts = worklist.counts(session, due_before=_due_before(), where=where, to=to)
+        counts = worklist.counts(session, due_before=_due_before(moment), where=where, to=to)
         passing = worklist.passing(session, study_ids=ids, where=where, to=to)
         letters = correspondence(session, who=to)
     answer = {
+        "now": moment.isoformat(),
         "rows": {
             str(entry.study_id): _row(entry, caller, passes=entry.study_id in passing) for entry in entries
         },
@@ -197,11 +200,11 @@ def _named(section: Section) -> str | None:
     return None if section == "unsigned" else section
 
 
-def _due_before() -> datetime:
-    """What is placed before this moment stands under *now*: it came, or counts as having come, as long ago as
-    a study is moved forward when the network rules a finding in.
+def _due_before(moment: datetime) -> datetime:
+    """What is placed before this stands under *now* at that moment: it came, or counts as having come, as
+    long ago as a study is moved forward when the network rules a finding in.
     """
-    return now() - settings().credits.rule_in
+    return moment - settings().credits.rule_in
 
 
 def _midnight() -> datetime:

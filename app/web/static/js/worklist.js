@@ -33,6 +33,17 @@ let moved = false;
 let timer = null;
 let lastTouched = 0;
 
+// Waits go by the server's clock, which comes with the page and with rows: this machine's may be hours off, and may
+// be set right while the list stands.
+const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
+let server = { moment: Date.parse(rows?.dataset.now), heard: navigated };
+
+function heardTheTime(moment) {
+  server = { moment: Date.parse(moment), heard: performance.now() };
+}
+
+const serverNow = () => server.moment + performance.now() - server.heard;
+
 function rowOf(id) {
   return document.getElementById(`s-${id}`);
 }
@@ -61,6 +72,7 @@ async function fetchRows() {
     return;
   }
   const body = await answer.json();
+  heardTheTime(body.now);
   setText("unsigned", body.unsigned);
   setText("unread", body.unread);
   setText("due", body.due);
@@ -220,7 +232,7 @@ setInterval(() => {
   for (const row of rows.querySelectorAll(STUDY)) {
     const cell = row.querySelector("[data-wait]");
     if (!cell) continue; // signed: it waits no longer
-    const seconds = (Date.now() - Date.parse(row.dataset.arrived)) / 1000;
+    const seconds = (serverNow() - Date.parse(row.dataset.arrived)) / 1000;
     cell.textContent = sayDuration(seconds);
     if (seconds > 28_800) cell.dataset.age = "very-long";
     else if (seconds > 7200) cell.dataset.age = "long";
@@ -230,7 +242,7 @@ setInterval(() => {
 // As time passes, what waits comes due: the line between the two parts goes down past it.
 function divide() {
   const line = rows.querySelector("tr.section[data-part=waiting]");
-  const due = Date.now() - Number(rows.dataset.dueHours) * 3_600_000;
+  const due = serverNow() - Number(rows.dataset.dueHours) * 3_600_000;
   // A blind row does not say where it counts from: it goes with those around it.
   const last = [...rows.querySelectorAll(STUDY)].findLast((row) => Date.parse(row.dataset.rank) <= due);
   if (line && last && line.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING) last.after(line);
