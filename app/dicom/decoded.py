@@ -33,9 +33,10 @@ class PixelValues:
     """The samples at full depth, for a viewer that windows them itself.
 
     `data` is little-endian uint16, rows * columns * 2 bytes; modality value = data * slope + intercept.
-    `windows` are in modality values, the header's first, or the one this program chose. `voi_lut`, when
-    given, comes before the windows. `minimum` and `maximum` are of the data without padding; `padding` is
-    the lowest and highest datum that is padding. MONOCHROME1 means that the lowest value is shown white.
+    `windows` are in modality values: the header's, and before them the one this program chose where the
+    header has none or what it has shows nothing. `voi_lut`, when given, comes before the windows. `minimum`
+    and `maximum` are of the data without padding; `padding` is the lowest and highest datum that is padding.
+    MONOCHROME1 means that the lowest value is shown white.
     """
 
     data: bytes

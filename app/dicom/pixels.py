@@ -6,6 +6,7 @@ with an entry for each code a sample can hold, so that an image costs one pass, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,7 @@ def present(path: Path, media_type: str, *, preview_side: int, reading_side: int
     """
     resolution = Resolution(shorter=reading_side, longer=preview_side) if reading_side else None
     interpretation = interpret(path, media_type, resolution=resolution)
-    brightness, notices = _first_brightness(interpretation)
+    interpretation, brightness = _first_shown(interpretation)
     grey = apply_table(interpretation, brightness)
     preview = b""
     if preview_side > 0:
@@ -58,7 +59,7 @@ def present(path: Path, media_type: str, *, preview_side: int, reading_side: int
         )
     rows, columns = interpretation.reduced_from or grey.shape
     picture = reduce(grey, reading_side) if reading_side else grey
-    return Presentation(picture, preview, rows, columns, (*interpretation.notices, *notices))
+    return Presentation(picture, preview, rows, columns, interpretation.notices)
 
 
 def reduce(grey: Grey, least_side: int) -> Grey:
@@ -86,7 +87,7 @@ def render(
     """
     interpretation = interpret(path, media_type)
     if window is None:
-        brightness, _ = _first_brightness(interpretation)
+        _, brightness = _first_shown(interpretation)
     else:
         brightness = apply_window(interpretation.values, window)
     grey = apply_table(interpretation, brightness)
@@ -96,8 +97,8 @@ def render(
 
 
 def read_values(path: Path, media_type: str) -> PixelValues:
-    """The image at full depth with all that a viewer needs to window it."""
-    interpretation = interpret(path, media_type)
+    """The image at full depth with all that a viewer needs to window it, first as `present` does."""
+    interpretation, _ = _first_shown(interpret(path, media_type))
     codes, table = interpretation.codes, interpretation.data
     unchanged = codes.dtype == np.uint16 and bool(np.array_equal(table, np.arange(len(table))))
     data = codes if unchanged else np.asarray(cv2.LUT(np.ascontiguousarray(codes), table))
@@ -125,22 +126,30 @@ def read_values(path: Path, media_type: str) -> PixelValues:
     )
 
 
-def _first_brightness(interpretation: Interpretation) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Brightness by the VOI LUT, else the first window; by a window of our own when that shows nothing."""
+def _first_shown(interpretation: Interpretation) -> tuple[Interpretation, NDArray[np.float64]]:
+    """The image as it is first shown, and its brightness: by the VOI LUT, else by the first window. Where
+    that shows nothing, a window of our own comes first and the VOI LUT goes.
+    """
     if interpretation.voi_lut is not None:
         brightness = apply_voi_lut(interpretation.values, interpretation.voi_lut)
     else:
         brightness = apply_window(interpretation.values, interpretation.windows[0])
     levels = np.rint(255 * brightness)
     if len(np.unique(levels[interpretation.sampled_counts(stride=16) > 0])) >= _FEWEST_GREYS:
-        return brightness, ()
+        return interpretation, brightness
     counts = interpretation.sampled_counts()
     present_codes = counts > 0
     few = len(np.unique(levels[present_codes])) < _FEWEST_GREYS
-    if few and np.count_nonzero(present_codes) > 4 * _FEWEST_GREYS:
-        window = robust_window(counts, interpretation.values)
-        return apply_window(interpretation.values, window), (EMPTY_WINDOW,)
-    return brightness, ()
+    if not few or np.count_nonzero(present_codes) <= 4 * _FEWEST_GREYS:
+        return interpretation, brightness
+    window = robust_window(counts, interpretation.values)
+    shown = replace(
+        interpretation,
+        windows=(window, *interpretation.windows),
+        voi_lut=None,
+        notices=(*interpretation.notices, EMPTY_WINDOW),
+    )
+    return shown, apply_window(shown.values, window)
 
 
 def apply_table(interpretation: Interpretation, brightness: NDArray[np.float64]) -> Grey:

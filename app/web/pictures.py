@@ -25,7 +25,7 @@ from app.errors import Unavailable
 
 Result = TypeVar("Result")
 
-VERSION = 1
+VERSION = 2
 """Part of every name; grows when what is kept changes its meaning."""
 MOST_BYTES = 4 * 1024**3
 MOST_WAITING = 64

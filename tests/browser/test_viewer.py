@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from app.blobs import Blobs
 from app.domain.roles import Role
@@ -15,6 +16,23 @@ from tests.builders import (
     admit,
     an_admitted_study,
 )
+
+
+def preview_and_full_depth(page: Any, study_id: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What the canvas shows before and after the study's pixels have arrived."""
+    held: list[Any] = []
+    page.route("**/pixels", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
+    page.goto(f"/studies/{study_id}")
+    page.wait_for_selector("#viewer[data-state=preview]")
+    settle(page)
+    before = greys(page)
+    for _ in range(200):
+        if held:
+            break
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    page.wait_for_selector("#viewer[data-state=full]")
+    return before, greys(page)
 
 
 def test_one_to_one_every_pixel_has_the_grey_that_dicom_defines(signed_in: SignIn, blobs: Blobs) -> None:
@@ -51,21 +69,7 @@ def test_monochrome1_is_shown_with_its_lowest_value_white(signed_in: SignIn, blo
 
 def test_the_preview_becomes_the_full_image_without_a_jump(signed_in: SignIn, blobs: Blobs) -> None:
     admission = an_admitted_study(blobs, rows=1600, columns=1350)
-    page = signed_in("alice", Role.RADIOLOGIST)
-    held: list[Any] = []
-    page.route("**/pixels", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
-    page.goto(f"/studies/{admission.study_id}")
-    page.wait_for_selector("#viewer[data-state=preview]")
-    settle(page)
-    before = greys(page)
-    for _ in range(200):
-        if held:
-            break
-        page.wait_for_timeout(20)
-    held[0].continue_()
-    page.wait_for_selector("#viewer[data-state=full]")
-    settle(page)
-    after = greys(page)
+    before, after = preview_and_full_depth(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
     assert before.shape == after.shape
     lit = before.max(axis=2) > 20
     assert lit.mean() > 0.3
@@ -73,3 +77,25 @@ def test_the_preview_becomes_the_full_image_without_a_jump(signed_in: SignIn, bl
     assert np.abs(before - after).mean() < 4
     shifted = np.abs(before[:, :-8] - after[:, 8:]).mean()
     assert shifted > 2 * np.abs(before - after).mean()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_an_image_whose_window_shows_nothing_stays_as_its_preview_shows_it(
+    signed_in: SignIn, blobs: Blobs, photometric: str
+) -> None:
+    with transaction() as session:
+        ramp = a_ramp(WindowCenter=40000, WindowWidth=10, photometric=photometric)
+        admission = admit(session, blobs, ramp)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    before, after = preview_and_full_depth(page, admission.study_id)
+    assert after.std() > 50
+    # The preview's compression, and half a percent at each end.
+    assert np.abs(before - after).mean() < 2
+    names = page.locator("select[data-presets] option").all_inner_texts()
+    assert names[:3] == ["Middle 99 %", "As sent", "1 to 99 %"]
+    page.select_option("select[data-presets]", label="As sent")
+    sent = greys(page)
+    height, width, _ = sent.shape
+    assert sent[height // 2, width // 4 : -width // 4].std() == 0
+    page.keyboard.press("r")
+    assert (greys(page) == after).all()

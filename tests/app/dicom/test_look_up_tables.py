@@ -101,6 +101,37 @@ def test_a_window_that_shows_nothing_is_replaced_with_a_notice(keep: Keep, ramp:
     assert made.grey.std() > 50
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("by_table", [False, True])
+def test_at_full_depth_a_window_or_table_that_shows_nothing_comes_after_the_one_that_was_chosen(
+    by_table: bool, photometric: str, keep: Keep, ramp: Ramp
+) -> None:
+    tags: dict[str, Any] = {"WindowCenter": "40000", "WindowWidth": "10"}
+    if by_table:
+        tags["VOILUTSequence"] = [lut(0, [9] * 4096, 12)]
+    path = keep(wrap(ramp, bits_stored=12, photometric=photometric, tags=tags))
+    values = read_values(path, DICOM)
+    chosen, *own = values.windows
+    assert values.voi_lut is None
+    assert (chosen.explanation, own) == ("default", [Window(40000, 10)])
+    samples = np.frombuffer(values.data, "<u2") * values.slope + values.intercept
+    brightness = np.clip((samples - chosen.center) / chosen.width + 0.5, 0, 1)
+    grey = 255 * (1 - brightness if photometric == "MONOCHROME1" else brightness)
+    assert np.abs(grey - present(path, DICOM, preview_side=64).grey.reshape(-1)).max() <= 0.5 + 1e-6
+    assert grey.std() > 50
+
+
+def test_at_full_depth_a_table_that_shows_the_image_stays_before_the_windows(keep: Keep, ramp: Ramp) -> None:
+    tags = {
+        "WindowCenter": "40000",
+        "WindowWidth": "10",
+        "VOILUTSequence": [lut(0, list(range(4096)), 12)],
+    }
+    values = read_values(keep(wrap(ramp, bits_stored=12, tags=tags)), DICOM)
+    assert values.voi_lut is not None
+    assert values.windows == (Window(40000, 10),)
+
+
 @pytest.mark.parametrize("width", ["0", "-5", "nan", "1e999"])
 def test_a_window_of_impossible_width_is_passed_over(width: str, keep: Keep, ramp: Ramp) -> None:
     made = present(

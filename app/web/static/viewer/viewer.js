@@ -735,33 +735,33 @@ function Se(e) {
 	};
 }
 // src/source.ts
-var Ce = [
+var R = "default", Ce = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], R = class extends Error {};
-async function z(e) {
+], z = class extends Error {};
+async function we(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new R(await V(t));
+	if (!t.ok) throw new z(await V(t));
 	return createImageBitmap(await t.blob());
 }
-async function we({ pictures: e }) {
+async function Te({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new R(await V(t));
+	if (!t.ok) throw new z(await V(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new R(b("The prior has no image."));
+	if (n.length === 0) throw new z(b("The prior has no image."));
 	return n;
 }
-async function Te(e, t) {
+async function Ee(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new R(await V(r));
-	if (!i.ok) throw new R(await V(i));
+	if (!r.ok) throw new z(await V(r));
+	if (!i.ok) throw new z(await V(i));
 	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
@@ -771,11 +771,11 @@ async function Te(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: Oe(a, o, s)
+		presets: ke(a, o, s)
 	};
 }
-var Ee = 400;
-async function De(e, t) {
+var De = 400;
+async function Oe(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -783,21 +783,21 @@ async function De(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new R(await V(r));
+		if (!r.ok) throw new z(await V(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new R(n.reason ?? b("The heat map could not be made."));
+		if (n.state === "failed") throw new z(n.reason ?? b("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, Ee)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, De)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function Oe(e, t, n) {
+function ke(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
@@ -807,25 +807,26 @@ function Oe(e, t, n) {
 			name: B(a, b("As sent (table)"))
 		});
 	}
+	let i = e.windows.filter(({ explanation: e }) => e === R).length;
 	e.windows.forEach((e, t) => {
 		let n = e.function;
 		r.push({
 			center: e.center,
 			width: e.width,
 			function: Ce.includes(n) ? n : "LINEAR",
-			name: B(e.explanation, t ? b("As sent %(number)s", { number: t + 1 }) : b("As sent"))
+			name: B(e.explanation, t > i ? b("As sent %(number)s", { number: t - i + 1 }) : b("As sent"))
 		});
 	});
-	let i = (e) => e * n.slope + n.intercept, a = (n, r, a) => {
-		let o = t.percentiles([n, r], e.padding).map(i);
-		return N(Math.min(...o), Math.max(...o), a);
+	let a = (e) => e * n.slope + n.intercept, o = (n, r, i) => {
+		let o = t.percentiles([n, r], e.padding).map(a);
+		return N(Math.min(...o), Math.max(...o), i);
 	};
-	r.push(a(.01, .99, b("1 to 99 %%"))), r.push(n.lowIsWhite ? a(.3, .999, b("Lungs")) : a(.001, .7, b("Lungs"))), r.push(n.lowIsWhite ? a(.001, .7, b("Dense")) : a(.3, .999, b("Dense")));
-	let o = [i(e.minimum), i(e.maximum)];
-	return r.push(N(Math.min(...o), Math.max(...o), b("Full range"))), r;
+	r.push(o(.01, .99, b("1 to 99 %%"))), r.push(n.lowIsWhite ? o(.3, .999, b("Lungs")) : o(.001, .7, b("Lungs"))), r.push(n.lowIsWhite ? o(.001, .7, b("Dense")) : o(.3, .999, b("Dense")));
+	let s = [a(e.minimum), a(e.maximum)];
+	return r.push(N(Math.min(...s), Math.max(...s), b("Full range"))), r;
 }
 function B(e, t) {
-	return e ? e === "default" ? b("Middle 99 %%") : e : t;
+	return e ? e === R ? b("Middle 99 %%") : e : t;
 }
 async function V(e) {
 	try {
@@ -835,7 +836,7 @@ async function V(e) {
 	return b("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var ke = class {
+var Ae = class {
 	element;
 	prior;
 	desk;
@@ -937,17 +938,17 @@ var ke = class {
 		H(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = z(e.preview).then((n) => {
+		let r = we(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", b("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await Te(e, t);
+			let r = await Ee(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof R ? e.message : b("The image did not arrive. Reload to try again.");
+			let n = e instanceof z ? e.message : b("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -1033,7 +1034,7 @@ var W = [
 	20,
 	45,
 	70
-], Ae = class {
+], je = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1060,20 +1061,20 @@ var W = [
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), De(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), Oe(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof R ? t.message : b("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : b("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, je = {
+}, Me = {
 	one: x("One image"),
 	views: x("Both views"),
 	priors: x("With priors"),
 	all: x("Views and priors")
 };
-function Me(e, t) {
+function Ne(e, t) {
 	let n = G(e, 0) !== null;
 	return [
 		"one",
@@ -1085,18 +1086,18 @@ function Me(e, t) {
 function G(e, t) {
 	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function Ne(e, t) {
+function Pe(e, t) {
 	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var K = "layout";
-function Pe() {
+function Fe() {
 	try {
 		return sessionStorage.getItem(K);
 	} catch {
 		return null;
 	}
 }
-function Fe(e) {
+function Ie(e) {
 	try {
 		sessionStorage.setItem(K, e);
 	} catch {}
@@ -1109,7 +1110,7 @@ function q(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Ie = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Le = class {
+var Le = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Re = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1140,7 +1141,7 @@ var Ie = b("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(Re));
+		let e = JSON.stringify(this.shapes.marks().map(ze));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1165,7 +1166,7 @@ var Ie = b("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Ie : "");
+			t.setCustomValidity(n ? Le : "");
 		});
 	}
 	show(e) {
@@ -1199,7 +1200,7 @@ function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function Re({ kind: e, image: t, finding: n, a: r, b: i }) {
+function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(X), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(X), l = (e, t) => Math.max(X(t - e), 1);
 	return {
 		image: t,
@@ -1215,7 +1216,7 @@ function X(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var ze = [
+var Be = [
 	"window",
 	"pan",
 	"zoom",
@@ -1223,7 +1224,7 @@ var ze = [
 	"length",
 	"box",
 	"ellipse"
-], Be = 2, Ve = class {
+], Ve = 2, He = class {
 	root;
 	images;
 	beside;
@@ -1240,7 +1241,7 @@ var ze = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, n, r) {
-		this.root = e, this.images = t, this.beside = n, this.heating = new Ae(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = n, this.heating = new je(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1248,10 +1249,10 @@ var ze = [
 		}), this.shapes.onChange(() => {
 			c(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
-		}), this.marks = new Le(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new Re(e, this.shapes, t), this.setTool("window");
 		let i = this.main.show(t, 0);
 		this.arrange("one", i), r.then(() => {
-			let e = this.layouts.find((e) => e === Pe());
+			let e = this.layouts.find((e) => e === Fe());
 			e && e !== this.layout && this.arrange(e, i);
 		});
 	}
@@ -1294,7 +1295,7 @@ var ze = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return Me(this.images, this.beside.priors.length);
+		return Ne(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1339,35 +1340,35 @@ var ze = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of ze) s(this.root, `tool-${t}`, t === e);
+		for (let t of Be) s(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Fe(t), this.arrange(t, Promise.resolve());
+		Ie(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = G(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Be)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ve)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && H(r, "[data-layout]", b(je[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && H(r, "[data-layout]", b(Me[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ ${b("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await we(e);
-			this.panes.includes(n) && await n.show(r, Ne(r, this.main.image), t);
+			let r = await Te(e);
+			this.panes.includes(n) && await n.show(r, Pe(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof R ? e.message : b("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof z ? e.message : b("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
 		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), H(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new ke(n, e, this);
+		let r = new Ae(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1383,6 +1384,6 @@ var ze = [
 // src/main.ts
 performance.mark("viewer-started");
 var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new Ve(Z, Q("study-images") ?? [], Q("study-beside"), t());
+	Z && new He(Z, Q("study-images") ?? [], Q("study-beside"), t());
 };
 e() || n() ? $() : t().then($);

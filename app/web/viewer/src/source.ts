@@ -72,6 +72,8 @@ export interface FullDepth {
   presets: Voi[];
 }
 
+/** What the service calls the window it chose where the header has none, or one that shows nothing. */
+const DEFAULT = "default";
 const FUNCTIONS: WindowFunction[] = ["LINEAR", "LINEAR_EXACT", "SIGMOID"];
 
 /** A refusal of the server, in its own words. */
@@ -137,13 +139,15 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
     const top = 2 ** bits - 1;
     presets.push({ first, values: entries.map((entry) => entry / top), name: named(explanation, _("As sent (table)")) });
   }
+  // The header's are counted from its own first, whether or not one of the service comes before it.
+  const ours = info.windows.filter(({ explanation }) => explanation === DEFAULT).length;
   info.windows.forEach((window, index) => {
     const stated = window.function as WindowFunction;
     presets.push({
       center: window.center,
       width: window.width,
       function: FUNCTIONS.includes(stated) ? stated : "LINEAR",
-      name: named(window.explanation, index ? _("As sent %(number)s", { number: index + 1 }) : _("As sent")),
+      name: named(window.explanation, index > ours ? _("As sent %(number)s", { number: index - ours + 1 }) : _("As sent")),
     });
   });
   const value = (stored: number) => stored * scale.slope + scale.intercept;
@@ -159,9 +163,9 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
   return presets;
 }
 
-/** What the header calls it; "default" is the service's own choice where the header has none. */
+/** What the header calls it, or that it is the service's own choice. */
 function named(explanation: string | null, otherwise: string): string {
-  return !explanation ? otherwise : explanation === "default" ? _("Middle 99 %%") : explanation;
+  return !explanation ? otherwise : explanation === DEFAULT ? _("Middle 99 %%") : explanation;
 }
 
 async function sentence(answer: Response): Promise<string> {
