@@ -25,10 +25,12 @@ def settle(page: Any) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-def greys(page: Any) -> np.ndarray:
-    """What the canvas shows, as it lies on the screen."""
+def greys(page: Any, pane: int = 0) -> np.ndarray:
+    """What the canvas of that pane shows, as it lies on the screen."""
     settle(page)
-    data = page.evaluate("() => document.querySelector('#viewer canvas').toDataURL('image/png')")
+    data = (
+        page.locator("#viewer .pane canvas").nth(pane).evaluate("(canvas) => canvas.toDataURL('image/png')")
+    )
     with Picture.open(io.BytesIO(base64.b64decode(data.split(",", 1)[1]))) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)
 

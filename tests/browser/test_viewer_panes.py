@@ -10,10 +10,11 @@ import pytest
 from app.blobs import Blobs
 from app.domain.roles import Role
 from app.records import AuditEvent, Review
-from tests.browser.canvas import draw, open_study, settle, state
+from app.records.engine import transaction
+from tests.browser.canvas import a_ramp, draw, greys, open_study, settle, state
 from tests.browser.conftest import SignIn
 from tests.browser.pages import stored
-from tests.builders import a_screened_study, a_study_with_a_lateral, an_admitted_study
+from tests.builders import a_screened_study, a_study_with_a_lateral, admit, an_admitted_study
 
 CURRENT = {"patient_id": "P7", "tags": {"StudyDate": "20260301"}}
 
@@ -102,6 +103,26 @@ def test_windows_are_linked_and_can_be_unlinked(signed_in: SignIn, blobs: Blobs)
     page.keyboard.press("k")
     page.select_option("select[data-presets]", label="Full range")
     assert all(before != after for before, after in zip(alone, windows(), strict=True))
+
+
+def test_a_drag_down_darkens_every_linked_picture_whatever_its_polarity_and_whether_it_is_inverted(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    tags = {"WindowCenter": 2000, "WindowWidth": 4000, "PatientID": "P7"}
+    with transaction() as session:
+        admit(session, blobs, a_ramp(**tags, StudyDate="20250607"))
+        study = admit(session, blobs, a_ramp(**tags, StudyDate="20260301", photometric="MONOCHROME1"))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)
+    press_layout(page, 2)
+    for inverted in (False, True):
+        if inverted:
+            page.keyboard.press("i")
+        first = [greys(page, pane).mean() for pane in (0, 1)]
+        draw(page, (0, 0), (0, 60))
+        darker = [greys(page, pane).mean() for pane in (0, 1)]
+        assert all(after < before - 5 for before, after in zip(first, darker, strict=True)), inverted
+        draw(page, (0, 60), (0, 0))
+        assert [greys(page, pane).mean() for pane in (0, 1)] == pytest.approx(first, abs=1)
 
 
 def test_the_signing_key_signs_the_current_study_whichever_picture_is_in_use(

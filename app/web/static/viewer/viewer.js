@@ -409,12 +409,15 @@ function ue(e, t) {
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return P((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : P((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return F((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : F((t - (n - .5)) / (r - 1) + .5);
 	}
 }
+function N(e, t) {
+	return e.lowIsWhite !== t;
+}
 function de(e, t, n, r) {
-	let i = t.lowIsWhite !== n;
+	let i = N(t, n);
 	for (let n = 0; n < j; n++) {
 		let a = ue(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
@@ -424,16 +427,16 @@ function de(e, t, n, r) {
 function fe() {
 	return new Uint32Array(j);
 }
-function pe(e, t, n) {
-	let r = Math.max(e.width, 8) / 400;
+function pe(e, t, n, r) {
+	let i = Math.max(e.width, 8) / 400;
 	return {
 		...e,
 		name: b("Own"),
-		width: Math.max(1, e.width + t * r),
-		center: e.center + n * r
+		width: Math.max(1, e.width + t * i),
+		center: e.center + (r ? -n : n) * i
 	};
 }
-function N(e, t, n) {
+function P(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -442,11 +445,11 @@ function N(e, t, n) {
 		name: n
 	};
 }
-function P(e) {
+function F(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var F = class {
+var I = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
@@ -497,7 +500,7 @@ var F = class {
 			scale: t
 		});
 	}
-}, me = 32, I = class {
+}, me = 32, L = class {
 	image;
 	aspect;
 	viewport;
@@ -609,7 +612,7 @@ var F = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, L = 240, he = 140, ge = class {
+}, R = 240, he = 140, ge = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -617,12 +620,12 @@ var F = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new F(this.canvas)), this.renderer.resize();
-		let i = new I(t.image, t.aspect, {
-			width: L,
-			height: L
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new I(this.canvas)), this.renderer.resize();
+		let i = new L(t.image, t.aspect, {
+			width: R,
+			height: R
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - L / 2}px`, this.canvas.style.top = `${e.y - L / 2 - (r ? he : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - R / 2}px`, this.canvas.style.top = `${e.y - R / 2 - (r ? he : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
@@ -735,14 +738,14 @@ function Se(e) {
 	};
 }
 // src/source.ts
-var R = "default", Ce = [
+var z = "default", Ce = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], z = class extends Error {};
+], B = class extends Error {};
 async function we(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new z(await V(t));
+	if (!t.ok) throw new B(await H(t));
 	return createImageBitmap(await t.blob());
 }
 async function Te({ pictures: e }) {
@@ -750,9 +753,9 @@ async function Te({ pictures: e }) {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new z(await V(t));
+	if (!t.ok) throw new B(await H(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new z(b("The prior has no image."));
+	if (n.length === 0) throw new B(b("The prior has no image."));
 	return n;
 }
 async function Ee(e, t) {
@@ -760,8 +763,8 @@ async function Ee(e, t) {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new z(await V(r));
-	if (!i.ok) throw new z(await V(i));
+	if (!r.ok) throw new B(await H(r));
+	if (!i.ok) throw new B(await H(i));
 	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
@@ -783,9 +786,9 @@ async function Oe(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new z(await V(r));
+		if (!r.ok) throw new B(await H(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new z(n.reason ?? b("The heat map could not be made."));
+		if (n.state === "failed") throw new B(n.reason ?? b("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
@@ -804,31 +807,31 @@ function ke(e, t, n) {
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: B(a, b("As sent (table)"))
+			name: V(a, b("As sent (table)"))
 		});
 	}
-	let i = e.windows.filter(({ explanation: e }) => e === R).length;
+	let i = e.windows.filter(({ explanation: e }) => e === z).length;
 	e.windows.forEach((e, t) => {
 		let n = e.function;
 		r.push({
 			center: e.center,
 			width: e.width,
 			function: Ce.includes(n) ? n : "LINEAR",
-			name: B(e.explanation, t > i ? b("As sent %(number)s", { number: t - i + 1 }) : b("As sent"))
+			name: V(e.explanation, t > i ? b("As sent %(number)s", { number: t - i + 1 }) : b("As sent"))
 		});
 	});
 	let a = (e) => e * n.slope + n.intercept, o = (n, r, i) => {
 		let o = t.percentiles([n, r], e.padding).map(a);
-		return N(Math.min(...o), Math.max(...o), i);
+		return P(Math.min(...o), Math.max(...o), i);
 	};
 	r.push(o(.01, .99, b("1 to 99 %%"))), r.push(n.lowIsWhite ? o(.3, .999, b("Lungs")) : o(.001, .7, b("Lungs"))), r.push(n.lowIsWhite ? o(.001, .7, b("Dense")) : o(.3, .999, b("Dense")));
 	let s = [a(e.minimum), a(e.maximum)];
-	return r.push(N(Math.min(...s), Math.max(...s), b("Full range"))), r;
+	return r.push(P(Math.min(...s), Math.max(...s), b("Full range"))), r;
 }
-function B(e, t) {
-	return e ? e === R ? b("Middle 99 %%") : e : t;
+function V(e, t) {
+	return e ? e === z ? b("Middle 99 %%") : e : t;
 }
-async function V(e) {
+async function H(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
@@ -860,7 +863,7 @@ var Ae = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new F(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ge(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new I(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ge(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -911,10 +914,10 @@ var Ae = class {
 		this.view && (e(this.view), this.lens.hide(), this.repaint());
 	}
 	dragWindow(e, t) {
-		let { voi: n } = this.picture;
-		if (!n) return;
-		let r = M(n) ? N(n.first, n.first + n.values.length - 1, b("Own")) : n;
-		this.setVoi(pe(r, e, t));
+		let { voi: n, full: r, invert: i } = this.picture;
+		if (!n || !r) return;
+		let a = M(n) ? P(n.first, n.first + n.values.length - 1, b("Own")) : n;
+		this.setVoi(pe(a, e, t, N(r.scale, i)));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -935,7 +938,7 @@ var Ae = class {
 		}));
 	}
 	text(e, t) {
-		H(this.element, e, t);
+		U(this.element, e, t);
 	}
 	async fetch(e, t, n) {
 		let r = we(e.preview).then((n) => {
@@ -948,7 +951,7 @@ var Ae = class {
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof z ? e.message : b("The image did not arrive. Reload to try again.");
+			let n = e instanceof B ? e.message : b("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -989,7 +992,7 @@ var Ae = class {
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new I({
+		return new L({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -1016,21 +1019,21 @@ var Ae = class {
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
 		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !M(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${U(s.center)},${U(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${U(s.center)}  W ${U(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function H(e, t, n) {
+function U(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function U(e) {
+function W(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var W = [
+var G = [
 	20,
 	45,
 	70
@@ -1050,21 +1053,21 @@ var W = [
 	}
 	fade() {
 		let e = this.legend.querySelector("input[data-heat-opacity]");
-		e && !this.legend.hidden && (e.value = String(W.find((t) => t > Number(e.value)) ?? W[0]), e.dispatchEvent(new Event("input")));
+		e && !this.legend.hidden && (e.value = String(G.find((t) => t > Number(e.value)) ?? G[0]), e.dispatchEvent(new Event("input")));
 	}
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
-		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, H(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
+		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
 		let a = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		a && H(this.legend, "[data-heat-meaning]", a), H(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
+		a && U(this.legend, "[data-heat-meaning]", a), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
 		n && !this.asked.has(r) && (this.asked.add(r), Oe(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof z ? t.message : b("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof B ? t.message : b("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
@@ -1075,7 +1078,7 @@ var W = [
 	all: x("Views and priors")
 };
 function Ne(e, t) {
-	let n = G(e, 0) !== null;
+	let n = K(e, 0) !== null;
 	return [
 		"one",
 		...n ? ["views"] : [],
@@ -1083,26 +1086,26 @@ function Ne(e, t) {
 		...n && t ? ["all"] : []
 	];
 }
-function G(e, t) {
-	return q(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+function K(e, t) {
+	return J(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
 function Pe(e, t) {
-	return q(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+	return J(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var K = "layout";
+var q = "layout";
 function Fe() {
 	try {
-		return sessionStorage.getItem(K);
+		return sessionStorage.getItem(q);
 	} catch {
 		return null;
 	}
 }
 function Ie(e) {
 	try {
-		sessionStorage.setItem(K, e);
+		sessionStorage.setItem(q, e);
 	} catch {}
 }
-function q(e, t) {
+function J(e, t) {
 	let n = null, r = 0;
 	return e.forEach((e, i) => {
 		let a = t(e, i) - (e.superseded ? .5 : 0);
@@ -1135,9 +1138,9 @@ var Le = b("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	read() {
 		if (!this.fields[0]) return;
-		let e = J(this.fields[0].value);
+		let e = Y(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => Y(e, !1))), this.shapes.settle(), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => X(e, !1))), this.shapes.settle(), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
@@ -1172,11 +1175,11 @@ var Le = b("It is marked on the image. Delete the mark, or say that it is presen
 	show(e) {
 		let t = e.getAttribute("aria-pressed") !== "true";
 		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
-		let n = t ? J(e.dataset.showMarks ?? "") : [];
-		this.shapes.replace((e) => e.fixed, n.map((e) => Y(e, !0)));
+		let n = t ? Y(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => X(e, !0)));
 	}
 };
-function J(e) {
+function Y(e) {
 	try {
 		let t = JSON.parse(e || "[]");
 		return Array.isArray(t) ? t : [];
@@ -1184,7 +1187,7 @@ function J(e) {
 		return [];
 	}
 }
-function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
 	return {
 		kind: n,
 		image: e,
@@ -1201,7 +1204,7 @@ function Y({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 	};
 }
 function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
-	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(X), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(X), l = (e, t) => Math.max(X(t - e), 1);
+	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Z), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Z), l = (e, t) => Math.max(Z(t - e), 1);
 	return {
 		image: t,
 		finding: n,
@@ -1212,7 +1215,7 @@ function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
 		height: l(s, c)
 	};
 }
-function X(e) {
+function Z(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
@@ -1351,10 +1354,10 @@ var Be = [
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
-		let n = G(this.images, this.main.shown);
+		let n = K(this.images, this.main.shown);
 		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ve)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && H(r, "[data-layout]", b(Me[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && U(r, "[data-layout]", b(Me[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ ${b("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
@@ -1362,12 +1365,12 @@ var Be = [
 			let r = await Te(e);
 			this.panes.includes(n) && await n.show(r, Pe(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof z ? e.message : b("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof B ? e.message : b("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), H(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
 		let r = new Ae(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
@@ -1383,7 +1386,7 @@ var Be = [
 };
 // src/main.ts
 performance.mark("viewer-started");
-var Z = document.getElementById("viewer"), Q = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), $ = () => {
-	Z && new He(Z, Q("study-images") ?? [], Q("study-beside"), t());
+var Q = document.getElementById("viewer"), $ = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), Ue = () => {
+	Q && new He(Q, $("study-images") ?? [], $("study-beside"), t());
 };
-e() || n() ? $() : t().then($);
+e() || n() ? Ue() : t().then(Ue);

@@ -14,7 +14,7 @@ import { isMadeAhead, soon } from "./shown";
 import { type FullDepth, type StudyImage, loadFullDepth, loadPreview, NotShown } from "./source";
 import { _ } from "./texts";
 import { type Point, View } from "./view";
-import { between, dragged, isTable, type Voi, type Window } from "./windowing";
+import { between, dragged, isFlipped, isTable, type Voi, type Window } from "./windowing";
 
 /** What panes share, and what they tell. */
 export interface Desk {
@@ -131,10 +131,10 @@ export class Pane {
   }
 
   dragWindow(dx: number, dy: number): void {
-    const { voi } = this.picture;
-    if (!voi) return;
+    const { voi, full, invert } = this.picture;
+    if (!voi || !full) return;
     const from: Window = isTable(voi) ? between(voi.first, voi.first + voi.values.length - 1, _("Own")) : voi;
-    this.setVoi(dragged(from, dx, dy));
+    this.setVoi(dragged(from, dx, dy, isFlipped(full.scale, invert)));
   }
 
   setVoi(voi: Voi): void {

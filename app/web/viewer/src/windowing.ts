@@ -54,11 +54,16 @@ export function grey(voi: Voi, value: number): number {
   }
 }
 
+/** Whether high values are shown dark. */
+export function isFlipped(scale: Scale, invert: boolean): boolean {
+  return scale.lowIsWhite !== invert;
+}
+
 /**
  * One opaque RGBA word (little-endian, as ImageData holds it) per stored value, so that a window is one look-up a pixel.
  */
 export function lookUp(voi: Voi, scale: Scale, invert: boolean, into: Uint32Array): void {
-  const flip = scale.lowIsWhite !== invert;
+  const flip = isFlipped(scale, invert);
   for (let stored = 0; stored < STORED_VALUES; stored++) {
     const shown = grey(voi, stored * scale.slope + scale.intercept);
     const level = Math.round(255 * (flip ? 1 - shown : shown));
@@ -72,13 +77,13 @@ export function emptyLookUp(): Uint32Array {
 }
 
 /** The window a drag leaves: right widens, down darkens; as fast as the window is wide, never narrower than 1. */
-export function dragged(from: Window, dx: number, dy: number): Window {
+export function dragged(from: Window, dx: number, dy: number, flip: boolean): Window {
   const step = Math.max(from.width, 8) / 400;
   return {
     ...from,
     name: _("Own"),
     width: Math.max(1, from.width + dx * step),
-    center: from.center + dy * step,
+    center: from.center + (flip ? -dy : dy) * step,
   };
 }
 
