@@ -84,6 +84,7 @@ class WorklistCounts:
 
     unsigned: int
     unread_by_network: int
+    """Those that the filter `unread` lists, held by somebody or not."""
     due_now: int
     """Placed before the moment that divides the list (`page`'s `rank_at`)."""
     oldest_unscreened_seconds: float | None
@@ -207,10 +208,9 @@ def counts(
     """How many that pass the filter wait, how many of them are placed before a moment, and how long the
     oldest of all has waited for the network.
     """
-    unread = [State.ADMITTED.value, State.SCREENING.value, State.WITHHELD.value, State.FAILED.value]
     counted = select(
         func.count(),
-        func.count().filter(Study.state.in_(unread)),
+        func.count().filter(Study.lane.is_(None)),
         func.count().filter(Study.rank_at <= due_before),
     ).select_from(Study)
     if where.finding is not None:

@@ -19,6 +19,7 @@ from app.domain.roles import SYSTEM, Role
 from app.domain.states import Outcome
 from app.errors import BadRequest
 from app.queries import studies, worklist
+from app.queries.worklist_filter import filter_of
 from app.records import Study
 from app.records.base import now
 from app.records.engine import transaction
@@ -160,6 +161,25 @@ def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> 
         counts = worklist.counts(session, due_before=now() - timedelta(minutes=30), to=SYSTEM)
     assert (counts.unsigned, counts.unread_by_network, counts.due_now) == (2, 1, 2)
     assert counts.oldest_unscreened_seconds == pytest.approx(3600, abs=60)
+
+
+def test_a_study_that_the_network_has_not_read_is_counted_as_such_though_somebody_has_opened_it(
+    blobs: Blobs, database: str
+) -> None:
+    a_screened_study(blobs)
+    opened = an_admitted_study(blobs).study_id
+    an_admitted_study(blobs)
+    with transaction() as session:
+        grace = a_user(session, "grace", Role.RADIOLOGIST)
+        review.claim(session, study_id=opened, by=grace, minutes=15)
+    unread = filter_of({"lane": "unread"})
+    with transaction() as session:
+        counts = worklist.counts(session, due_before=now(), to=grace)
+        under_filter = worklist.counts(session, due_before=now(), where=unread, to=grace)
+        listed = worklist.page(session, where=unread, to=grace).entries
+    assert opened in {entry.study_id for entry in listed}
+    assert (counts.unsigned, counts.unread_by_network, len(listed)) == (3, 2, 2)
+    assert (under_filter.unsigned, under_filter.unread_by_network) == (2, 2)
 
 
 def test_the_page_is_one_range_scan_of_the_worklist_index(blobs: Blobs, database: str) -> None:
