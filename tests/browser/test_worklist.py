@@ -66,11 +66,14 @@ def test_under_a_filter_only_arrivals_that_pass_it_announce_themselves(
     page = signed_in("ada", Role.RADIOLOGIST)
     page.goto("/?lane=rule-in")
     page.wait_for_selector("#live[data-live=on]")
+    assert page.locator("#filters summary").inner_text() == "Filter: 1 study passes, views and columns"
     page.mouse.move(300, 300)
     a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02)
     second = a_screened_study(blobs, lane=Lane.RULE_IN, probability=0.97).study_id
     page.wait_for_selector("#news:not([hidden])")
     assert page.locator("#news").inner_text() == "1 new study: show"
+    assert page.locator("#unsigned").inner_text() == "2"
+    assert page.locator("#filters summary").inner_text() == "Filter: 2 studies pass, views and columns"
     page.keyboard.press("u")
     page.wait_for_selector(f"#s-{second}")
     assert len(rows(page)) == 2
@@ -122,7 +125,11 @@ def test_what_comes_due_crosses_the_line_before_the_readers_eyes(signed_in: Sign
     page.wait_for_selector("#rows tr.section[data-part=waiting]")
     follows = "() => document.querySelector('tr.section[data-part=waiting]').nextElementSibling.dataset.study"
     assert page.evaluate(follows) == str(first)
+    assert (page.inner_text("#due"), page.inner_text("#not-due")) == ("0", "2")
     page.wait_for_function(
         f"() => ({follows})() === '{second}'",
         timeout=60_000,
+    )
+    page.wait_for_function(
+        "() => ['due', 'not-due'].every((id) => document.getElementById(id).textContent === '1')"
     )

@@ -73,7 +73,7 @@ async function fetchRows() {
   }
   const body = await answer.json();
   heardTheTime(body.now);
-  setText("unsigned", body.unsigned);
+  setUnsigned(body.unsigned);
   setText("unread", body.unread);
   setText("due", body.due);
   setText("not-due", body.unsigned - body.due);
@@ -163,7 +163,7 @@ async function takeIn() {
   if (here) rowOf(here)?.classList.add("here");
   if (focused) rowOf(focused)?.querySelector("a.name").focus({ preventScroll: true });
   document.getElementById("stalled").hidden = page.getElementById("stalled").hidden;
-  setText("unsigned", page.getElementById("unsigned").textContent);
+  setUnsigned(Number(page.getElementById("unsigned").textContent));
   setText("unread", page.getElementById("unread").textContent);
   arrived.clear();
   moved = false;
@@ -173,6 +173,19 @@ async function takeIn() {
 function setText(id, text) {
   const element = document.getElementById(id);
   if (element) element.textContent = text;
+}
+
+// Under a filter their number stands in its summary too.
+function setUnsigned(number) {
+  setText("unsigned", number);
+  setText(
+    "passing",
+    ngettext(
+      "Filter: %(num)s study passes, views and columns",
+      "Filter: %(num)s studies pass, views and columns",
+      number,
+    ),
+  );
 }
 
 function setLive(state, words) {
@@ -245,7 +258,9 @@ function divide() {
   const due = serverNow() - Number(rows.dataset.dueHours) * 3_600_000;
   // A blind row does not say where it counts from: it goes with those around it.
   const last = [...rows.querySelectorAll(STUDY)].findLast((row) => Date.parse(row.dataset.rank) <= due);
-  if (line && last && line.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING) last.after(line);
+  if (!line || !last || !(line.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING)) return;
+  last.after(line);
+  heard(last.dataset.study); // how many stand on either side now comes with the row
 }
 
 for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
