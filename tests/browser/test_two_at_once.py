@@ -40,12 +40,25 @@ def test_a_study_is_taken_over_with_a_reason_that_its_reader_sees_at_once(
     assert "bob took this study over from you at" in alice.inner_text("#lost")
     assert "She was <b>called</b> away." in alice.inner_text("#lost")
     assert alice.input_value("#comment") == "Half a sentence"
-    alice.reload()
+    alice.keyboard.press("Control+Enter")
+    alice.wait_for_selector("#barred:visible")
+    assert "bob holds the study, so this cannot be signed now." in alice.inner_text("#barred")
+    assert alice.input_value("#comment") == "Half a sentence"
+    assert alice.is_checked("#correct input[value=absent]")
+    assert alice.locator("#correct button[data-signs]:disabled").count() == 1
+    bob.click("form[data-release] button")
+    alice.wait_for_selector("#barred", state="hidden")  # free again, it can be signed as it stands
+    alice.wait_for_selector("#correct button[data-signs]:enabled")
+    open_painted(bob, admission.study_id)
+    bob.click("form[data-claim] button")
+    alice.wait_for_selector("#barred:visible")
+    alice.reload()  # sends the form again, and is refused again
     alice.wait_for_selector("#lost:visible")
     open_painted(bob, admission.study_id)
     bob.keyboard.press("1")
     bob.wait_for_url("**/?signed=*")
     alice.goto(f"/studies/{admission.study_id}")
+    alice.wait_for_selector("#restored:visible")
     assert alice.input_value("#comment") == "Half a sentence", "the draft survives, to amend from"
     history = alice.inner_text(".history")
     assert history.index("bob confirmed and signed") < history.index("bob took the study over from alice")

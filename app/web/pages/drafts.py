@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from fastapi import APIRouter
 from app.commands import drafts
 from app.commands.review import Statement
 from app.domain.roles import Caller, Permission
-from app.errors import BadRequest
+from app.errors import BadRequest, Problem
 from app.queries import studies
 from app.queries.drafts import of_reader
 from app.queries.studies import StudyShown
@@ -81,6 +82,25 @@ def standing(shown: StudyShown) -> Draft:
     last = shown.reviews[0]
     findings = {name: str(said) for name, said in last.findings.items()}
     return Draft(findings=findings, marks=json.dumps(last.marks))
+
+
+def keep_refused(pressed: Draft, *, study_id: UUID, revision: int, caller: Caller) -> None:
+    """What was refused is kept for its writer, as the page's script keeps what they write. What the service
+    does not keep (it is too long, or signed from since) stands on the page that answers alone.
+    """
+    with suppress(Problem):
+        marks = marks_in(pressed.marks)
+        if pressed.findings or pressed.comment or marks:
+            with transaction() as session:
+                drafts.keep(
+                    session,
+                    study_id=study_id,
+                    by=caller.actor,
+                    revision=revision,
+                    findings=pressed.findings,
+                    comment=pressed.comment,
+                    marks=marks,
+                )
 
 
 @router.get("/draft")

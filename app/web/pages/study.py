@@ -31,7 +31,7 @@ from app.web.ahead import Ahead, is_ahead
 from app.web.auth import GuardedRoute, require
 from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
-from app.web.pages.drafts import Aside, Draft, standing, taken_back
+from app.web.pages.drafts import Aside, Draft, keep_refused, standing, taken_back
 from app.web.pages.forms import Form, Posted
 from app.web.pages.happened import changes_since, say_held, say_lost, say_review
 from app.web.pages.pictures import pictures_of
@@ -146,6 +146,7 @@ def sign(
                 opens = next_study.next_after(session, study_id=study_id, reader=caller.actor.name)
                 told = _told_ahead(session, opens, form=form, caller=caller)
             return _onwards(request, study_id, opens, told)
+        keep_refused(pressed, study_id=study_id, revision=revision, caller=caller)
         draft = _kept(study_id, caller, pressed, confirm=confirm, form=form)
         return study_page_of(request, study_id, caller, status=problem.status, problem=problem, draft=draft)
     return _onwards(request, study_id, opens, told)

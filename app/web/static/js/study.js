@@ -12,11 +12,16 @@ const correction = document.getElementById("correction");
 const correct = document.getElementById("correct");
 const confirmForm = document.getElementById("confirm");
 const held = document.getElementById("held");
+const barred = document.getElementById("barred"); // why what was refused cannot be signed yet
 
 // Signing keys act only once the image has been on the screen for half a second (seen.js).
 const hasBeenSeen = () => room.dataset.seen !== undefined;
 
 function sign(form) {
+  if (barred?.hidden === false) {
+    barred.scrollIntoView({ block: "nearest" });
+    return;
+  }
   if (form && !form.dataset.sent && !changed()) form.requestSubmit();
 }
 
@@ -164,8 +169,12 @@ async function compare() {
   const takeOver = document.getElementById("take-over");
   if (takeOver) {
     takeOver.hidden = !now.held || now.mine;
-    takeOver.querySelector("[data-holder]").textContent = now.holder ?? "";
+    for (const part of document.querySelectorAll("[data-holder]")) part.textContent = now.holder ?? "";
     takeOver.querySelector("[name=held_since]").value = now.since ?? "";
+  }
+  if (barred) {
+    barred.hidden = now.state !== "screening" && (!now.held || now.mine);
+    correct.querySelector("button[data-signs]").disabled = !barred.hidden;
   }
   document.querySelector("[data-lost-words]").textContent = now.lost ?? "";
   document.getElementById("lost").hidden = !now.lost;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from html import unescape
 
 import pytest
 from starlette.testclient import TestClient
@@ -76,6 +78,38 @@ def test_a_take_over_of_a_hold_that_was_not_seen_is_refused_with_its_reason_kept
     assert meant.status_code == 303
     session.expire_all()
     assert session.get_one(Study, study_id).claimed_by_name == "bob"
+
+
+def test_what_was_filled_in_stands_where_somebody_else_took_the_study_over(
+    browser: Browser, session, blobs: Blobs
+) -> None:
+    admission = a_screened_study(blobs)
+    study_id = admission.study_id
+    alice, bob = browser("alice", Role.RADIOLOGIST), browser("bob", Role.RADIOLOGIST)
+    post(alice, f"/studies/{study_id}/claim", get(alice, f"/studies/{study_id}"))
+    before, his = get(alice, f"/studies/{study_id}"), get(bob, f"/studies/{study_id}")
+    seen = hidden(his, "held_since")
+    post(bob, f"/studies/{study_id}/take-over", his, reason="Rota.", held_since=seen)
+    box = {"image": str(admission.image_id), "finding": "pneumonia", "shape": "box"}
+    box |= {"x": 1.0, "y": 1.0, "width": 9.0, "height": 9.0}
+    said = {"finding__pneumonia": "uncertain", "comment": "Low <dose>.", "marks": json.dumps([box])}
+    refused = sign(alice, study_id, before, action="correct", **said)
+    assert refused.status_code == 409
+    assert "What you had filled in is kept below." in words(refused.text)
+    assert re.search(r'value="uncertain" required checked', refused.text)
+    assert "Low &lt;dose&gt;.</textarea>" in refused.text
+    drawn = re.search(r'name="marks" data-marks value="([^"]*)"', refused.text)
+    assert drawn and json.loads(unescape(drawn.group(1))) == [box]
+    assert "bob holds the study, so this cannot be signed now." in words(refused.text)
+    [button] = re.findall(r"<button[^>]*data-signs[^>]*>", refused.text)
+    assert "disabled" in button
+    draft = alice.get(f"/studies/{study_id}/draft").json()["draft"]
+    assert (draft["findings"], draft["comment"]) == ({"pneumonia": "uncertain"}, "Low <dose>.")
+    assert draft["marks"] == [box]
+    post(bob, f"/studies/{study_id}/release", get(bob, f"/studies/{study_id}"))
+    again = sign(alice, study_id, refused.text, action="correct", **said)
+    assert again.status_code == 303
+    assert alice.get(f"/studies/{study_id}/draft").json()["draft"] is None
 
 
 def test_a_form_that_does_not_say_which_hold_it_saw_takes_nothing(browser: Browser, blobs: Blobs) -> None:
