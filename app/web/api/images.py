@@ -23,6 +23,7 @@ from app.web.auth import GuardedRoute, require
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
 from app.web.ranged import RangedFile
+from app.web.spacing import is_at_detector, spacing_of
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["images"])
 _Reader = Annotated[Caller, require(Permission.READ)]
@@ -53,9 +54,11 @@ class PixelsInfo(BaseModel):
     windows: list[ShownWindow]
     voi_lut: dict[str, Any] | None
     pixel_spacing_mm: tuple[float, float] | None = Field(
-        description="Rows, columns; at the detector where the image does not say more."
+        description="Between rows, between columns; null where the image does not say."
     )
-    spacing_at_detector: bool
+    spacing_at_detector: bool = Field(
+        description="The spacing is not corrected for how the beam widens: lengths exceed the patient's."
+    )
     byte_length: int
     pixels_url: str
 
@@ -141,11 +144,9 @@ async def pixels_info(request: Request, image_id: UUID, caller: _Reader) -> Pixe
     image = await run_in_threadpool(_seen, image_id, request, caller)
     _, info = await parts_of(request).pixels(image.sha256, image.media_type)
     known = json.loads(await run_in_threadpool(info.read_text))
-    spacing = image.header.get("pixel_spacing")
-    at_detector = spacing is None
     return PixelsInfo(
         **known,
-        pixel_spacing_mm=spacing or image.header.get("imager_pixel_spacing"),
-        spacing_at_detector=at_detector,
+        pixel_spacing_mm=spacing_of(image.header),
+        spacing_at_detector=is_at_detector(image.header),
         pixels_url=f"/api/v1/images/{image_id}/pixels",
     )

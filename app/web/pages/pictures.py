@@ -10,6 +10,7 @@ from app.queries.studies import ImageShown, StudyShown
 from app.queries.why_here import NOT_READ
 from app.told import told
 from app.web.pages.words import lasting, say_age, say_date, say_name, say_sex, say_time
+from app.web.spacing import is_at_detector, spacing_of
 
 _LATERALITY = {"R": N_("right"), "L": N_("left"), "B": N_("both"), "U": N_("unpaired")}
 
@@ -54,8 +55,8 @@ def _picture(image: ImageShown, number: int, *, on_request: bool) -> dict[str, A
         "pixels": f"{address}/pixels",
         "rows": image.rows,
         "columns": image.columns,
-        "spacing": image.header.get("pixel_spacing") or image.header.get("imager_pixel_spacing"),
-        "atDetector": _at_detector(image.header),
+        "spacing": spacing_of(image.header),
+        "atDetector": is_at_detector(image.header),
         "direction": _direction(image),
         "overlay": _overlay(image),
         "heat": _heat(image),
@@ -111,22 +112,14 @@ def _overlay(image: ImageShown) -> dict[str, list[str]]:
 
 
 def _spacing(header: dict[str, Any]) -> str:
-    spacing = header.get("pixel_spacing") or header.get("imager_pixel_spacing")
+    spacing = spacing_of(header)
     if not spacing:
         return ""
     rows, columns = spacing
     millimetres = f"{rows:g}" if rows == columns else f"{rows:g} × {columns:g}"
-    if _at_detector(header):
+    if is_at_detector(header):
         return _("%(millimetres)s mm/pixel at the detector", millimetres=millimetres)
     return _("%(millimetres)s mm/pixel", millimetres=millimetres)
-
-
-def _at_detector(header: dict[str, Any]) -> bool:
-    """True where the spacing is not corrected for how the beam widens: Imager Pixel Spacing, or a Pixel
-    Spacing that only repeats it (PS3.3 10.7.1.3).
-    """
-    imager = header.get("imager_pixel_spacing")
-    return bool(imager) and header.get("pixel_spacing") in (None, imager)
 
 
 def _direction(image: ImageShown) -> str | None:

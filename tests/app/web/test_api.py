@@ -222,6 +222,29 @@ def test_pixels_come_at_full_depth_with_what_it_takes_to_show_them(
     assert preview.content[:2] == b"\xff\xd8"
 
 
+@pytest.mark.parametrize(
+    ("tags", "spacing", "at_detector"),
+    [
+        ({"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [0.3, 0.3]}, [0.2, 0.1], False),
+        ({"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": None}, [0.2, 0.1], False),
+        ({"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]}, [0.2, 0.2], True),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": [0.2, 0.2]}, [0.2, 0.2], True),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": None}, None, False),
+    ],
+)
+def test_a_spacing_is_at_the_detector_where_nothing_corrects_it(
+    client: TestClient,
+    sender: dict[str, str],
+    blobs: Blobs,
+    tags: dict[str, Any],
+    spacing: list[float] | None,
+    at_detector: bool,
+) -> None:
+    image_id = an_admitted_study(blobs, tags=tags).image_id
+    info = client.get(f"/api/v1/images/{image_id}/pixels/info", headers=sender).json()
+    assert (info["pixel_spacing_mm"], info["spacing_at_detector"]) == (spacing, at_detector)
+
+
 def test_the_preview_that_the_worker_made_is_the_one_shown(
     client: TestClient, sender: dict[str, str], blobs: Blobs
 ) -> None:
