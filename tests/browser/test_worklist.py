@@ -39,6 +39,27 @@ def test_a_filter_is_chosen_by_keyboard_and_stays_in_the_address(signed_in: Sign
     assert len(rows(page)) == 2
 
 
+def test_the_key_that_leads_from_a_study_back_to_the_list_keeps_the_filter(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.goto(f"/?lane=rule-in&station=&signed={study_id}")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/studies/{study_id}")
+    page.keyboard.press("l")
+    page.wait_for_url("**/?lane=rule-in&station=")
+    page.goto(f"/studies/{study_id}")
+    page.evaluate("document.body.dataset.user = 'somebody who signed in after her'")
+    page.keyboard.press("l")
+    page.wait_for_url("**/")
+    page.goto(f"/studies/{study_id}")
+    page.evaluate("sessionStorage.setItem('list', '{')")
+    page.keyboard.press("l")
+    page.wait_for_url("**/")
+
+
 def test_a_column_that_was_not_chosen_is_out_of_sight_and_comes_back(signed_in: SignIn, blobs: Blobs) -> None:
     a_screened_study(blobs)
     page = signed_in("ada", Role.RADIOLOGIST)

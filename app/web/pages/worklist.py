@@ -26,7 +26,7 @@ from app.records.base import now
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require, signed_in
-from app.web.pages.forms import Posted, press_of
+from app.web.pages.forms import Form, Posted, press_of
 from app.web.pages.render import doors_of, fragment, page, see
 from app.web.pages.sending import sending_facts
 
@@ -169,8 +169,7 @@ def search(request: Request, form: Posted, caller: _Reader) -> Response:
 @router.post("/worklist/views")
 def save_view(form: Posted, caller: _Reader) -> Response:
     """The filter is kept under a name, for this reader."""
-    asked = {name: form.text(name) for name in WorklistFilter.names()}
-    query = filter_of(asked).query()
+    query = _filter_in(form).query()
     with transaction() as session:
         preferences.save_view(session, by=caller.actor, name=form.text("name"), query=query)
     return see(f"/?{query}")
@@ -178,22 +177,34 @@ def save_view(form: Posted, caller: _Reader) -> Response:
 
 @router.post("/worklist/views/forget")
 def forget_view(form: Posted, caller: _Reader) -> Response:
-    """The view is no longer kept."""
+    """The view is no longer kept; the list is as it was."""
+    shown = _list_of(form)
     with transaction() as session:
         preferences.forget_view(session, by=caller.actor, name=form.text("name"))
-    return see("/")
+    return see(shown)
 
 
 @router.post("/worklist/columns")
 def choose_columns(form: Posted, caller: _Reader) -> Response:
     """This reader's worklist shows these columns."""
+    shown = _list_of(form)
     with transaction() as session:
         preferences.choose_columns(session, by=caller.actor, columns=form.texts("columns"))
-    return see("/")
+    return see(shown)
 
 
 def _filter(request: Request) -> WorklistFilter:
     return filter_of({name: request.query_params.get(name, "") for name in WorklistFilter.names()})
+
+
+def _filter_in(form: Form) -> WorklistFilter:
+    return filter_of({name: form.text(name) for name in WorklistFilter.names()})
+
+
+def _list_of(form: Form) -> str:
+    """The address of the list on which the form stood. Raises BadRequest for what is no filter's value."""
+    query = _filter_in(form).query(section="done" if form.text("section") == "done" else None)
+    return f"/?{query}" if query else "/"
 
 
 def _named(section: Section) -> str | None:

@@ -2,6 +2,7 @@
 
 import { loadAnew } from "./anew.js";
 import { begin } from "./holding.js";
+import { lastList } from "./lastlist.js";
 import { isTyping, listen } from "./shared.js";
 import { isShown, renewNext } from "./shown.js";
 import { _ } from "./texts.js";
@@ -113,7 +114,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     void openCorrection();
   } else if (event.key === "3") document.getElementById("following-study")?.click();
-  else if (event.key === "l") location.assign("/");
+  else if (event.key === "l") location.assign(lastList());
   else if (event.key === "b") backToSigned();
   else if (event.key === "h") tellOfMap();
   else if (event.key in statements && correction?.open) state(statements[event.key]);

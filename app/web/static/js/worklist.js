@@ -1,6 +1,7 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
 import { loadAnew } from "./anew.js";
+import { keepList } from "./lastlist.js";
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { settle, steadily } from "./steady.js";
@@ -20,6 +21,7 @@ const isDone = rows?.dataset.section === "done";
 const FILTER = new URLSearchParams(location.search);
 FILTER.delete("cursor");
 FILTER.delete("section");
+keepList();
 
 const pages = isTable
   ? new Pages(rows, (further) => {

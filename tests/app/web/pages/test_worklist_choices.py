@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from sqlalchemy import select, update
@@ -136,6 +138,39 @@ def test_columns_that_were_not_chosen_are_hidden(browser: Browser, blobs: Blobs,
     assert 'data-hide="study waiting"' in get(alice, "/")
     assert post(alice, "/worklist/columns", page, columns=["salary"]).status_code == 422
     assert session.scalars(select(User.preferences)).one() == {"columns": ["reading", "state"]}
+
+
+@pytest.mark.parametrize("action", ["/worklist/columns", "/worklist/views/forget"])
+@pytest.mark.parametrize(
+    "address", ["/", "/?lane=rule-out&station=DX+%26+%22one%22&age_from=1.5&held=nobody", "/?section=done"]
+)
+def test_what_is_chosen_on_a_list_leads_back_to_that_list(
+    browser: Browser, blobs: Blobs, action: str, address: str
+) -> None:
+    two_lanes(blobs)
+    alice = browser("alice", Role.RADIOLOGIST)
+    post(alice, "/worklist/views", get(alice, "/"), name="Calm ones", lane="rule-out")
+    page = get(alice, address)
+    [form] = re.findall(rf'<form method="post" action="{action}".*?</form>', page, re.S)
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+    sent = {name: unescape(value) for name, value in fields if name != "csrf_token"}
+    answer = post(alice, action, page, **sent)
+    assert (answer.status_code, answer.headers["location"]) == (303, address)
+
+
+@pytest.mark.parametrize("action", ["/worklist/columns", "/worklist/views/forget"])
+def test_what_is_chosen_on_a_list_leads_nowhere_else(browser: Browser, session, action: str) -> None:
+    alice = browser("alice", Role.RADIOLOGIST)
+    page = get(alice, "/")
+    post(alice, "/worklist/views", page, name="Calm ones", lane="rule-out")
+    kept = session.scalars(select(User.preferences)).one()
+    refused = post(alice, action, page, name="Calm ones", columns=["state"], lane="//elsewhere.test")
+    session.expire_all()
+    assert refused.status_code == 400
+    assert "The filter lane is one of" in refused.text
+    assert session.scalars(select(User.preferences)).one() == kept, "nothing has changed"
+    for section in ("https://elsewhere.test", "//elsewhere.test", "unsigned"):
+        assert post(alice, action, page, section=section).headers["location"] == "/"
 
 
 def test_a_live_row_that_left_the_filter_is_told(browser: Browser, blobs: Blobs) -> None:
