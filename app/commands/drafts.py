@@ -1,25 +1,31 @@
 """Drafts: what a reader has filled in is kept for them alone, until they sign or discard it.
 
-That is not audited: it is no reading, changes nothing of the study, and nobody but its writer sees it. What
-becomes of it is on record with the signature; a row per pause in typing would only hide the rows that count.
+That is not audited: it is no reading, prolongs at most its writer's own hold, as claiming anew does, and
+nobody but its writer sees it. What becomes of it is on record with the signature; a row per pause in typing
+would only hide the rows that count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.commands.ranking import announce
 from app.domain.marks import MOST_MARKS, Mark
 from app.domain.roles import Actor, Permission
+from app.domain.states import State
 from app.errors import Conflict, Forbidden, NotFound, Unprocessable
 from app.records import Draft, Review, Study, User
 from app.records.base import now
 
 LONGEST_COMMENT = 10_000
+_PROLONGED_EVERY = timedelta(minutes=1)
+"""Live pages hear of a longer hold: not of each word."""
 _MOST_FINDINGS = 100
 _LONGEST_NAME = 100
 
@@ -33,13 +39,16 @@ def keep(
     findings: Mapping[str, str],
     comment: str,
     marks: Sequence[Mark],
+    minutes: float,
 ) -> None:
-    """What `by` has filled in is kept, in place of what they had filled in before.
+    """What `by` has filled in is kept, in place of what they had filled in before. Where they hold the study,
+    they do for so many minutes from now; a hold that has ended, and another's, is left as it is.
 
     `revision` is the one they have before them. Raises Conflict where they have signed from it: a draft that
     arrives after its own signature must not come back.
     """
     user = _reader(session, by)
+    _prolong(session, study_id=study_id, by=by, hold=timedelta(minutes=minutes))
     # Whoever signs holds the study: their signature is there before this looks for it, or comes after this.
     held = select(Study.id).where(Study.id == study_id).with_for_update(read=True, key_share=True)
     if session.scalar(held) is None:
@@ -69,6 +78,25 @@ def keep(
     }
     kept = insert(Draft).values(user_id=user.id, study_id=study_id, **filled_in)
     session.execute(kept.on_conflict_do_update(index_elements=["user_id", "study_id"], set_=filled_in))
+
+
+def _prolong(session: Session, *, study_id: UUID, by: Actor, hold: timedelta) -> None:
+    """Who writes has not left the study: their hold lasts, though nothing else touches it."""
+    moment = now()
+    prolonged = session.scalar(
+        update(Study)
+        .where(
+            Study.id == study_id,
+            Study.state == State.CLAIMED.value,
+            Study.claimed_by_name == by.name,
+            Study.claim_expires_at > moment,
+            Study.claim_expires_at <= moment + hold - min(_PROLONGED_EVERY, hold / 2),
+        )
+        .values(claim_expires_at=moment + hold)
+        .returning(Study)
+    )
+    if prolonged is not None:
+        announce(session, prolonged)
 
 
 def discard(session: Session, *, study_id: UUID, by: Actor) -> None:

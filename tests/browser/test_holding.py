@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.blobs import Blobs
 from app.domain.roles import Role
 from app.records import AuditEvent, Review, Study
+from app.records.base import now
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
 from tests.browser.pages import open_painted, stored
@@ -157,3 +159,26 @@ def test_what_comes_next_is_another_once_a_colleague_has_opened_it(signed_in: Si
     alice.wait_for_function(f"() => {where}.every((address) => address === '/studies/{third}')")
     alice.keyboard.press("3")
     alice.wait_for_url(f"**/studies/{third}")
+
+
+def test_a_hold_does_not_end_under_the_hand_that_writes(signed_in: SignIn, blobs: Blobs) -> None:
+    study = a_screened_study(blobs).study_id
+    alice, bob = signed_in("alice", Role.RADIOLOGIST), signed_in("bob", Role.RADIOLOGIST)
+    open_painted(alice, study)
+    is_held_by(study, "alice")
+    with alice.expect_response("**/claim"):
+        alice.keyboard.press("2")
+    with transaction() as session:  # as many minutes later
+        session.execute(update(Study).values(claim_expires_at=now() + timedelta(minutes=2)))
+    bob.goto(f"/studies/{study}")
+    before = bob.inner_text("#held")
+    assert before.startswith("Held by alice until")
+    alice.fill("#comment", "Half a sentence")
+    bob.wait_for_function("(before) => document.getElementById('held').textContent !== before", arg=before)
+    theirs = bob.inner_text("#held")
+    assert theirs.startswith("Held by alice until")
+    alice.wait_for_function(
+        "(until) => document.getElementById('held').textContent === until",
+        arg=theirs.replace("Held by alice", "Held by you"),
+    )
+    assert [held for held in said_of(study) if held[0] == "claimed"] == [("claimed", "page")]

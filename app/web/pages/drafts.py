@@ -19,6 +19,7 @@ from app.queries import studies
 from app.queries.drafts import of_reader
 from app.queries.studies import StudyShown
 from app.records.engine import transaction
+from app.settings import settings
 from app.web.auth import GuardedRoute, require
 from app.web.marks import marks_in
 from app.web.pages.forms import Posted
@@ -100,6 +101,7 @@ def keep_refused(pressed: Draft, *, study_id: UUID, revision: int, caller: Calle
                     findings=pressed.findings,
                     comment=pressed.comment,
                     marks=marks,
+                    minutes=settings().claim_minutes,
                 )
 
 
@@ -130,7 +132,9 @@ def kept(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) 
 def keep(
     study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
 ) -> dict[str, bool]:
-    """What is filled in is kept for the caller, of a correction that is not signed; nothing discards it."""
+    """What is filled in is kept for the caller, of a correction that is not signed; nothing discards it.
+    A study that they hold is held for longer.
+    """
     findings, comment, marks = form.named("finding:"), form.text("comment"), marks_in(form.text("marks"))
     if not _ANSWERS.issuperset(findings.values()):
         raise BadRequest("A finding is present, absent or uncertain.")
@@ -149,5 +153,6 @@ def keep(
             findings=findings,
             comment=comment,
             marks=marks,
+            minutes=settings().claim_minutes,
         )
     return {"kept": True}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.blobs import Blobs
 from app.commands import drafts, people, review, withdrawal
@@ -18,6 +18,7 @@ from app.domain.roles import SYSTEM, Actor, Role
 from app.errors import Conflict, Forbidden, NotFound, Problem, Unprocessable
 from app.queries.drafts import DraftKept, of_reader
 from app.records import AuditEvent, Draft, Review, Study
+from app.records.base import now
 from app.records.engine import transaction
 from tests.builders import a_screened_study, a_user, revision_of
 
@@ -32,7 +33,7 @@ def readers(database: str) -> tuple[Actor, Actor]:
 
 def keep(study_id: UUID, by: Actor, /, **said: Any) -> None:
     filled_in: dict[str, Any] = {"findings": {"pneumonia": "absent"}, "comment": COMMENT, "marks": ()}
-    whose: dict[str, Any] = {"study_id": study_id, "by": by, "revision": revision_of(study_id)}
+    whose: dict[str, Any] = {"study_id": study_id, "by": by, "revision": revision_of(study_id), "minutes": 15}
     with transaction() as session:
         drafts.keep(session, **(whose | filled_in | said))
 
@@ -93,6 +94,69 @@ def test_a_draft_changes_nothing_of_the_study_and_is_not_on_record(
         assert len(session.scalars(select(AuditEvent)).all()) == before
         assert session.get_one(Study, study_id).state == "screened"
     assert revision_of(study_id) == revision
+
+
+def hold(study_id: UUID, by: Actor, *, left: timedelta) -> datetime:
+    """`by` holds the study, for so long from now."""
+    until = now() + left
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=by, minutes=1)
+        session.execute(update(Study).values(claim_expires_at=until))
+    return until
+
+
+def held(study_id: UUID) -> tuple[str, str | None, datetime | None]:
+    with transaction() as session:
+        study = session.get_one(Study, study_id)
+        return study.state, study.claimed_by_name, study.claim_expires_at
+
+
+def test_who_writes_goes_on_holding_the_study_and_no_row_is_written_of_it(
+    readers: tuple[Actor, Actor], blobs: Blobs
+) -> None:
+    alice, bob = readers
+    study_id = a_screened_study(blobs).study_id
+    hold(study_id, alice, left=timedelta(seconds=30))
+    with transaction() as session:
+        before = len(session.scalars(select(AuditEvent)).all())
+    keep(study_id, bob)  # who writes what they cannot sign yet
+    state, holder, until = held(study_id)
+    assert until is not None and until < now() + timedelta(minutes=1), "it is not his to prolong"
+    keep(study_id, alice)
+    state, holder, until = held(study_id)
+    assert (state, holder) == ("claimed", "alice")
+    assert until is not None and until > now() + timedelta(minutes=14)
+    keep(study_id, alice, comment="One word more")
+    assert held(study_id) == (state, holder, until), "not with every word"
+    with transaction() as session:
+        assert len(session.scalars(select(AuditEvent)).all()) == before
+
+
+def test_a_hold_that_has_ended_is_not_begun_anew_by_writing(
+    readers: tuple[Actor, Actor], blobs: Blobs
+) -> None:
+    alice, bob = readers
+    study_id = a_screened_study(blobs).study_id
+    until = hold(study_id, alice, left=timedelta(seconds=-1))
+    keep(study_id, alice)
+    assert held(study_id) == ("claimed", "alice", until), "over, though no sweeper has come by"
+    with transaction() as session:
+        review.expire_claims(session)
+    keep(study_id, alice)
+    assert held(study_id) == ("screened", None, None)
+    his = hold(study_id, bob, left=timedelta(minutes=5))
+    keep(study_id, alice)
+    assert held(study_id) == ("claimed", "bob", his)
+
+
+def test_a_hold_of_less_than_a_minute_lasts_while_its_holder_writes(
+    readers: tuple[Actor, Actor], blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    before = hold(study_id, readers[0], left=timedelta(seconds=9))
+    keep(study_id, readers[0], minutes=0.5)
+    until = held(study_id)[2]
+    assert until is not None and until > before + timedelta(seconds=20)
 
 
 def test_a_signature_or_an_amendment_takes_its_signers_draft_and_no_other(
