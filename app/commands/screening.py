@@ -215,20 +215,25 @@ def count_of(row: Study, reading: Reading) -> Counted:
     )
 
 
+def can_retry(study: Study, *, by: Actor) -> bool:
+    """True for a failed or withheld study that is not due anyway, also one that `by` holds; not another's."""
+    held = study.state == State.CLAIMED.value and study.claimed_by_name == by.name
+    state = study.state_before_claim if held else study.state
+    return not study.screening_due and state in (State.FAILED.value, State.WITHHELD.value)
+
+
 def retry(session: Session, *, study_id: UUID, by: Actor = SYSTEM) -> bool:
     """A failed or withheld study is due for screening again, also one that `by` holds, and goes on holding.
     False where there is nothing to retry.
     """
     row = session.get(Study, study_id, with_for_update=True)
-    held = row is not None and row.state == State.CLAIMED.value and row.claimed_by_name == by.name
-    state = row and (row.state_before_claim if held else row.state)
-    if row is None or row.screening_due or state not in (State.FAILED.value, State.WITHHELD.value):
+    if row is None or not can_retry(row, by=by):
         return False
     row.screening_due, row.screening_attempts, row.screening_not_before = True, 0, None
     row.screening_again_at = now()
-    if state == State.WITHHELD.value:
+    if State.WITHHELD.value in (row.state, row.state_before_claim):
         row.reason = None
-        if held:
+        if row.state_before_claim:
             row.state_before_claim = State.ADMITTED.value
         else:
             row.state = State.ADMITTED.value

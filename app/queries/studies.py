@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.commands.blinding import is_hidden
 from app.commands.identity import uid_is_shared
 from app.commands.review import can_claim, can_sign
+from app.commands.screening import can_retry
 from app.commands.second_opinions import are_verdicts_hidden
 from app.domain.explanation import why_no_heat_map, why_occlusion_withheld, with_maps_allowed
 from app.domain.roles import Actor
@@ -100,6 +101,8 @@ class StudyShown:
     second_opinions: tuple[SecondOpinionShown, ...]
     can_claim: bool
     can_sign: bool
+    can_retry: bool
+    """Where the caller has the right: the network can be asked again."""
     verdicts_hidden: bool = False
     """A second opinion is asked of whoever looks: what others signed is not in `reviews` and `history`."""
 
@@ -118,6 +121,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     shown = StudyShown(
         entry=entry_of(
             study,
+            outcome=reading.outcome if reading else None,
             findings=reading.findings if reading else {},
             notices=reading.notices if reading else (),
             hidden=hidden,
@@ -141,6 +145,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
         can_claim=can_claim(study, by=to),
         second_opinions=of_study(session, study_id=study.id),
         can_sign=can_sign(study, by=to),
+        can_retry=can_retry(study, by=to),
     )
     if are_verdicts_hidden(session, study_id=study.id, who=to):
         shown = without_verdicts_of_others(shown, reader=to.id)

@@ -6,26 +6,28 @@ from typing import Any
 
 from app.domain.order import Lane
 from app.domain.sentence import sentence
-from app.domain.states import State
+from app.domain.states import Outcome
 from app.records import Study
 
 NOT_READ = sentence("Not read by the network.")
 BLIND = sentence("Read by the network; what it says is shown once you have signed.")
 
 
-def why_here(study: Study, *, findings: dict[str, Any], hours: float | None) -> str:
+def why_here(study: Study, *, outcome: str | None, findings: dict[str, Any], hours: float | None) -> str:
     """The reason for the study's place, in sentences a radiologist can check.
 
-    `hours` is None where the network's opinion is hidden from whoever asks: the credit would tell it.
+    `outcome` is that of its latest reading, whatever has become of the study since: held and signed, it was
+    withheld or failed as before. `hours` is None where the network's opinion is hidden from whoever asks:
+    the credit would tell it.
     """
     if study.lane is None:
         first = (
             sentence("Not yet read by the network.")
             if study.screening_due
             else {
-                State.WITHHELD.value: NOT_READ,
-                State.FAILED.value: sentence("Not read by the network: screening failed."),
-            }.get(study.state, sentence("Not yet read by the network."))
+                Outcome.WITHHELD.value: NOT_READ,
+                Outcome.FAILED.value: sentence("Not read by the network: screening failed."),
+            }.get(outcome or "", sentence("Not yet read by the network."))
         )
     elif hours is None:
         first = BLIND

@@ -96,7 +96,7 @@ _DONE = (Study.state.in_([State.SIGNED.value, State.AMENDED.value]), Study.purpo
 DUE_SINCE = func.coalesce(Study.screening_again_at, Study.arrived_at)
 """Since when a study that is due has waited for the network."""
 _LATEST_READING = (
-    select(Reading.findings, Reading.notices)
+    select(Reading.findings, Reading.notices, Reading.outcome)
     .where(Reading.study_id == Study.id)
     .order_by(Reading.sequence.desc())
     .limit(1)
@@ -191,9 +191,9 @@ def _conditions(where: WorklistFilter, to: Actor, hidden: ColumnElement[bool]) -
 
 
 def _with_reading(hidden: ColumnElement[bool]) -> Select[Any]:
-    return select(
-        Study, _LATEST_READING.c.findings, _LATEST_READING.c.notices, hidden.label("hidden")
-    ).outerjoin(_LATEST_READING, literal(True))
+    said = _LATEST_READING.c
+    found = select(Study, said.findings, said.notices, said.outcome, hidden.label("hidden"))
+    return found.outerjoin(_LATEST_READING, literal(True))
 
 
 def entries(session: Session, *, study_ids: Sequence[UUID], to: Actor) -> tuple[WorklistEntry, ...]:
@@ -239,13 +239,13 @@ def stations(session: Session, *, most: int = 50) -> tuple[str, ...]:
 
 
 def _entry(row: Sequence[Any]) -> WorklistEntry:
-    """From study, its latest reading's findings and notices (None without one), and whether it is hidden."""
-    study, findings, notices, hidden = row
-    return entry_of(study, findings=findings or {}, notices=notices or [], hidden=hidden)
+    """From study, its latest reading's findings, notices, outcome (None without one), and if it is hidden."""
+    study, findings, notices, outcome, hidden = row
+    return entry_of(study, outcome=outcome, findings=findings or {}, notices=notices or [], hidden=hidden)
 
 
 def entry_of(
-    study: Study, *, findings: dict[str, Any], notices: Sequence[str], hidden: bool
+    study: Study, *, outcome: str | None, findings: dict[str, Any], notices: Sequence[str], hidden: bool
 ) -> WorklistEntry:
     """The worklist's view of a study; without all that tells the network's opinion where that is `hidden`."""
     hours = None if hidden else (study.arrived_at - study.rank_at).total_seconds() / 3600
@@ -281,7 +281,7 @@ def entry_of(
         findings=findings,
         notices=tuple(notices),
         awaits_network=study.screening_due,
-        why_here=why_here(study, findings=findings, hours=hours),
+        why_here=why_here(study, outcome=outcome, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
         held_since=study.claimed_at,
         held_until=study.claim_expires_at,

@@ -91,6 +91,25 @@ def test_a_cursor_after_a_blind_study_does_not_tell_where_it_stands(blobs: Blobs
             worklist.page(session, cursor=_encoded([None, str(UUID(int=1))]), to=reader)
 
 
+def test_no_study_is_skipped_where_the_last_one_of_a_page_is_read_meanwhile(
+    blobs: Blobs, database: str
+) -> None:
+    with transaction() as session:
+        last = an_admitted_study(blobs).study_id
+        others = [a_screened_study(blobs, lane=Lane.ABSTAIN, probability=0.4).study_id for _ in range(2)]
+    with transaction() as session:
+        session.execute(update(Study).values(blind=True))
+        reader = a_user(session, "ann", Role.RADIOLOGIST)
+    with transaction() as session:
+        first = worklist.page(session, size=1, to=reader)
+        assert [entry.study_id for entry in first.entries] == [last]
+        study = session.get_one(Study, last)
+        study.rank_at = study.arrived_at  # ruled out, it stands behind all others
+        session.flush()
+        rest = worklist.page(session, cursor=first.next_cursor, to=reader).entries
+        assert {entry.study_id for entry in rest} >= set(others)
+
+
 def _encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
@@ -146,6 +165,43 @@ def test_withheld_and_failed_studies_stay_and_keep_the_unknown_credit(blobs: Blo
     assert all(entry.reason == f"The reason it was {entry.state.value}." for entry in entries)
     assert all(entry.hours_earlier == 8 for entry in entries)
     assert all(entry.why_here.startswith("Not read by the network") for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.WITHHELD, "Not read by the network. Placed"),
+        (Outcome.FAILED, "Not read by the network: screening failed. Placed"),
+    ],
+)
+def test_why_a_study_that_was_not_read_is_here_stays_so_once_it_is_held_and_signed(
+    blobs: Blobs, database: str, outcome: Outcome, words: str
+) -> None:
+    study_id = an_admitted_study(blobs).study_id
+    with transaction() as session:
+        a_bundle(session)
+        [job] = claimed(session)
+        record(session, job, image_read(job.images[0].image_id, outcome=outcome, reason="It was so."))
+        alice = a_user(session, "alice", Role.RADIOLOGIST)
+    for state in (outcome.value, "claimed", "signed"):
+        with transaction() as session:
+            if state == "claimed":
+                review.claim(session, study_id=study_id, by=alice, minutes=5)
+            elif state == "signed":
+                review.sign(
+                    session,
+                    study_id=study_id,
+                    by=alice,
+                    revision=revision_of(study_id),
+                    confirm=False,
+                    findings={"pneumonia": Statement.ABSENT},
+                )
+        with transaction() as session:
+            listed = worklist.entries(session, study_ids=[study_id], to=alice)[0]
+            shown = studies.show(session, study_id=study_id, to=alice).entry
+        assert [entry.state.value for entry in (listed, shown)] == [state] * 2
+        assert listed.why_here == shown.why_here
+        assert listed.why_here.startswith(words)
 
 
 def test_counts_say_what_waits_and_for_how_long(blobs: Blobs, database: str) -> None:

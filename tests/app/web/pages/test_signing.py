@@ -278,6 +278,47 @@ def test_a_failed_study_can_be_screened_again_by_a_reader(browser: Browser, sess
     assert session.get_one(Study, admission.study_id).screening_due
 
 
+@pytest.mark.parametrize("outcome", [Outcome.WITHHELD, Outcome.FAILED])
+def test_whoever_holds_a_study_that_was_not_read_is_offered_to_screen_it_again_and_nobody_else(
+    browser: Browser, session, blobs: Blobs, outcome: Outcome
+) -> None:
+    admission = an_admitted_study(blobs)
+    with transaction() as other:
+        a_bundle(other)
+        [study] = claimed(other)
+        record(other, study, image_read(admission.image_id, outcome=outcome, reason="It was so."))
+    alice, bob = browser("alice", Role.RADIOLOGIST), browser("bob", Role.RADIOLOGIST)
+    address = f"/studies/{admission.study_id}"
+    post(alice, f"{address}/opened", get(alice, address))
+    page = get(alice, address)
+    assert "Held by you until" in words(page)
+    assert "Not yet read by the network." not in words(page)
+    assert "Screen again" in words(page)
+    assert "Screen again" not in words(get(bob, address))
+    assert post(alice, f"{address}/retry", page).status_code == 303
+    found = session.get_one(Study, admission.study_id)
+    assert (found.screening_due, found.claimed_by_name) == (True, "alice")
+    waiting = words(get(alice, address))
+    assert "Not yet read by the network." in waiting
+    assert "Screen again" not in waiting
+
+
+def test_a_signed_study_that_was_not_read_is_not_offered_to_the_network_again(
+    browser: Browser, blobs: Blobs
+) -> None:
+    admission = an_admitted_study(blobs)
+    with transaction() as other:
+        a_bundle(other)
+        [study] = claimed(other)
+        record(other, study, image_read(admission.image_id, outcome=Outcome.WITHHELD, reason="A lateral."))
+    alice = browser("alice", Role.RADIOLOGIST)
+    sign(alice, admission.study_id, action="correct", finding__pneumonia="present")
+    page = words(get(alice, f"/studies/{admission.study_id}"))
+    assert "Not read by the network. A lateral." in page
+    assert "Not yet read by the network." not in page
+    assert "Screen again" not in page
+
+
 def test_who_may_not_review_sees_the_study_without_buttons(browser: Browser, session, blobs: Blobs) -> None:
     admission = a_screened_study(blobs)
     carol = browser("carol", Role.INTEGRATOR)
