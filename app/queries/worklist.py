@@ -132,9 +132,15 @@ def page(
     rows = session.execute(statement).all()
     entries = tuple(_entry(row) for row in rows[:size])
     last = entries[-1] if len(rows) > size else None
-    return WorklistPage(
-        entries=entries, next_cursor=write_cursor(last.rank_at, last.study_id) if last else None
-    )
+    return WorklistPage(entries=entries, next_cursor=_after(last) if last else None)
+
+
+def _after(last: WorklistEntry) -> str:
+    """Its place goes with the cursor unless that tells what is hidden. Until the network has read a study it
+    tells nothing, and has to go with it: what it reads meanwhile moves away.
+    """
+    tells = last.blind and last.is_read and not last.awaits_network
+    return write_cursor(None if tells else last.place, last.study_id)
 
 
 def done(
