@@ -57,6 +57,13 @@ class Answering(ABC):
             said = {
                 "refused": sentence(f"The look could not be begun on this machine ({type(error).__name__}).")
             }
+        except Exception as error:  # noqa: BLE001  (whoever asked is told, and the next question is answered)
+            _log.error("look_failed", task=self.task, error=type(error).__name__)
+            said = {
+                "refused": sentence(
+                    f"Answering failed on this machine ({type(error).__name__}); see its log."
+                )
+            }
         if "refused" in said:
             looks.refuse(question, str(said["refused"]))
         else:

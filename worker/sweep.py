@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from app import counted, queue
+from app import counted, looks, queue
 from app.blobs import Blobs
 from app.commands import blob_removal, cases, delivery, jobs, leases, retention, retraining, review, shadow
 from app.domain.roles import SYSTEM
@@ -99,6 +100,7 @@ class Sweeper:
             self._deleted = time.monotonic()
             self._apart("retention", self.delete)
             self._apart("removal of stored bytes", self._remove_bytes)
+        _ring_for_questions()
         counted.note_sweep()
         return swept
 
@@ -147,6 +149,14 @@ class Sweeper:
         wanted = ids[: max(0, len(ids) - unheard)]
         queue.ring(task, *wanted)
         return len(wanted)
+
+
+def _ring_for_questions() -> None:
+    """Those whose bell was heard by a worker that ended, or while another question was being answered."""
+    with suppress(Unavailable):  # without a broker there are none
+        for task in (queue.LOOK_INSIDE, queue.COUNT_SNAPSHOT):
+            if looks.waiting(task):
+                queue.ring(task, "waiting")
 
 
 def _settle_cases() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import cv2
@@ -14,7 +15,7 @@ from sqlalchemy import select
 
 from app import looks
 from app.blobs import Blobs
-from app.commands import explaining, registry
+from app.commands import explaining, registry, snapshots
 from app.domain.roles import SYSTEM
 from app.queue import COUNT_SNAPSHOT
 from app.records import OcclusionMap
@@ -24,6 +25,7 @@ from models.bundle import default_bundle_path
 from tests.builders import a_dicom
 from tests.explainable import a_read_image, stored_bundle
 from tests.worker.conftest import StartWorker, a_broken_dicom, until
+from worker.count_snapshot import SnapshotCounter
 from worker.inside import Glass
 
 ME = uuid4()
@@ -82,6 +84,25 @@ def test_what_cannot_be_shown_is_refused_with_a_sentence_and_the_next_is_answere
         assert look.reason is not None
         assert look.reason.endswith(".")
     assert looks.find(good, by=ME).state == "done"
+
+
+def test_whatever_goes_wrong_whoever_asked_is_told_and_the_next_is_answered(
+    database: str, broker: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = [looks.ask_for_counts(by=ME, datasets=[], reviews=True) for _ in range(2)]
+    preview, failed = snapshots.preview, []
+
+    def breaks_once(*of: Any, **wanted: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise MemoryError
+        return preview(*of, **wanted)
+
+    monkeypatch.setattr(snapshots, "preview", breaks_once)
+    assert SnapshotCounter(blobs=blobs).drain(stop=threading.Event()) == 2
+    first, second = (looks.find(one, by=ME, task=COUNT_SNAPSHOT) for one in counted)
+    assert "MemoryError" in str(first.reason)
+    assert second.answer is not None
 
 
 def test_without_a_promoted_network_there_is_nothing_to_look_into(

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from app import queue
+from app import looks, queue
 from app.blobs import Blobs
 from app.commands import deletion_rows, delivery
 from app.domain.roles import SYSTEM
@@ -89,6 +89,16 @@ def test_due_deliveries_are_rung_for(database: str, broker: str, blobs: Blobs) -
         delivery.add_destination(session, name="RIS", url="http://ris.test/", by=SYSTEM)
     a_screened_study(blobs)
     assert sweep(blobs) == (0, 0, 1)
+    assert queue.waiting(queue.DUTY_QUEUE) == 1
+
+
+def test_questions_whose_bell_was_lost_are_rung_for(database: str, broker: str, blobs: Blobs) -> None:
+    sweep(blobs)
+    assert queue.waiting(queue.DUTY_QUEUE) == 0
+    looks.ask_for_counts(by=None, datasets=[], reviews=True)
+    with queue.minutes() as client:
+        client.delete(queue.DUTY_QUEUE)
+    sweep(blobs)
     assert queue.waiting(queue.DUTY_QUEUE) == 1
 
 
