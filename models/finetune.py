@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models import figures as merit
 from models.dataset import Labelled
 from models.epoch import Drawing, epoch_order, training_batch
+from models.examples import DatasetRefused
 from models.framing import worst_of_frames
 from models.judge import Report, network_logits
 from models.network import Network
@@ -96,7 +97,8 @@ def finetune(
     what it is told to take goes by `FinetuneSettings.budget`.
     The checkpoint is written after every epoch; where there is one, training goes on from it and, without a
     budget, ends with the same weights. Beside it is written, with all that is logged, what the clock says.
-    Raises `Paused` after an epoch when `FinetuneSettings.minutes` are spent. Runs on a GPU where torch sees
+    Raises `Paused` after an epoch when `FinetuneSettings.minutes` are spent, and `DatasetRefused` where
+    attempts that were broken off spent the budget before the first had ended. Runs on a GPU where torch sees
     one. As one of several ``ranks`` (`models.together` begins them) it draws and learns from its own pictures
     of every batch, all come to the same weights, and the first alone writes and tells.
     """
@@ -134,6 +136,11 @@ def finetune(
                 f"The minutes are spent after epoch {run.epoch} of {settings.epochs}; "
                 "run the same command again to go on."
             )
+    if run.epoch == 0 and clock.before > 0:
+        raise DatasetRefused(
+            "Attempts that were broken off have spent the time before one round of learning was done, so "
+            "nothing was learnt. Give it more time."
+        )
     run.average.load_state_dict(run.best_state)
     average: Network = run.average.to("cpu").eval()
     return average

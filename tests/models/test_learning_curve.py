@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models import quick, time_budget, together
 from models.bundle_file import unseal
 from models.dataset import load
-from models.examples import list_examples
+from models.examples import DatasetRefused, list_examples
 from models.features import FrozenFeatures
 from models.finetune import FinetuneSettings
 from models.learning_curve import HARDLY, learning_curve
@@ -207,6 +207,8 @@ def test_a_killed_epoch_gives_nothing_of_the_budget_back(
     with pytest.raises(Killed):
         some_steps.trained(tmp_path, clock=TimeBudget(100), processes=2, threads=1)
     assert spent == [0, 4, 8]
+    with pytest.raises(DatasetRefused, match="nothing was learnt"):
+        some_steps.trained(tmp_path, clock=TimeBudget(10))
 
 
 def test_what_was_spent_counts_for_the_same_training_alone(tmp_path: Path) -> None:
