@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
@@ -25,6 +26,11 @@ LAST = "retraining.last"
 """What the last try led to: `{reviews_up_to, said, run}`; `said` is the sentence why nothing was begun."""
 MOST_DAYS, MOST_REVIEWS = 366, 1_000_000
 _AT_WORK = ("waiting", "running")
+_ONE_PRESS = timedelta(minutes=1)
+"""Who presses again later means what was signed since, too, and is told that a training is at work."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_PATIENCE = "10s"
+"""How long a press waits for the one before it; a schedule's own may take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +110,15 @@ def occasion(session: Session) -> str | None:
 def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tuple[UUID, UUID]:
     """A snapshot of every dataset that is ready and of every review that may teach is taken, and a quick
     training from the network that reads now is asked for. Gives the run and its job, to ring for after the
-    commit. What the same person asked for and is at work is given again, by a second press at once too.
+    commit. What the same person asked for within the minute and is at work is given again.
 
     Raises Conflict where one is at work already, Unprocessable where the same training was done already (its
     candidate would cost a use of the locked test), and as `snapshots.take` and `training.ask` do.
     """
-    if occasion == "asked":
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('retraining', 0))"))
-        begun = _begun(session, by=by)
-        if begun is not None:
-            return begun
-    turn = text("SELECT pg_try_advisory_xact_lock(hashtextextended('retraining', 0))")
-    if not session.scalar(turn) or _runs(session):
+    ours = _wait_for_a_turn(session) if occasion == "asked" else _has_a_turn(session)
+    if ours and occasion == "asked" and (begun := _begun(session, by=by)) is not None:
+        return begun
+    if not ours or _runs(session):
         raise Conflict("A training is at work already; wait for it, or cancel it.")
     up_to = session.scalar(select(func.max(Review.sequence)).where(_is_final())) or 0
     ready = session.scalars(select(Dataset.id).where(Dataset.state == "ready").order_by(Dataset.created_at))
@@ -137,6 +140,27 @@ def retrain(session: Session, *, blobs: Blobs, occasion: str, by: Actor) -> tupl
     return run_id, job_id
 
 
+def _has_a_turn(session: Session) -> bool:
+    turn = text("SELECT pg_try_advisory_xact_lock(hashtextextended('retraining', 0))")
+    return bool(session.scalar(turn))
+
+
+def _wait_for_a_turn(session: Session) -> bool:
+    """False where another one has it for longer than a press waits."""
+    try:
+        with session.begin_nested():
+            session.execute(
+                text("SELECT set_config('lock_timeout', :patience, true)"), {"patience": _PATIENCE}
+            )
+            session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('retraining', 0))"))
+            session.execute(text("SELECT set_config('lock_timeout', '0', true)"))
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    return True
+
+
 def came_to_nothing(session: Session, *, problem: Problem, by: Actor) -> None:
     """What began by itself could not: the sentence is kept for the page, and it is not tried again before the
     next occasion.
@@ -152,7 +176,7 @@ def _runs(session: Session) -> bool:
 
 
 def _begun(session: Session, *, by: Actor) -> tuple[UUID, UUID] | None:
-    """The run and the job that this person's last press began, while they are at work."""
+    """The run and the job that this person began by a press just now, while they are at work."""
     last = session.get(SiteChoice, LAST)
     if last is None or last.chosen_by_name != by.name or last.value.get("run") is None:
         return None
@@ -161,6 +185,7 @@ def _begun(session: Session, *, by: Actor) -> tuple[UUID, UUID] | None:
         .join(Job, Job.subject_id == TrainingRun.id)
         .where(
             TrainingRun.id == UUID(last.value["run"]),
+            TrainingRun.asked_at > now() - _ONE_PRESS,
             Job.kind == "train",
             Job.state.in_(_AT_WORK),
             Job.cancel_asked_at.is_(None),

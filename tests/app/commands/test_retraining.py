@@ -142,9 +142,26 @@ def test_the_button_pressed_twice_at_once_begins_one_training(database: str, blo
     with pytest.raises(Conflict, match="at work already"):
         press(bob)
     with transaction() as session:
+        session.get_one(TrainingRun, first[0]).asked_at -= timedelta(minutes=2)
+    with pytest.raises(Conflict, match="at work already"):
+        press(ann)  # hours later it is another wish: what was signed meanwhile is not in that run
+    with transaction() as session:
+        session.get_one(TrainingRun, first[0]).asked_at += timedelta(minutes=2)
         jobs.cancel(session, job_id=first[1], by=ann)
     with pytest.raises(Conflict, match="at work already"):
         press(ann)
+
+
+def test_a_press_waits_for_a_schedule_only_so_long(
+    database: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "_PATIENCE", "100ms")
+    with transaction() as session:
+        ann = a_user(session, "ann", Role.ADMINISTRATOR)
+    with transaction() as schedule:
+        assert retraining._has_a_turn(schedule)
+        with transaction() as session, pytest.raises(Conflict, match="at work already"):
+            retraining.retrain(session, blobs=blobs, occasion="asked", by=ann)
 
 
 def test_the_snapshot_is_named_by_the_clock_of_the_site(
