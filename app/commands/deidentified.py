@@ -25,8 +25,8 @@ _KEY_OF_NAMES = "pseudonym_key"
 
 
 def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: Actor) -> tuple[UUID, UUID]:
-    """The training worker will make it. Returns the export's id and the job's; the same wish while it waits
-    or runs is the first one.
+    """The training worker will make it. Returns the export's id and the job's; the same person's same
+    wish while it waits or runs is the first one.
 
     Ring `queue.LEARN` with the job's after the commit. Raises NotFound for no snapshot of ours, Unprocessable
     for an option that is none.
@@ -44,6 +44,7 @@ def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: 
             SnapshotExport.snapshot_id == snapshot_id,
             SnapshotExport.dates == dates,
             SnapshotExport.burned_in == burned_in,
+            SnapshotExport.asked_by_name == by.name,
             Job.state.in_(("waiting", "running")),
             Job.cancel_asked_at.is_(None),
         )

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.commands import audit
+from app.commands import audit, names
 from app.commands.passwords import digest
 from app.commands.sessions import end_sessions, open_session
 from app.domain.roles import Actor, Role, SignedIn
@@ -157,6 +157,7 @@ def _add(session: Session, *, identity: Identity, roles: Sequence[Role], address
     username = _UNFIT.sub("-", identity.username.strip().lower()).strip("-._@")[:_LONGEST_NAME]
     if not username:
         raise Conflict("The provider gives no user name for you. Ask an administrator.")
+    names.take_turns(session)
     taken = session.scalar(select(User.id).where(User.username == username))
     if taken is None:
         taken = session.scalar(select(ApiKey.id).where(func.lower(ApiKey.name) == username))
