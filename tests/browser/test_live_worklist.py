@@ -182,7 +182,7 @@ def test_a_page_that_loads_itself_anew_does_not_call_off_the_way_to_another(
     held: list[Any] = []
     page.route("**/account", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
     page.evaluate("location.assign('/account')")
-    with page.expect_response("**/worklist/page*"):  # the empty list gets a table
+    with page.expect_response("**/worklist/rows*"):  # the empty list gets a table
         an_admitted_study(blobs)
     page.wait_for_timeout(500)
     held[0].continue_()
