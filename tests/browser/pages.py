@@ -58,3 +58,11 @@ def write_files(folder: Path) -> list[Path]:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return [folder / name for name in files]
+
+
+def drafts_kept(page: Any) -> list[str]:
+    """The keys under which the tab keeps what was filled in."""
+    keys: list[str] = page.evaluate(
+        "() => Object.keys(sessionStorage).filter((key) => key.startsWith('draft:'))"
+    )
+    return keys

@@ -14,7 +14,7 @@ from app.domain.roles import Role
 from app.records import Review, Study
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
-from tests.browser.pages import open_painted, outcomes, write_files
+from tests.browser.pages import drafts_kept, open_painted, outcomes, write_files
 from tests.builders import PASSWORD, a_png, a_screened_study, an_admitted_study
 
 COMMENT = "Seen with the mother; motion."
@@ -74,17 +74,17 @@ def test_what_one_person_filled_in_is_not_shown_to_the_next(signed_in: SignIn, b
     page.wait_for_url(f"**/studies/{study}")
     page.wait_for_selector("#viewer[data-state=full]")
     assert page.input_value("#comment") == ""
-    assert page.evaluate("() => Object.keys(sessionStorage)") == []
+    assert drafts_kept(page) == []
 
 
 def test_signing_out_forgets_what_was_filled_in(signed_in: SignIn, blobs: Blobs) -> None:
     study = a_screened_study(blobs).study_id
     page = signed_in("alice", Role.RADIOLOGIST)
     fill_in(page, study)
-    assert page.evaluate("() => Object.keys(sessionStorage)") == [f"draft:{study}"]
+    assert drafts_kept(page) == [f"draft:{study}"]
     page.click("form[action='/sign-out'] button")
     page.wait_for_url("**/sign-in")
-    assert page.evaluate("() => Object.keys(sessionStorage)") == []
+    assert drafts_kept(page) == []
 
 
 def test_an_open_study_says_that_its_session_has_ended(signed_in: SignIn, blobs: Blobs) -> None:
