@@ -82,12 +82,9 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
     failing = [
         str(line["sentence"]) for line in evaluation.gate if line.get("blocks", True) and not line["passes"]
     ]
+    test, patients = session.get_one(Snapshot, evaluation.snapshot_id).name, evaluation.outcome["patients"]
     if failing or not evaluation.may_be_promoted:
         said_lines = " ".join(failing)
-        test, patients = (
-            session.get_one(Snapshot, evaluation.snapshot_id).name,
-            evaluation.outcome["patients"],
-        )
         raise Conflict(
             f"It does not pass the gate on the locked test of {test}; only to pass there, or on a test with "
             f"{patients} patients or more, outweighs that. {said_lines}"
@@ -95,12 +92,14 @@ def check_can_promote(session: Session, *, sha256: str) -> Evaluation:
     if not asked_for_whom(session, evaluation):
         raise Conflict(
             "Its intended use is not that of the bundle that reads now, and an older program evaluated it, "
-            "which did not ask for that. Evaluate it again."
+            f"which did not ask for that. Evaluate it again on the locked test of {test}, or on one with "
+            f"{patients} patients or more."
         )
     if not judges_every_finding(evaluation.outcome):
         raise Conflict(
             "It was evaluated by an older program, whose gate asked less of the findings by which it ranks "
-            "patients. Evaluate it again."
+            f"patients. Evaluate it again on the locked test of {test}, or on one with {patients} patients "
+            "or more."
         )
     return evaluation
 
