@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.commands.revisions import superseded_by
 from app.domain import positions as rule
 from app.domain.positions import differences
 from app.records import Adjudication, Review, Study
@@ -21,7 +22,8 @@ def positions(session: Session, *, study_id: UUID) -> tuple[Review, ...]:
         select(Review).where(Review.study_id == study_id, stands()).order_by(Review.sequence)
     ).all()
     settled = set(session.scalars(select(Adjudication.review_id).where(Adjudication.study_id == study_id)))
-    return rule.positions(standing, adjudications=settled)
+    newer = superseded_by(session, [study_id])
+    return rule.positions(standing, adjudications=settled, superseded_by=newer)
 
 
 def weigh(session: Session, study: Study) -> None:

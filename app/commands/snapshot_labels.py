@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,11 +28,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from app.commands.revisions import superseded_by
 from app.dicom.frontal import is_frontal_chest
 from app.domain import patient_key
 from app.domain.review_label import ReviewLabel, SignedReview, SignedStudy, Why, label_of_review, told
 from app.domain.sentence import sentence
 from app.domain.snapshot import CORRECTED, IMPORT, NORMAL, NORMAL_NAMES, TEST, may_judge, strength
+from app.domain.superseding import as_it_is_now
 from app.records import Adjudication, DatasetFile, IdentityConflict, Image, ImageReading, Review, Study
 from app.records.review import stands
 
@@ -159,6 +161,7 @@ def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[Study, Si
                 is_adjudication=is_adjudication,
             )
         )
+    newer = superseded_by(session, ids)
     return [
         (
             study,
@@ -168,6 +171,7 @@ def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[Study, Si
                 state=study.state,
                 in_conflict=conflict,
                 reviews=reviews[study.id],
+                superseded_by=newer,
             ),
         )
         for study, conflict in studies
@@ -179,7 +183,7 @@ def _rows(
 ) -> tuple[list[dict[str, Any]], int]:
     """A row for each frontal image that was read, and how many others there are."""
     columns = (Image.id, Image.study_id, Image.sha256, Image.media_type, Image.view_position)
-    asked = select(*columns, Image.header, Image.superseded_by).where(Image.study_id.in_(labels))
+    asked = select(*columns, Image.header).where(Image.study_id.in_(labels))
     images = {str(image.id): image for image in session.execute(asked.order_by(Image.study_id, Image.id))}
     passed = set(
         session.scalars(
@@ -191,9 +195,10 @@ def _rows(
             .distinct()
         )
     )
+    newer = superseded_by(session, labels)
     rows, others = [], 0
     for study, found in labels.values():
-        for read in dict.fromkeys(_as_it_is_now(images, read) for read in found.review.image_ids):
+        for read in dict.fromkeys(as_it_is_now(read, newer) for read in found.review.image_ids):
             image = images.get(read)
             if image is None:
                 continue
@@ -202,13 +207,6 @@ def _rows(
             else:
                 others += 1
     return rows, others
-
-
-def _as_it_is_now(images: Mapping[str, Row[Any]], image_id: str) -> str:
-    """The id of the picture with its newest header."""
-    while image_id in images and images[image_id].superseded_by is not None:
-        image_id = str(images[image_id].superseded_by)
-    return image_id
 
 
 def _row(study: Study, image: Row[Any], found: ReviewLabel) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from app.domain.superseding import as_it_is_now
+
 
 class Signature(Protocol):
     """What is needed of a review that stands."""
@@ -34,11 +36,14 @@ class Signature(Protocol):
 Signed = TypeVar("Signed", bound=Signature)
 
 
-def positions(standing: Sequence[Signed], *, adjudications: Collection[UUID]) -> tuple[Signed, ...]:
+def positions(
+    standing: Sequence[Signed], *, adjudications: Collection[UUID], superseded_by: Mapping[str, str]
+) -> tuple[Signed, ...]:
     """Of the standing reviews of a study, the oldest first, the latest of each reader.
 
     An adjudication takes the place of all before it. Those of other images than the newest review had before
-    it (the study was reopened since) count no more.
+    it count no more: one came since, which opened the study again. A picture that came again with another
+    header is no other image, whatever the header says (`superseded_by`): what was seen in it is there still.
     """
     last_settled = max((at for at, review in enumerate(standing) if review.id in adjudications), default=0)
     latest: dict[tuple[str, UUID], Signed] = {}
@@ -46,8 +51,11 @@ def positions(standing: Sequence[Signed], *, adjudications: Collection[UUID]) ->
         reader = (review.reviewer_kind, review.reviewer_id)
         latest.pop(reader, None)
         latest[reader] = review
-    seen = standing[-1].image_ids if standing else []
-    return tuple(review for review in latest.values() if review.image_ids == seen)
+
+    def seen(review: Signed) -> set[str]:
+        return {as_it_is_now(image_id, superseded_by) for image_id in review.image_ids}
+
+    return tuple(review for review in latest.values() if seen(review) == seen(standing[-1]))
 
 
 def differences(reviews: Sequence[Signed]) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ class SignedStudy:
     state: str
     in_conflict: bool
     reviews: Sequence[SignedReview]
+    superseded_by: Mapping[str, str]
+    """What replaced each of its images that came again with another header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def label_of_review(study: SignedStudy, *, at: datetime) -> ReviewLabel | Why:
     if out is not None:
         return out
     settled = {review.id for review in study.reviews if review.is_adjudication}
-    parties = positions(study.reviews, adjudications=settled)
+    parties = positions(study.reviews, adjudications=settled, superseded_by=study.superseded_by)
     if differences(parties):
         return Why.DISPUTED
     # Of equals the newest.

@@ -194,6 +194,45 @@ def test_what_was_said_of_other_images_is_no_disagreement(database: str, blobs: 
     assert dispute(study_id, grace) is not None
 
 
+ONE_PICTURE = {
+    "seed": 7,
+    "study_instance_uid": "1.2.826.0.1.3680043.8.498.92",
+    "sop_instance_uid": "1.2.826.0.1.3680043.8.498.92.1",
+    "patient_id": "P92",
+}
+
+
+@pytest.mark.parametrize("corrected", [{}, {"ImageLaterality": "R"}])
+def test_a_corrected_header_ends_no_dispute_and_unsettles_no_adjudication(
+    database: str, blobs: Blobs, corrected: dict[str, str]
+) -> None:
+    grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
+    study_id = an_admitted_study(blobs, **ONE_PICTURE).study_id
+
+    def readers() -> list[str] | None:
+        found = dispute(study_id, irma)
+        return [one.reader for one in found.positions] if found else None
+
+    def comes_again(accession: str) -> None:
+        again = an_admitted_study(blobs, **ONE_PICTURE, tags={"AccessionNumber": accession} | corrected)
+        assert again.study_id == study_id
+
+    sign(study_id, grace, pneumonia=PRESENT)
+    comes_again("A1")
+    sign(study_id, henri, pneumonia=ABSENT)
+    assert readers() == ["grace", "henri"], "a reader of the same pixels says otherwise"
+    comes_again("A2")
+    sign(study_id, henri, pneumonia=ABSENT, effusion=ABSENT)
+    assert readers() == ["grace", "henri"], "neither has changed their mind"
+    comes_again("A1")
+    sign(study_id, grace, pneumonia=PRESENT)
+    assert readers() == ["henri", "grace"], "a header that was shown before and is again"
+    settle(study_id, irma, pneumonia=ABSENT)
+    comes_again("A3")
+    sign(study_id, grace, pneumonia=PRESENT)
+    assert readers() == ["irma", "grace"], "an amendment against what was settled"
+
+
 def test_who_is_asked_for_an_opinion_is_not_told_of_the_dispute(database: str, blobs: Blobs) -> None:
     grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
     study_id = a_screened_study(blobs).study_id

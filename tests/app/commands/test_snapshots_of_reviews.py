@@ -153,6 +153,21 @@ def test_a_header_that_was_replaced_is_left_out_and_its_newest_taken(database: s
         assert [row["path"] for row in rows] == [session.get_one(Image, newer.image_id).sha256]
 
 
+def test_a_dispute_across_a_corrected_header_is_left_out(database: str, blobs: Blobs) -> None:
+    uids = {"study_instance_uid": "1.2.826.0.1.3680043.8.498.8", "sop_instance_uid": "1.2.826.0.1.3680043.9"}
+    same = {**uids, "patient_id": "MRN-8", "seed": 8}
+    study_id = a_signed_study(blobs, **same)
+    an_admitted_study(blobs, **same, tags={"AccessionNumber": "A8"})
+    said(study_id, reader("dr.kim"), Statement.ABSENT)
+    undisputed = a_screened_study(blobs).study_id
+    said(undisputed, reader("dr.roy"), Statement.PRESENT)
+    with transaction() as session:
+        assert [row["study_id"] for row in reviewed(session, blobs)] == [str(undisputed)]
+        assert left_out(session, blobs) == [
+            "Studies whose readers disagree, left out until one adjudicates: 1."
+        ]
+
+
 def test_assisted_verdicts_never_enter_the_locked_test(database: str, blobs: Blobs) -> None:
     for number in range(20):
         a_signed_study(blobs, patient_id=f"MRN-{number}")

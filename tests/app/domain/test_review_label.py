@@ -38,6 +38,7 @@ def a_study(*reviews: SignedReview, **study: Any) -> SignedStudy:
         "state": "signed",
         "in_conflict": False,
         "reviews": reviews,
+        "superseded_by": {},
     }
     return SignedStudy(**usual | study)
 
@@ -122,6 +123,22 @@ def test_verdicts_on_images_before_the_study_was_reopened_count_no_more() -> Non
     assert found.label == "NORMAL"
     old = signed("present", by=ROY, is_adjudication=True)
     assert labelled(old, signed("absent", image_ids=["1", "2"])).source == "confirmed"
+
+
+def test_a_picture_that_came_again_with_another_header_is_the_same_image() -> None:
+    replaced = {"1": "3", "3": "4"}
+    seen_before, seen_since = signed("present", image_ids=["1", "2"]), {"image_ids": ["2", "4"]}
+    against = a_study(seen_before, signed("absent", by=KIM, **seen_since), superseded_by=replaced)
+    assert label_of_review(against, at=AT) is Why.DISPUTED
+    settled = signed("present", by=ROY, is_adjudication=True, image_ids=["2", "3"])
+    agreeing = a_study(seen_before, settled, signed("present", by=KIM, **seen_since), superseded_by=replaced)
+    found = label_of_review(agreeing, at=AT)
+    assert isinstance(found, ReviewLabel)
+    assert (found.source, found.review) == ("adjudicated", settled)
+    further = signed("absent", by=KIM, image_ids=["2", "4", "5"])
+    found = label_of_review(a_study(seen_before, further, superseded_by=replaced), at=AT)
+    assert isinstance(found, ReviewLabel)
+    assert found.review == further
 
 
 def test_each_reason_has_its_sentence() -> None:
