@@ -9,6 +9,7 @@ from typing import Any
 
 from babel.dates import format_date, format_datetime
 
+from app.dicom.age import counted
 from app.domain.order import Lane
 from app.domain.states import State
 from app.language import N_, _, current, locale
@@ -99,14 +100,21 @@ def say_duration(seconds: float) -> str:
 
 
 def say_age(years: float | None) -> str:
-    """`3 y`, `8 mo` below two years, `12 d` below a month; empty where unknown."""
+    """`3 y`, `8 mo` below two years, `12 d` below a month; `6 w` and `45 d` where the header counts so; empty
+    where unknown.
+    """
     if years is None:
         return ""
-    if years >= 2:
-        return _("%(years)s y", years=int(years))
-    if years >= 1 / 12:
-        return _("%(months)s mo", months=int(years * 12))
-    return _("%(days)s d", days=int(years * 365.25))
+    count, unit = counted(years)
+    match unit:
+        case "Y":
+            return _("%(years)s y", years=count)
+        case "M":
+            return _("%(months)s mo", months=count)
+        case "W":
+            return _("%(weeks)s w", weeks=count)
+        case "D":
+            return _("%(days)s d", days=count)
 
 
 def say_sex(code: str | None) -> str:

@@ -8,9 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from app import language
+from app.dicom.age import parse_patient_age, say_age
 from app.domain.roles import Permission, Role, Scope
 from app.domain.states import State
 from app.settings import settings
+from app.told import told
 from app.web.pages import words
 from app.web.pages.terms import TERMS
 
@@ -34,10 +36,30 @@ def test_a_name_is_said_in_every_script_it_has(name: str | None, said: str) -> N
 
 @pytest.mark.parametrize(
     ("years", "said"),
-    [(None, ""), (3.0, "3 y"), (2.99, "2 y"), (1.5, "18 mo"), (0.25, "3 mo"), (0.03, "10 d"), (0.0, "0 d")],
+    [
+        (None, ""),
+        (3.0, "3 y"),
+        (2.99, "2 y"),
+        (1.5, "18 mo"),
+        (0.25, "3 mo"),
+        (0.03, "10 d"),
+        (0.0, "0 d"),
+        (42 / 365.25, "6 w"),
+    ],
 )
 def test_small_children_are_months_and_days_old(years: float | None, said: str) -> None:
     assert words.say_age(years) == said
+
+
+@pytest.mark.parametrize("unit", ["D", "W", "M", "Y"])
+def test_an_age_of_the_header_is_the_same_on_pages_and_in_the_reason_for_withholding(unit: str) -> None:
+    for number in range(1, 100):
+        years = parse_patient_age(f"{number:03d}{unit}")
+        assert years is not None
+        count, short = words.say_age(years).split()
+        said, long, _old = told(say_age(years)).split()
+        assert said == count
+        assert long.removesuffix("s") == {"d": "day", "w": "week", "mo": "month", "y": "year"}[short]
 
 
 @pytest.mark.parametrize(
