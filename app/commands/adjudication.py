@@ -15,12 +15,14 @@ from app.domain.marks import Mark
 from app.domain.roles import Actor, Role
 from app.domain.states import DONE, State
 from app.errors import Conflict, Forbidden
-from app.records import Adjudication, Study, User
+from app.records import Adjudication, Review, Study, User
+from app.records.review import stands
 
 
 def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
-    """True where `by` is one of those who disagree and may adjudicate all the same, False for a third reader.
+    """True where `by` has signed the study and may adjudicate all the same, False for a neutral reader.
 
+    Whoever has signed it is a party, also where an adjudication has settled what they said.
     Raises Forbidden for whoever is no radiologist, Conflict where nothing is in dispute, where `by` is asked
     for an opinion of their own and may not know of it, or where a radiologist who has not read it is there.
     """
@@ -31,11 +33,12 @@ def check_may_adjudicate(session: Session, study: Study, *, by: Actor) -> bool:
     unseen = second_opinions.are_verdicts_hidden(session, study_id=study.id, who=by)
     if State(study.state) not in DONE or unseen or not disagreement.differences(parties):
         raise Conflict("The readings of this study agree; there is nothing to adjudicate.")
-    readers = {one.reviewer_id for one in parties}
+    signed = select(Review.reviewer_id).where(Review.study_id == study.id, stands())
+    readers = set(session.scalars(signed))
     if by.id not in readers:
         return False
     if radiologists(session, besides=readers):
-        raise Conflict("You are one of those who disagree. A radiologist who has not read it adjudicates.")
+        raise Conflict("You have read this study. A radiologist who has not read it adjudicates.")
     return True
 
 

@@ -50,7 +50,7 @@ class Dispute:
     refused: str | None
     """Why whoever asked may not adjudicate, in a sentence."""
     as_a_party: bool
-    """They are one of those who disagree, and may all the same."""
+    """They have signed the study, and may all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ class ReviewShown:
     label_source: str
     """review or adjudicated: where a label that is made of it comes from."""
     by_a_party: bool
-    """It is adjudicated by one of those who disagreed."""
+    """It is adjudicated by somebody who had signed the study before."""
 
 
 @dataclass(frozen=True, kw_only=True)

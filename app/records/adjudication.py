@@ -22,5 +22,5 @@ class Adjudication(Base):
     between: Mapped[list[str]] = mapped_column(JSONB)
     """Ids of the reviews that disagreed."""
     by_a_party: Mapped[bool]
-    """One of those who disagreed signed it, because the site had no radiologist who had not read it."""
+    """Somebody who had signed the study settled it: the site had no radiologist who had not read it."""
     adjudicated_at: Mapped[datetime] = mapped_column(default=now)

@@ -29,7 +29,7 @@ def test_a_third_radiologist_settles_what_two_disagree_on(signed_in: SignIn, blo
     says(alice, study_id, "present")
     says(bob, study_id, "absent")
     bob.goto(f"/studies/{study_id}")
-    assert "You are one of those who disagree." in bob.inner_text("#adjudicate")
+    assert "You have read this study." in bob.inner_text("#adjudicate")
     assert bob.locator("input[name=adjudicates]").count() == 0
     carol.goto("/adjudication")
     assert carol.inner_text(TALLY) == "1"

@@ -110,7 +110,7 @@ class DisputedStudy(Answer):
     positions: list[Position] = Field(description="The latest of each reader, the oldest first.")
     refused: str | None = Field(description="Why the caller may not adjudicate; null where they may.")
     as_a_party: bool = Field(
-        description="The caller is one of those who disagree and may all the same: nobody else is there."
+        description="The caller has signed the study and may all the same: nobody else is there."
     )
 
 
@@ -204,7 +204,7 @@ def get_disputes(caller: _Radiologist, cursor: _Cursor = None, size: _Size = 50)
 )
 def adjudicate(study_id: UUID, body: VerdictInput, caller: _Radiologist) -> Signed:
     """The verdict amends the study and stands as adjudicated. A radiologist who has not read it signs; one of
-    those who disagree where nobody else is there (409 otherwise). No keys.
+    those who have where nobody else is there (409 otherwise). No keys.
     """
     with transaction() as session:
         signed = adjudication.adjudicate(

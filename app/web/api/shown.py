@@ -143,7 +143,7 @@ class SignedReview(Answer):
     )
     amends: bool
     label_source: str = Field(description="review, or adjudicated where it settles a disagreement of readers")
-    by_a_party: bool = Field(description="Adjudicated by one of those who disagreed.")
+    by_a_party: bool = Field(description="Adjudicated by somebody who had signed it before.")
 
 
 class WithdrawnReview(SignedReview):

@@ -74,11 +74,11 @@ def test_two_readers_who_differ_are_settled_by_a_third(database: str, blobs: Blo
     assert (found.in_dispute, found.findings) == (("pneumonia",), ("pneumonia", "effusion"))
     assert (found.refused, found.as_a_party) == (None, False)
     for party in (grace, henri):
-        with pytest.raises(Conflict, match="You are one of those who disagree"):
+        with pytest.raises(Conflict, match="You have read this study"):
             settle(study_id, party, pneumonia=PRESENT)
         told = dispute(study_id, party)
         assert told is not None
-        assert "You are one of those who disagree" in (told.refused or "")
+        assert "You have read this study" in (told.refused or "")
     signed = settle(study_id, irma, pneumonia=PRESENT)
     assert signed.state is State.AMENDED
     assert dispute(study_id, irma) is None
@@ -146,7 +146,35 @@ def test_an_amendment_that_agrees_ends_the_dispute_and_one_after_it_opens_anothe
     found = dispute(study_id, henri)
     assert found is not None
     assert [one.reader for one in found.positions] == ["irma", "grace"], "what was settled is not asked again"
-    assert found.refused is None
+
+
+def test_whoever_read_it_before_an_adjudication_is_no_neutral_reader_after_it(
+    database: str, blobs: Blobs
+) -> None:
+    grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
+    study_id = a_screened_study(blobs).study_id
+    sign(study_id, grace, pneumonia=PRESENT)
+    sign(study_id, henri, pneumonia=ABSENT)
+    settle(study_id, irma, pneumonia=ABSENT)
+    sign(study_id, grace, pneumonia=PRESENT)
+    for reader in (grace, henri, irma):
+        alone = dispute(study_id, reader)
+        assert alone is not None
+        assert (alone.refused, alone.as_a_party) == (None, True), "nobody else is there"
+    judith = a_reader("judith")
+    for reader in (grace, henri, irma):
+        with pytest.raises(Conflict, match="You have read this study"):
+            settle(study_id, reader, pneumonia=ABSENT)
+    found = dispute(study_id, judith)
+    assert found is not None
+    assert (found.refused, found.as_a_party) == (None, False)
+    assert judith.id is not None
+    with transaction() as session:
+        people.disable_user(session, user_id=judith.id, by=SYSTEM)
+    settle(study_id, henri, pneumonia=ABSENT)
+    with transaction() as session:
+        shown = studies.show(session, study_id=study_id, to=SYSTEM).reviews[0]
+        assert (shown.reviewer_name, shown.label_source, shown.by_a_party) == ("henri", "adjudicated", True)
 
 
 def test_one_reader_alone_never_disagrees(database: str, blobs: Blobs) -> None:

@@ -132,7 +132,7 @@ def test_a_disagreement_is_listed_and_settled_by_rest(reader: Reader, blobs: Blo
     said = [(position["reader"], position["findings"]["pneumonia"]) for position in one["positions"]]
     assert said == [("grace", "present"), ("henri", "absent")]
     [theirs] = grace.get("/api/v1/adjudication").json()["studies"]
-    assert theirs["refused"].startswith("You are one of those who disagree")
+    assert theirs["refused"].startswith("You have read this study.")
     address = f"/api/v1/studies/{study_id}/adjudication"
     assert grace.post(address, json=verdict(study_id, "present")).status_code == 409
     stale = verdict(study_id, "uncertain") | {"revision": 1}
