@@ -9,6 +9,7 @@ import pytest
 
 from app.blobs import Blobs
 from app.commands import preferences
+from app.dicom.write import wrap
 from app.domain.roles import Role
 from app.records.engine import transaction
 from tests.browser.canvas import a_ramp, drag, draw, greys, middle, open_study, settle, state
@@ -73,6 +74,65 @@ def test_a_length_follows_the_picture_and_stays_the_same(signed_in: SignIn, blob
     page.mouse.wheel(0, -300)
     page.wait_for_timeout(100)
     assert lengths(page) == [f"{np.hypot(50, 25):.1f} mm"]
+
+
+def test_on_another_screen_the_picture_stays_under_its_lengths(signed_in: SignIn, blobs: Blobs) -> None:
+    """The window is dragged to a screen of other pixels: its size stays, its devicePixelRatio does not."""
+    pixels = np.zeros((300, 400), np.uint16)
+    pixels[:, 100:300] = 4000
+    tags = {"WindowCenter": 2000, "WindowWidth": 4000, "PixelSpacing": [0.5, 0.5]}
+    with transaction() as session:
+        admission = admit(session, blobs, wrap(pixels, bits_stored=12, tags=tags))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    page.keyboard.press("d")
+    canvas = page.locator("#viewer canvas").first
+    first = seen_edges(page)
+    for ratio in (2, 1, 1.5):
+        to_a_screen(page, ratio)
+        for _ in range(2):
+            page.keyboard.press("i")  # whatever paints anew
+            settle(page)
+        left, right, height = seen_edges(page)
+        assert (left, right, height) == pytest.approx(first, abs=1.5), ratio
+        box = canvas.bounding_box()
+        assert canvas.evaluate("(it) => it.width") == pytest.approx(box["width"] * ratio, abs=1), ratio
+        page.mouse.move(left, height)
+        page.mouse.down()
+        page.mouse.move(right, height, steps=4)
+        page.mouse.up()
+        [length] = lengths(page)
+        assert float(length.removesuffix(" mm")) == pytest.approx(100, abs=1), ratio
+        page.keyboard.press("Delete")
+
+
+def test_on_another_screen_the_picture_is_as_sharp_as_the_screen(signed_in: SignIn, blobs: Blobs) -> None:
+    page = open_ramp(signed_in, blobs)
+    page.locator("#viewer canvas").first.evaluate(
+        "(it) => { it.style.width = '600px'; it.style.height = '400px'; }"
+    )
+    for wider, ratio in enumerate((2, 1, 1.5)):
+        # Chromium's emulation tells a page of another resolution only together with another width.
+        to_a_screen(page, ratio, width=1281 + wider)
+        page.wait_for_function(
+            f"() => document.querySelector('#viewer canvas').width === {round(600 * ratio)}"
+        )
+
+
+def to_a_screen(page: Any, ratio: float, width: int = 1280) -> None:
+    screen = {"width": width, "height": 800, "deviceScaleFactor": ratio, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", screen)
+    page.wait_for_function(f"() => devicePixelRatio === {ratio}")
+    settle(page)
+
+
+def seen_edges(page: Any) -> tuple[float, float, float]:
+    """Where on the page a bright block is seen: its left and right edge, and the middle of its height."""
+    shown = greys(page)[:, :, 0]
+    box = page.locator("#viewer canvas").first.bounding_box()
+    across, down = box["width"] / shown.shape[1], box["height"] / shown.shape[0]
+    rows, columns = np.nonzero(shown > 128)
+    left, right = columns.min() * across, (columns.max() + 1) * across
+    return box["x"] + left, box["x"] + right, box["y"] + (rows.min() + rows.max()) / 2 * down
 
 
 def test_a_length_is_moved_reshaped_and_deleted(signed_in: SignIn, blobs: Blobs) -> None:

@@ -13,8 +13,13 @@ function n() {
 function r(e) {
 	n() ? queueMicrotask(e) : requestAnimationFrame(e);
 }
+function i(e) {
+	matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => {
+		i(e), e();
+	}, { once: !0 });
+}
 // src/controls.ts
-var i = {
+var a = {
 	w: "tool-window",
 	p: "tool-pan",
 	z: "tool-zoom",
@@ -36,55 +41,55 @@ var i = {
 	k: "link",
 	",": "previous",
 	".": "next"
-}, a = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
-function o(t, n, r, a) {
+}, o = "textarea, select, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])";
+function s(t, n, r, i) {
 	t.querySelectorAll("button[data-do]").forEach((e) => {
 		e.addEventListener("click", () => n(e.dataset.do));
 	}), document.addEventListener("keydown", (o) => {
-		if (!e() || (o.key.toLowerCase() !== "z" || !o.ctrlKey && !o.metaKey || o.shiftKey || o.altKey || d(o.target) || document.querySelector("dialog[open]") || !a() || o.preventDefault(), o.ctrlKey || o.metaKey || o.altKey || o.repeat || d(o.target)) || document.querySelector("dialog[open]")) return;
+		if (!e() || (o.key.toLowerCase() !== "z" || !o.ctrlKey && !o.metaKey || o.shiftKey || o.altKey || f(o.target) || document.querySelector("dialog[open]") || !i() || o.preventDefault(), o.ctrlKey || o.metaKey || o.altKey || o.repeat || f(o.target)) || document.querySelector("dialog[open]")) return;
 		if (o.key === "Escape") return r();
-		let s = i[o.key.toLowerCase()];
+		let s = a[o.key.toLowerCase()];
 		if (!s) return;
-		let c = l(t, s);
-		(c ? c.disabled : !u(s) && s !== "opacity") || (o.preventDefault(), n(s));
+		let c = u(t, s);
+		(c ? c.disabled : !d(s) && s !== "opacity") || (o.preventDefault(), n(s));
 	});
 }
-function s(e, t, n) {
-	l(e, t)?.setAttribute("aria-pressed", String(n));
-}
 function c(e, t, n) {
-	let r = l(e, t);
+	u(e, t)?.setAttribute("aria-pressed", String(n));
+}
+function l(e, t, n) {
+	let r = u(e, t);
 	r && (r.disabled = !n);
 }
-function l(e, t) {
+function u(e, t) {
 	return e.querySelector(`button[data-do="${t}"]`);
 }
-function u(e) {
+function d(e) {
 	return e === "previous" || e === "next";
 }
-function d(e) {
-	return e instanceof HTMLElement && e.matches(a);
+function f(e) {
+	return e instanceof HTMLElement && e.matches(o);
 }
 // src/heat.ts
-var f = 256, p = [
+var p = 256, m = [
 	255,
 	150,
 	30
-], m = [
+], h = [
 	70,
 	150,
 	255
 ];
-function h(e) {
+function g(e) {
 	let t = e.length, n = e[0].length, r = .5 / (t * n);
 	for (let t of e) for (let e of t) r = Math.max(r, Math.abs(e));
 	let i = document.createElement("canvas");
-	i.width = i.height = f;
-	let a = i.getContext("2d"), o = a.createImageData(f, f);
-	for (let i = 0; i < f; i++) {
-		let [a, s, c] = g(i, t);
-		for (let t = 0; t < f; t++) {
-			let [l, u, d] = g(t, n), h = e[a][l] * (1 - d) + e[a][u] * d, _ = e[s][l] * (1 - d) + e[s][u] * d, v = (h * (1 - c) + _ * c) / r, y = v >= 0 ? p : m, b = 4 * (i * f + t);
+	i.width = i.height = p;
+	let a = i.getContext("2d"), o = a.createImageData(p, p);
+	for (let i = 0; i < p; i++) {
+		let [a, s, c] = _(i, t);
+		for (let t = 0; t < p; t++) {
+			let [l, u, d] = _(t, n), f = e[a][l] * (1 - d) + e[a][u] * d, g = e[s][l] * (1 - d) + e[s][u] * d, v = (f * (1 - c) + g * c) / r, y = v >= 0 ? m : h, b = 4 * (i * p + t);
 			o.data[b] = y[0], o.data[b + 1] = y[1], o.data[b + 2] = y[2], o.data[b + 3] = Math.round(255 * Math.min(Math.abs(v), 1));
 		}
 	}
@@ -94,8 +99,8 @@ function h(e) {
 		strongest: r
 	};
 }
-function g(e, t) {
-	let n = Math.min(Math.max((e + .5) * t / f - .5, 0), t - 1), r = Math.floor(n);
+function _(e, t) {
+	let n = Math.min(Math.max((e + .5) * t / p - .5, 0), t - 1), r = Math.floor(n);
 	return [
 		r,
 		Math.min(r + 1, t - 1),
@@ -103,22 +108,22 @@ function g(e, t) {
 	];
 }
 // ../static/js/texts.js
-var _ = document.getElementById("texts"), v = _ ? JSON.parse(_.textContent) : {};
+var v = document.getElementById("texts"), y = v ? JSON.parse(v.textContent) : {};
 new Intl.PluralRules(document.documentElement.lang || "en");
-function y(e, t) {
+function b(e, t) {
 	return e.replace(/%(?:\((\w+)\)s|%)/g, (e, n) => n === void 0 ? "%" : String(t[n]));
 }
-function b(e, t = {}) {
-	return y(v[e] ?? e, t);
+function x(e, t = {}) {
+	return b(y[e] ?? e, t);
 }
 // src/texts.ts
-var x = (e) => e;
+var S = (e) => e;
 // src/shapes.ts
 function ee(e, t, { spacing: n, atDetector: r }) {
 	let [i, a] = n ?? [1, 1], o = Math.hypot((t.x - e.x) * a, (t.y - e.y) * i);
-	if (!n) return b("%(count)s pixels", { count: Math.round(o) });
+	if (!n) return x("%(count)s pixels", { count: Math.round(o) });
 	let s = { length: o.toFixed(1) };
-	return b(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
+	return x(r ? "%(length)s mm at the detector" : "%(length)s mm", s);
 }
 var te = class {
 	selected = null;
@@ -163,7 +168,7 @@ var te = class {
 	changed() {
 		for (let e of this.listeners) e();
 	}
-}, ne = "http://www.w3.org/2000/svg", re = 1, ie = 10, ae = 8, S = 4, oe = class {
+}, ne = "http://www.w3.org/2000/svg", re = 1, ie = 10, ae = 8, C = 4, oe = class {
 	svg;
 	shapes;
 	view;
@@ -180,18 +185,18 @@ var te = class {
 		for (let r of n) this.drawn.has(r) || this.drawn.set(r, this.begin(r)), this.place(r, this.drawn.get(r), t, e);
 	}
 	place(e, t, n, r) {
-		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? ee(e.a, e.b, r) : b(e.finding);
-		for (let n of t.bodies) e.kind === "length" ? T(n, {
+		let i = n.matrix(), a = i.transformPoint(e.a), o = i.transformPoint(e.b), s = Math.min(a.x, o.x), c = Math.min(a.y, o.y), l = Math.abs(o.x - a.x), u = Math.abs(o.y - a.y), d = e.kind === "length" ? ee(e.a, e.b, r) : x(e.finding);
+		for (let n of t.bodies) e.kind === "length" ? E(n, {
 			x1: a.x,
 			y1: a.y,
 			x2: o.x,
 			y2: o.y
-		}) : e.kind === "box" ? T(n, {
+		}) : e.kind === "box" ? E(n, {
 			x: s,
 			y: c,
 			width: l,
 			height: u
-		}) : T(n, {
+		}) : E(n, {
 			cx: s + l / 2,
 			cy: c + u / 2,
 			rx: l / 2,
@@ -200,16 +205,16 @@ var te = class {
 		let { label: f } = t;
 		f.textContent !== d && (f.textContent = d);
 		let p = {
-			x: n.viewport.width - f.offsetWidth - S,
-			y: n.viewport.height - f.offsetHeight - S
+			x: n.viewport.width - f.offsetWidth - C,
+			y: n.viewport.height - f.offsetHeight - C
 		}, m = e.kind === "length" ? c + u / 2 : c;
-		f.style.left = `${Math.max(Math.min(s + l + ae, p.x), S)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), S)}px`, t.bodies[0].setAttribute("aria-label", `${b(se[e.kind])}, ${d}`);
+		f.style.left = `${Math.max(Math.min(s + l + ae, p.x), C)}px`, f.style.top = `${Math.max(Math.min(m - f.offsetHeight / 2, p.y), C)}px`, t.bodies[0].setAttribute("aria-label", `${x(se[e.kind])}, ${d}`);
 		for (let { x: n, y: r, spot: a, dot: o } of t.handles) {
 			let t = i.transformPoint({
 				x: e[n].x,
 				y: e[r].y
 			});
-			for (let e of [a, o]) T(e, {
+			for (let e of [a, o]) E(e, {
 				cx: t.x,
 				cy: t.y
 			});
@@ -217,7 +222,7 @@ var te = class {
 		t.group.classList.toggle("selected", this.shapes.selected === e), t.group.classList.toggle("unfinished", this.shapes.unfinished === e);
 	}
 	begin(e) {
-		let t = this.svg.appendChild(w("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
+		let t = this.svg.appendChild(T("g", `shape ${e.kind}${e.fixed ? " fixed" : ""}`)), n = {
 			length: "line",
 			box: "rect",
 			ellipse: "ellipse"
@@ -225,7 +230,7 @@ var te = class {
 			"grab",
 			"halo",
 			"edge"
-		].map((e) => t.appendChild(w(n, e))), i = this.labels.appendChild(document.createElement("span"));
+		].map((e) => t.appendChild(T(n, e))), i = this.labels.appendChild(document.createElement("span"));
 		i.className = e.kind;
 		let a = [];
 		if (e.fixed) r[0].setAttribute("role", "img");
@@ -243,8 +248,8 @@ var te = class {
 				"bb"
 			];
 			for (let r of n) {
-				let [n, i] = r, o = t.appendChild(w("circle", "dot")), s = t.appendChild(w("circle", "spot"));
-				T(o, { r: 4 }), T(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? b("End of the length") : b("Corner")), this.obey(s, e, (t, r) => {
+				let [n, i] = r, o = t.appendChild(T("circle", "dot")), s = t.appendChild(T("circle", "spot"));
+				E(o, { r: 4 }), E(s, { r: 12 }), s.setAttribute("aria-label", e.kind === "length" ? x("End of the length") : x("Corner")), this.obey(s, e, (t, r) => {
 					e[n].x += t, e[i].y += r;
 				}), a.push({
 					x: n,
@@ -293,7 +298,7 @@ var te = class {
 		});
 		let s = () => r = null;
 		e.addEventListener("pointerup", s), e.addEventListener("pointercancel", s), e.addEventListener("keydown", (e) => {
-			let t = C[e.key];
+			let t = w[e.key];
 			if (!t || e.ctrlKey || e.altKey || e.metaKey) return;
 			e.preventDefault(), e.stopPropagation();
 			let n = e.shiftKey ? ie : re;
@@ -306,7 +311,7 @@ var te = class {
 			});
 		});
 	}
-}, C = {
+}, w = {
 	ArrowLeft: {
 		x: -1,
 		y: 0
@@ -324,19 +329,19 @@ var te = class {
 		y: 1
 	}
 }, se = {
-	length: x("Length"),
-	box: x("Box"),
-	ellipse: x("Ellipse")
+	length: S("Length"),
+	box: S("Box"),
+	ellipse: S("Ellipse")
 };
-function w(e, t) {
+function T(e, t) {
 	let n = document.createElementNS(ne, e);
 	return n.setAttribute("class", t), n;
 }
-function T(e, t) {
+function E(e, t) {
 	for (let [n, r] of Object.entries(t)) e.setAttribute(n, String(r));
 }
 // src/input.ts
-var E = 1, ce = 2, D = 40, O = 10, k = 1.25;
+var D = 1, ce = 2, O = 40, k = 10, A = 1.25;
 function le(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = "window", i = {
 		x: 0,
@@ -349,7 +354,7 @@ function le(e, t) {
 		};
 	};
 	e.addEventListener("pointerdown", (s) => {
-		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === E || s.button === 0 && s.shiftKey ? "pan" : s.button === ce ? "zoom" : t.tool(), s.button === E && s.preventDefault(), A(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
+		e.setPointerCapture(s.pointerId), n.set(s.pointerId, o(s)), i = o(s), t.turnedTo(), n.size > 1 ? (a = !0, t.leave(), t.drop()) : (a = !1, r = s.button === D || s.button === 0 && s.shiftKey ? "pan" : s.button === ce ? "zoom" : t.tool(), s.button === D && s.preventDefault(), j(r) && (t.press(i), t.over(i, s.pointerType === "touch")));
 	}), e.addEventListener("pointermove", (e) => {
 		let c = n.get(e.pointerId), l = o(e);
 		if (!c) {
@@ -360,27 +365,27 @@ function le(e, t) {
 		let u = l.x - c.x, d = l.y - c.y;
 		r === "window" ? t.window(u, d) : r === "pan" ? t.pan(u, d) : r === "zoom" ? t.zoom(Math.exp(-d / 150), i) : t.over(l, e.pointerType === "touch");
 	}), e.addEventListener("pointerup", (e) => {
-		n.delete(e.pointerId) && (!a && A(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
+		n.delete(e.pointerId) && (!a && j(r) && t.release(o(e)), e.pointerType === "touch" && t.leave());
 	}), e.addEventListener("pointercancel", (e) => {
 		n.delete(e.pointerId) && t.drop(), t.leave();
 	}), e.addEventListener("pointerleave", () => {
 		n.size === 0 && t.leave();
 	}), e.addEventListener("contextmenu", (e) => e.preventDefault()), e.addEventListener("dblclick", () => {
-		A(t.tool()) || t.fit();
+		j(t.tool()) || t.fit();
 	}), e.addEventListener("wheel", (e) => {
 		e.preventDefault();
 		let n = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
 		t.zoom(Math.exp(-e.deltaY * n / 500), o(e));
 	}, { passive: !1 }), e.addEventListener("keydown", (n) => {
 		if (n.ctrlKey || n.altKey || n.metaKey) return;
-		let r = C[n.key], i = {
+		let r = w[n.key], i = {
 			x: e.clientWidth / 2,
 			y: e.clientHeight / 2
 		};
-		if (r && n.shiftKey) t.window(r.x * O, r.y * O);
-		else if (r) t.pan(-r.x * D, -r.y * D);
-		else if (n.key === "+" || n.key === "=") t.zoom(k, i);
-		else if (n.key === "-") t.zoom(1 / k, i);
+		if (r && n.shiftKey) t.window(r.x * k, r.y * k);
+		else if (r) t.pan(-r.x * O, -r.y * O);
+		else if (n.key === "+" || n.key === "=") t.zoom(A, i);
+		else if (n.key === "-") t.zoom(1 / A, i);
 		else if (n.key === "Enter") n.repeat || t.enter();
 		else return;
 		n.preventDefault();
@@ -393,50 +398,50 @@ function le(e, t) {
 		t.pan((r.x - e.x) / 2, (r.y - e.y) / 2), t.zoom(o(r) / o(e), s);
 	}
 }
-function A(e) {
+function j(e) {
 	return e !== "window" && e !== "pan" && e !== "zoom";
 }
 // src/windowing.ts
-var j = 65536;
-function M(e) {
+var M = 65536;
+function N(e) {
 	return "values" in e;
 }
 function ue(e, t) {
-	if (M(e)) {
+	if (N(e)) {
 		let n = Math.round(t - e.first);
 		return e.values[Math.min(Math.max(n, 0), e.values.length - 1)];
 	}
 	let { center: n, width: r } = e;
 	switch (e.function) {
 		case "SIGMOID": return 1 / (1 + Math.exp(-4 * (t - n) / r));
-		case "LINEAR_EXACT": return F((t - n) / r + .5);
-		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : F((t - (n - .5)) / (r - 1) + .5);
+		case "LINEAR_EXACT": return I((t - n) / r + .5);
+		case "LINEAR": return r <= 1 ? t <= n - .5 ? 0 : 1 : I((t - (n - .5)) / (r - 1) + .5);
 	}
 }
-function N(e, t) {
+function P(e, t) {
 	return e.lowIsWhite !== t;
 }
 function de(e, t, n, r) {
-	let i = N(t, n);
-	for (let n = 0; n < j; n++) {
+	let i = P(t, n);
+	for (let n = 0; n < M; n++) {
 		let a = ue(e, n * t.slope + t.intercept), o = Math.round(255 * (i ? 1 - a : a));
 		r[n] = 4278190080 | o << 16 | o << 8 | o;
 	}
 	t.padding && r.fill(4278190080, t.padding[0], t.padding[1] + 1);
 }
 function fe() {
-	return new Uint32Array(j);
+	return new Uint32Array(M);
 }
 function pe(e, t, n, r) {
 	let i = Math.max(e.width, 8) / 400;
 	return {
 		...e,
-		name: b("Own"),
+		name: x("Own"),
 		width: Math.max(1, e.width + t * i),
 		center: e.center + (r ? -n : n) * i
 	};
 }
-function P(e, t, n) {
+function F(e, t, n) {
 	let r = Math.max(t - e, 1);
 	return {
 		center: e + r / 2,
@@ -445,11 +450,11 @@ function P(e, t, n) {
 		name: n
 	};
 }
-function F(e) {
+function I(e) {
 	return e < 0 ? 0 : e > 1 ? 1 : e;
 }
 // src/renderer.ts
-var I = class {
+var L = class {
 	canvas;
 	context;
 	tile = document.createElement("canvas");
@@ -500,7 +505,7 @@ var I = class {
 			scale: t
 		});
 	}
-}, me = 32, L = class {
+}, me = 32, R = class {
 	image;
 	aspect;
 	viewport;
@@ -612,7 +617,7 @@ var I = class {
 	hold() {
 		this.centre.x = Math.min(Math.max(this.centre.x, 0), this.image.width), this.centre.y = Math.min(Math.max(this.centre.y, 0), this.image.height);
 	}
-}, R = 240, he = 140, ge = class {
+}, z = 240, he = 140, ge = class {
 	surface;
 	renderer = null;
 	canvas = null;
@@ -620,12 +625,12 @@ var I = class {
 		this.surface = e;
 	}
 	show(e, t, n, r) {
-		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new I(this.canvas)), this.renderer.resize();
-		let i = new L(t.image, t.aspect, {
-			width: R,
-			height: R
+		this.canvas || (this.canvas = document.createElement("canvas"), this.canvas.className = "lens", this.canvas.setAttribute("aria-hidden", "true"), this.surface.append(this.canvas), this.renderer = new L(this.canvas)), this.renderer.resize();
+		let i = new R(t.image, t.aspect, {
+			width: z,
+			height: z
 		});
-		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - R / 2}px`, this.canvas.style.top = `${e.y - R / 2 - (r ? he : 0)}px`;
+		i.quarterTurns = t.quarterTurns, i.mirrored = t.mirrored, i.scale = Math.max(2 * t.scale, 1 / devicePixelRatio), i.centre = t.toImage(e), this.renderer.paint(i, n), this.canvas.dataset.magnified = String(Math.round(i.scale / t.scale * 100) / 100), this.canvas.style.left = `${e.x - z / 2}px`, this.canvas.style.top = `${e.y - z / 2 - (r ? he : 0)}px`;
 	}
 	hide() {
 		this.canvas?.remove(), this.canvas = null, this.renderer = null;
@@ -738,14 +743,14 @@ function Se(e) {
 	};
 }
 // src/source.ts
-var z = "default", Ce = [
+var B = "default", Ce = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
-], B = class extends Error {};
+], V = class extends Error {};
 async function we(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
-	if (!t.ok) throw new B(await H(t));
+	if (!t.ok) throw new V(await U(t));
 	return createImageBitmap(await t.blob());
 }
 async function Te({ pictures: e }) {
@@ -753,9 +758,9 @@ async function Te({ pictures: e }) {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
 	});
-	if (!t.ok) throw new B(await H(t));
+	if (!t.ok) throw new V(await U(t));
 	let { images: n } = await t.json();
-	if (n.length === 0) throw new B(b("The prior has no image."));
+	if (n.length === 0) throw new V(x("The prior has no image."));
 	return n;
 }
 async function Ee(e, t) {
@@ -763,8 +768,8 @@ async function Ee(e, t) {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
-	if (!r.ok) throw new B(await H(r));
-	if (!i.ok) throw new B(await H(i));
+	if (!r.ok) throw new V(await U(r));
+	if (!i.ok) throw new V(await U(i));
 	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
 		slope: a.slope,
 		intercept: a.intercept,
@@ -786,9 +791,9 @@ async function Oe(e, t) {
 		signal: t
 	});
 	for (;;) {
-		if (!r.ok) throw new B(await H(r));
+		if (!r.ok) throw new V(await U(r));
 		let n = await r.json();
-		if (n.state === "failed") throw new B(n.reason ?? b("The heat map could not be made."));
+		if (n.state === "failed") throw new V(n.reason ?? x("The heat map could not be made."));
 		if (n.finding && n.cells) return {
 			finding: n.finding,
 			kind: "occlusion_map",
@@ -807,36 +812,36 @@ function ke(e, t, n) {
 		r.push({
 			first: t,
 			values: n.map((e) => e / o),
-			name: V(a, b("As sent (table)"))
+			name: H(a, x("As sent (table)"))
 		});
 	}
-	let i = e.windows.filter(({ explanation: e }) => e === z).length;
+	let i = e.windows.filter(({ explanation: e }) => e === B).length;
 	e.windows.forEach((e, t) => {
 		let n = e.function;
 		r.push({
 			center: e.center,
 			width: e.width,
 			function: Ce.includes(n) ? n : "LINEAR",
-			name: V(e.explanation, t > i ? b("As sent %(number)s", { number: t - i + 1 }) : b("As sent"))
+			name: H(e.explanation, t > i ? x("As sent %(number)s", { number: t - i + 1 }) : x("As sent"))
 		});
 	});
 	let a = (e) => e * n.slope + n.intercept, o = (n, r, i) => {
 		let o = t.percentiles([n, r], e.padding).map(a);
-		return P(Math.min(...o), Math.max(...o), i);
+		return F(Math.min(...o), Math.max(...o), i);
 	};
-	r.push(o(.01, .99, b("1 to 99 %%"))), r.push(n.lowIsWhite ? o(.3, .999, b("Lungs")) : o(.001, .7, b("Lungs"))), r.push(n.lowIsWhite ? o(.001, .7, b("Dense")) : o(.3, .999, b("Dense")));
+	r.push(o(.01, .99, x("1 to 99 %%"))), r.push(n.lowIsWhite ? o(.3, .999, x("Lungs")) : o(.001, .7, x("Lungs"))), r.push(n.lowIsWhite ? o(.001, .7, x("Dense")) : o(.3, .999, x("Dense")));
 	let s = [a(e.minimum), a(e.maximum)];
-	return r.push(P(Math.min(...s), Math.max(...s), b("Full range"))), r;
+	return r.push(F(Math.min(...s), Math.max(...s), x("Full range"))), r;
 }
-function V(e, t) {
-	return e ? e === z ? b("Middle 99 %%") : e : t;
+function H(e, t) {
+	return e ? e === B ? x("Middle 99 %%") : e : t;
 }
-async function H(e) {
+async function U(e) {
 	try {
 		let t = await e.json();
 		if (t.detail) return t.detail;
 	} catch {}
-	return b("The image could not be fetched (status %(status)s).", { status: e.status });
+	return x("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
 var Ae = class {
@@ -863,7 +868,7 @@ var Ae = class {
 	fetching = new AbortController();
 	due = !1;
 	constructor(e, t, n) {
-		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new I(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ge(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
+		this.element = e, this.prior = t, this.desk = n, this.canvas = e.querySelector("canvas"), this.renderer = new L(this.canvas), this.layer = new oe(e.querySelector("svg"), n.shapes, this.canvas, () => this.view), this.lens = new ge(this.canvas.parentElement), this.resizing = new ResizeObserver(() => this.fit() && this.paint()), this.resizing.observe(this.canvas), this.canvas.addEventListener("focus", () => n.chosen(this)), le(this.canvas, {
 			tool: () => n.tool(),
 			turnedTo: () => {
 				n.chosen(this), n.shapes.select(null);
@@ -895,13 +900,13 @@ var Ae = class {
 				voi: null,
 				heat: null,
 				invert: !1
-			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", b("Fetching the image …"));
+			}), this.presets = [], this.view = r.rows && r.columns ? this.viewOf(r.columns, r.rows, r) : null, this.setState("loading", x("Fetching the image …"));
 			for (let e of [
 				"topLeft",
 				"topRight",
 				"bottomLeft"
 			]) this.text(`[data-overlay="${e}"]`, r.overlay[e].join("\n"));
-			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? b("Prior radiograph") : b("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
+			this.text("[data-not-read]", r.notRead ?? ""), this.canvas.setAttribute("aria-label", `${this.prior ? x("Prior radiograph") : x("Radiograph")} ${r.name}`), this.desk.presented(this), this.repaint(), await this.fetch(r, this.fetching.signal, n);
 		}
 	}
 	fail(e) {
@@ -916,8 +921,8 @@ var Ae = class {
 	dragWindow(e, t) {
 		let { voi: n, full: r, invert: i } = this.picture;
 		if (!n || !r) return;
-		let a = M(n) ? P(n.first, n.first + n.values.length - 1, b("Own")) : n;
-		this.setVoi(pe(a, e, t, N(r.scale, i)));
+		let a = N(n) ? F(n.first, n.first + n.values.length - 1, x("Own")) : n;
+		this.setVoi(pe(a, e, t, P(r.scale, i)));
 	}
 	setVoi(e) {
 		this.lens.hide(), this.picture.voi = e, this.repaint();
@@ -934,15 +939,15 @@ var Ae = class {
 	}
 	repaint() {
 		this.due || (this.due = !0, r(() => {
-			this.due = !1, n() && this.fit(), this.paint();
+			this.due = !1, this.fit(), this.paint();
 		}));
 	}
 	text(e, t) {
-		U(this.element, e, t);
+		W(this.element, e, t);
 	}
 	async fetch(e, t, n) {
 		let r = we(e.preview).then((n) => {
-			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", b("Preview; fetching full depth …")), this.repaint());
+			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", x("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
@@ -951,7 +956,7 @@ var Ae = class {
 		} catch (e) {
 			if (t.aborted) return;
 			await r;
-			let n = e instanceof B ? e.message : b("The image did not arrive. Reload to try again.");
+			let n = e instanceof V ? e.message : x("The image did not arrive. Reload to try again.");
 			this.setState(this.picture.preview ? "preview-only" : "failed", n);
 		}
 	}
@@ -992,7 +997,7 @@ var Ae = class {
 	}
 	viewOf(e, t, n) {
 		let r = n.spacing && n.spacing[1] > 0 ? n.spacing[0] / n.spacing[1] : 1;
-		return new L({
+		return new R({
 			width: e,
 			height: t
 		}, r, this.viewport());
@@ -1010,30 +1015,30 @@ var Ae = class {
 		};
 	}
 	fit() {
-		let e = this.renderer.resize();
-		return e && this.view?.resize(this.viewport()), e;
+		let e = this.renderer.resize(), t = this.viewport(), { width: n, height: r } = this.view?.viewport ?? t;
+		return n === t.width && r === t.height ? e : (this.view?.resize(t), !0);
 	}
 	paint() {
 		let { view: e, image: t } = this;
 		if (!e || !t) return;
 		let n = performance.now(), r = this.renderer.paint(e, this.picture);
 		performance.measure("paint", { start: n }), this.layer.paint(t, e);
-		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !M(i) ? i : null;
-		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${W(s.center)},${W(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${W(s.center)}  W ${W(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
+		let { voi: i, invert: a } = this.picture, { dataset: o } = this.element, s = i && !N(i) ? i : null;
+		o.invert = String(a), o.heat = String(this.picture.heat !== null), o.scale = String(Math.round(e.scale * devicePixelRatio * 1e3) / 1e3), o.window = s ? `${G(s.center)},${G(s.width)}` : "", this.text("[data-zoom]", `${Math.round(e.scale * devicePixelRatio * 100)} %`), this.text("[data-window-text]", s ? `C ${G(s.center)}  W ${G(s.width)}` : ""), r && (o.painted = t.id), this.desk.painted(this, r);
 	}
 	setState(e, t) {
 		this.element.dataset.state = e, this.text("[data-loading]", t), this.desk.presented(this), this.repaint();
 	}
 };
-function U(e, t, n) {
+function W(e, t, n) {
 	let r = e.querySelector(t);
 	r && r.textContent !== n && (r.textContent = n);
 }
-function W(e) {
+function G(e) {
 	return Math.abs(e) >= 100 ? Math.round(e) : Math.round(e * 100) / 100;
 }
 // src/heating.ts
-var G = [
+var K = [
 	20,
 	45,
 	70
@@ -1053,32 +1058,32 @@ var G = [
 	}
 	fade() {
 		let e = this.legend.querySelector("input[data-heat-opacity]");
-		e && !this.legend.hidden && (e.value = String(G.find((t) => t > Number(e.value)) ?? G[0]), e.dispatchEvent(new Event("input")));
+		e && !this.legend.hidden && (e.value = String(K.find((t) => t > Number(e.value)) ?? K[0]), e.dispatchEvent(new Event("input")));
 	}
 	show(e) {
 		if (this.pane && this.pane !== e && (this.pane.picture.heat = null, this.pane.text("[data-heat-state]", ""), this.pane.repaint()), this.pane = e, !e?.image) return;
 		let { heat: t, heatFrom: n } = e.image, r = this.on && t.length > 0, i = this.on && !r && n !== null;
-		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = h(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, s(this.root, "heat", r || i), c(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? b("Making the heat map …") : ""), this.legend.hidden = !r, U(this.legend, "[data-heat-finding]", t[0] ? b(t[0].finding) : "");
+		r ? e.picture.heat?.of !== t[0].map && (e.picture.heat = g(t[0].map)) : e.picture.heat = null, e.picture.heatOpacity = this.opacity, c(this.root, "heat", r || i), l(this.root, "heat", t.length > 0 || n !== null), e.text("[data-heat-state]", i ? x("Making the heat map …") : ""), this.legend.hidden = !r, W(this.legend, "[data-heat-finding]", t[0] ? x(t[0].finding) : "");
 		let a = t[0] && this.root.querySelector(`[data-heat-words="${t[0].kind}"]`)?.dataset.words;
-		a && U(this.legend, "[data-heat-meaning]", a), U(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
+		a && W(this.legend, "[data-heat-meaning]", a), W(this.legend, "[data-heat-strongest]", e.picture.heat ? e.picture.heat.strongest.toFixed(2) : ""), e.repaint(), i && this.fetch(e, n);
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
 		n && !this.asked.has(r) && (this.asked.add(r), Oe(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
-			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof B ? t.message : b("The heat map did not arrive. Try again.")));
+			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof V ? t.message : x("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
 }, Me = {
-	one: x("One image"),
-	views: x("Both views"),
-	priors: x("With priors"),
-	all: x("Views and priors")
+	one: S("One image"),
+	views: S("Both views"),
+	priors: S("With priors"),
+	all: S("Views and priors")
 };
 function Ne(e, t) {
-	let n = K(e, 0) !== null;
+	let n = q(e, 0) !== null;
 	return [
 		"one",
 		...n ? ["views"] : [],
@@ -1086,26 +1091,26 @@ function Ne(e, t) {
 		...n && t ? ["all"] : []
 	];
 }
-function K(e, t) {
-	return J(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+function q(e, t) {
+	return Y(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
 }
 function Pe(e, t) {
-	return J(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
+	return Y(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var q = "layout";
+var J = "layout";
 function Fe() {
 	try {
-		return sessionStorage.getItem(q);
+		return sessionStorage.getItem(J);
 	} catch {
 		return null;
 	}
 }
 function Ie(e) {
 	try {
-		sessionStorage.setItem(q, e);
+		sessionStorage.setItem(J, e);
 	} catch {}
 }
-function J(e, t) {
+function Y(e, t) {
 	let n = null, r = 0;
 	return e.forEach((e, i) => {
 		let a = t(e, i) - (e.superseded ? .5 : 0);
@@ -1113,7 +1118,7 @@ function J(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Le = b("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Re = class {
+var Le = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Re = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1138,9 +1143,9 @@ var Le = b("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	read() {
 		if (!this.fields[0]) return;
-		let e = Y(this.fields[0].value);
+		let e = X(this.fields[0].value);
 		for (let t of this.fields) t.value = JSON.stringify(e);
-		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => X(e, !1))), this.shapes.settle(), this.tell();
+		this.shapes.replace((e) => e.kind !== "length" && !e.fixed, e.map((e) => Z(e, !1))), this.shapes.settle(), this.tell();
 	}
 	write() {
 		if (!this.fields[0]) return;
@@ -1153,14 +1158,14 @@ var Le = b("It is marked on the image. Delete the mark, or say that it is presen
 	tell() {
 		let e = this.shapes.marks(), t = e.map((e) => {
 			let t = this.images.find(({ id: t }) => t === e.image), n = {
-				finding: b(e.finding),
+				finding: x(e.finding),
 				image: t?.name ?? ""
 			};
-			return e.kind === "box" ? b("Box of %(finding)s on image %(image)s", n) : b("Ellipse of %(finding)s on image %(image)s", n);
+			return e.kind === "box" ? x("Box of %(finding)s on image %(image)s", n) : x("Ellipse of %(finding)s on image %(image)s", n);
 		});
 		this.judge(), this.list && t.join("\n") !== this.listed && (this.listed = t.join("\n"), this.list.hidden = e.length === 0, this.list.querySelector("ul").replaceChildren(...e.map((e, n) => {
 			let r = document.createElement("li"), i = document.createElement("button");
-			return i.type = "button", i.textContent = b("Delete"), i.setAttribute("aria-label", `${b("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
+			return i.type = "button", i.textContent = x("Delete"), i.setAttribute("aria-label", `${x("Delete")}: ${t[n]}`), i.addEventListener("click", () => {
 				this.shapes.delete(e), (this.list?.querySelector("button") ?? this.form?.querySelector("textarea"))?.focus();
 			}), r.append(t[n], i), r;
 		})));
@@ -1175,11 +1180,11 @@ var Le = b("It is marked on the image. Delete the mark, or say that it is presen
 	show(e) {
 		let t = e.getAttribute("aria-pressed") !== "true";
 		this.shown.forEach((n) => n.setAttribute("aria-pressed", String(t && n === e)));
-		let n = t ? Y(e.dataset.showMarks ?? "") : [];
-		this.shapes.replace((e) => e.fixed, n.map((e) => X(e, !0)));
+		let n = t ? X(e.dataset.showMarks ?? "") : [];
+		this.shapes.replace((e) => e.fixed, n.map((e) => Z(e, !0)));
 	}
 };
-function Y(e) {
+function X(e) {
 	try {
 		let t = JSON.parse(e || "[]");
 		return Array.isArray(t) ? t : [];
@@ -1187,7 +1192,7 @@ function Y(e) {
 		return [];
 	}
 }
-function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
+function Z({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, s) {
 	return {
 		kind: n,
 		image: e,
@@ -1204,7 +1209,7 @@ function X({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 	};
 }
 function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
-	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Z), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Z), l = (e, t) => Math.max(Z(t - e), 1);
+	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Q), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Q), l = (e, t) => Math.max(Q(t - e), 1);
 	return {
 		image: t,
 		finding: n,
@@ -1215,7 +1220,7 @@ function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
 		height: l(s, c)
 	};
 }
-function Z(e) {
+function Q(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
@@ -1244,19 +1249,21 @@ var Be = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, n, r) {
-		this.root = e, this.images = t, this.beside = n, this.heating = new je(e), this.main = this.active = this.add(!1, `${b("Current")} · ${n.date}`), o(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = n, this.heating = new je(e), this.main = this.active = this.add(!1, `${x("Current")} · ${n.date}`), s(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
 			e.addEventListener("click", () => void this.target.show(this.images, Number(e.dataset.image)));
 		}), this.shapes.onChange(() => {
-			c(e, "delete", this.shapes.selected !== null);
+			l(e, "delete", this.shapes.selected !== null);
 			for (let e of this.panes) e.repaint();
+		}), i(() => {
+			for (let e of this.panes) e.lens.hide(), e.repaint();
 		}), this.marks = new Re(e, this.shapes, t), this.setTool("window");
-		let i = this.main.show(t, 0);
-		this.arrange("one", i), r.then(() => {
+		let a = this.main.show(t, 0);
+		this.arrange("one", a), r.then(() => {
 			let e = this.layouts.find((e) => e === Fe());
-			e && e !== this.layout && this.arrange(e, i);
+			e && e !== this.layout && this.arrange(e, a);
 		});
 	}
 	tool() {
@@ -1288,7 +1295,7 @@ var Be = [
 				"invert",
 				"heat"
 			]) n[t] = e.element.dataset[t];
-			s(this.root, "invert", e.picture.invert);
+			c(this.root, "invert", e.picture.invert);
 			let { voi: t } = e.picture;
 			this.presets.value = String(t ? e.presets.indexOf(t) : -1);
 		}
@@ -1328,7 +1335,7 @@ var Be = [
 			}), t.change((e) => e.reset());
 			case "delete": return this.shapes.unfinished ? this.pen.drop() : this.shapes.selected ? this.shapes.delete(this.shapes.selected) : void 0;
 			case "layout": return this.nextLayout();
-			case "link": return this.linked = !this.linked, s(this.root, "link", this.linked);
+			case "link": return this.linked = !this.linked, c(this.root, "link", this.linked);
 			case "previous":
 			case "next":
 				t.show(t.images, t.shown + (e === "next" ? 1 : -1));
@@ -1343,7 +1350,7 @@ var Be = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Be) s(this.root, `tool-${t}`, t === e);
+		for (let t of Be) c(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
@@ -1354,23 +1361,23 @@ var Be = [
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
-		let n = K(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${b("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ve)) this.addPrior(e, t);
+		let n = q(this.images, this.main.shown);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${x("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ve)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && U(r, "[data-layout]", b(Me[e])), c(this.root, "layout", this.layouts.length > 1), c(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && W(r, "[data-layout]", x(Me[e])), l(this.root, "layout", this.layouts.length > 1), l(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
-		let n = this.add(!0, `◀ ${b("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
+		let n = this.add(!0, `◀ ${x("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
 			let r = await Te(e);
 			this.panes.includes(n) && await n.show(r, Pe(r, this.main.image), t);
 		} catch (e) {
-			n.fail(e instanceof B ? e.message : b("The prior did not arrive. Change the layout to try again."));
+			n.fail(e instanceof V ? e.message : x("The prior did not arrive. Change the layout to try again."));
 		}
 	}
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
-		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), U(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
+		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), W(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
 		let r = new Ae(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
@@ -1380,13 +1387,13 @@ var Be = [
 	offer(e) {
 		if (this.offered === e) return;
 		this.offered = e, this.presets.disabled = e.length === 0;
-		let t = new Option(b("Own window"), "-1");
+		let t = new Option(x("Own window"), "-1");
 		t.hidden = !0, this.presets.replaceChildren(...e.map((e, t) => new Option(e.name, String(t))), t);
 	}
 };
 // src/main.ts
 performance.mark("viewer-started");
-var Q = document.getElementById("viewer"), $ = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), Ue = () => {
-	Q && new He(Q, $("study-images") ?? [], $("study-beside"), t());
+var $ = document.getElementById("viewer"), Ue = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), We = () => {
+	$ && new He($, Ue("study-images") ?? [], Ue("study-beside"), t());
 };
-e() || n() ? Ue() : t().then(Ue);
+e() || n() ? We() : t().then(We);

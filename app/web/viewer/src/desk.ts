@@ -8,6 +8,7 @@ import { Marks } from "./marks";
 import { type Desk, Pane, setText } from "./pane";
 import { Pen } from "./pen";
 import { type Shape, Shapes } from "./shapes";
+import { onOtherPixels } from "./shown";
 import { type Beside, loadPrior, NotShown, type Prior, type StudyImage } from "./source";
 import { _ } from "./texts";
 import type { Voi } from "./windowing";
@@ -55,6 +56,12 @@ export class ReadingDesk implements Desk {
     this.shapes.onChange(() => {
       enable(root, "delete", this.shapes.selected !== null);
       for (const pane of this.panes) pane.repaint();
+    });
+    onOtherPixels(() => {
+      for (const pane of this.panes) {
+        pane.lens.hide();
+        pane.repaint();
+      }
     });
     this.marks = new Marks(root, this.shapes, images);
     this.setTool("window");

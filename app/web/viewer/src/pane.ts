@@ -10,7 +10,7 @@ import { Lens } from "./lens";
 import { inTheMiddle, type Pen } from "./pen";
 import { Renderer, type Picture } from "./renderer";
 import type { Kind, Shape, Shapes } from "./shapes";
-import { isMadeAhead, soon } from "./shown";
+import { soon } from "./shown";
 import { type FullDepth, type StudyImage, loadFullDepth, loadPreview, NotShown } from "./source";
 import { _ } from "./texts";
 import { type Point, View } from "./view";
@@ -165,7 +165,7 @@ export class Pane {
     this.due = true;
     soon(() => {
       this.due = false;
-      if (isMadeAhead()) this.fit(); // nobody says how large it is before there are frames
+      this.fit(); // nobody says that the screen has other pixels, or how large it is before there are frames
       this.paint();
     });
   }
@@ -257,10 +257,14 @@ export class Pane {
     return { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 };
   }
 
+  /** The canvas is as large as its box in pixels of this screen, and the view as the box; true where one was not. */
   private fit(): boolean {
-    const changed = this.renderer.resize();
-    if (changed) this.view?.resize(this.viewport());
-    return changed;
+    const resized = this.renderer.resize();
+    const viewport = this.viewport();
+    const { width, height } = this.view?.viewport ?? viewport;
+    if (width === viewport.width && height === viewport.height) return resized;
+    this.view?.resize(viewport);
+    return true;
   }
 
   private paint(): void {

@@ -24,3 +24,13 @@ export function soon(act: () => void): void {
   if (isMadeAhead()) queueMicrotask(act);
   else requestAnimationFrame(act);
 }
+
+/** On every change of the pixels there are for one of CSS: another screen, another zoom of the page. */
+export function onOtherPixels(act: () => void): void {
+  const these = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  const changed = () => {
+    onOtherPixels(act);
+    act();
+  };
+  these.addEventListener("change", changed, { once: true });
+}
