@@ -530,7 +530,7 @@ def test_axe_objects_to_nothing_of_an_undo_a_take_over_and_a_lost_connection(
     alice.wait_for_url(f"**/studies/{second.study_id}?signed=*")
     eyes.look(alice, "a signature that can be undone")
     alice.keyboard.press("2")
-    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    alice.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     bob.goto(f"/studies/{second.study_id}")
     bob.click("#take-over summary")
     eyes.look(bob, "a study held by somebody else")

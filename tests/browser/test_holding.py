@@ -68,7 +68,7 @@ def test_the_page_of_an_open_study_says_whose_it_is_and_moves_nothing(
     button = alice.locator("#confirm button").bounding_box()
     alice.unroute_all(behavior="ignoreErrors")
     open_painted(alice, study)
-    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    alice.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     assert alice.locator("#confirm button").bounding_box() == button
     assert alice.is_visible("#ask"), "whoever holds a study can ask a colleague about it"
     assert alice.is_visible("form[data-release]")
@@ -85,7 +85,7 @@ def test_a_study_that_was_only_looked_at_is_free_once_it_is_left(signed_in: Sign
     page = signed_in("alice", Role.RADIOLOGIST)
     open_painted(page, study)
     is_held_by(study, "alice")
-    page.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    page.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     page.keyboard.press("l")
     page.wait_for_url("**/")
     is_held_by(study, None)
@@ -109,7 +109,7 @@ def test_a_study_on_which_work_has_begun_stays_held_when_it_is_left(signed_in: S
     open_painted(page, study)
     page.wait_for_selector("#restored:visible")
     is_held_by(study, "alice")
-    page.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    page.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     left(page)
     assert holder(study) == "alice", "what was filled in earlier is there"
 
@@ -174,11 +174,13 @@ def test_a_hold_does_not_end_under_the_hand_that_writes(signed_in: SignIn, blobs
     before = bob.inner_text("#held")
     assert before.startswith("Held by alice until")
     alice.fill("#comment", "Half a sentence")
-    bob.wait_for_function("(before) => document.getElementById('held').textContent !== before", arg=before)
+    bob.wait_for_function(
+        "(before) => (document.getElementById('held')?.textContent ?? before) !== before", arg=before
+    )
     theirs = bob.inner_text("#held")
     assert theirs.startswith("Held by alice until")
     alice.wait_for_function(
-        "(until) => document.getElementById('held').textContent === until",
+        "(until) => document.getElementById('held')?.textContent === until",
         arg=theirs.replace("Held by alice", "Held by you"),
     )
     assert [held for held in said_of(study) if held[0] == "claimed"] == [("claimed", "page")]

@@ -75,7 +75,7 @@ def test_a_question_and_a_reason_outlive_the_session_and_the_connection(
     bob, alice = signed_in("bob", Role.RADIOLOGIST), signed_in("alice", Role.RADIOLOGIST)
     open_painted(bob, theirs)
     bob.keyboard.press("2")
-    bob.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    bob.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     open_painted(alice, theirs)
     alice.click("#take-over summary")
     alice.fill("#reason", "Bob was called away.")
@@ -90,7 +90,7 @@ def test_a_question_and_a_reason_outlive_the_session_and_the_connection(
     alice.click("button.main")
     alice.wait_for_url(f"**/studies/{own}")
     assert alice.input_value("#question") == "Left lower lobe?"
-    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    alice.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     lost = []
     alice.route("**/second-opinion", lambda route: lost.append(route.fetch()) or route.abort(), times=1)
     alice.dblclick("#ask form button")
@@ -104,5 +104,5 @@ def test_a_question_and_a_reason_outlive_the_session_and_the_connection(
     alice.wait_for_selector("#take-over:visible")
     assert alice.input_value("#reason") == "Bob was called away."
     alice.click("#take-over button")
-    alice.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    alice.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     alice.wait_for_function("() => !Object.keys(sessionStorage).some((key) => key.includes(':take-over'))")

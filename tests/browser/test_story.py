@@ -109,7 +109,7 @@ def test_a_radiograph_is_stored_screened_opened_corrected_signed_and_audited(
     statement, key_pressed = ("absent", "n") if said["present"] else ("present", "y")
     page.wait_for_timeout(600)
     page.keyboard.press("2")
-    page.wait_for_function("() => document.getElementById('held').textContent.startsWith('Held by you')")
+    page.wait_for_function("() => document.getElementById('held')?.textContent.startsWith('Held by you')")
     page.keyboard.press(key_pressed)
     page.fill("#comment", COMMENT)
     page.click("#correct button[data-signs]")

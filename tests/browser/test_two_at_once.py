@@ -14,7 +14,7 @@ from tests.builders import a_screened_study
 
 def held_by(page: Any, words: str) -> None:
     page.wait_for_function(
-        "(words) => document.getElementById('held').textContent.startsWith(words)", arg=words
+        "(words) => document.getElementById('held')?.textContent.startsWith(words)", arg=words
     )
 
 
@@ -198,7 +198,7 @@ def test_an_undo_whose_answer_was_lost_undoes_once(signed_in: SignIn, blobs: Blo
 
     page.route("**/undo", swallow)
     page.wait_for_selector("#undo")
-    page.wait_for_function("() => document.querySelector('[data-countdown]').textContent")
+    page.wait_for_function("() => document.querySelector('[data-countdown]')?.textContent")
     page.keyboard.press("Control+z")
     page.wait_for_selector("#unsent:visible")
     assert "The connection was lost while undoing." in page.inner_text("#unsent")

@@ -135,7 +135,7 @@ def test_images_of_a_study_are_chosen_and_marked(signed_in: SignIn, blobs: Blobs
     first = greys(page)
     assert page.locator(".strip button").count() == 2
     page.keyboard.press(".")
-    page.wait_for_function("() => document.querySelector('[data-not-read]').textContent.includes('lateral')")
+    page.wait_for_function("() => document.querySelector('[data-not-read]')?.textContent.includes('lateral')")
     page.wait_for_selector("#viewer[data-state=full]")
     settle(page)
     assert np.abs(greys(page) - first).mean() > 0.5
