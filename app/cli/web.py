@@ -14,6 +14,7 @@ from app.commands.backup_refusal import refuse_half_restored
 from app.embedded.listener import listen
 from app.settings import Settings, settings
 from app.web.main import create_app
+from app.web.request_head import BoundedHead
 
 _GRACE_SECONDS = 5
 
@@ -39,7 +40,7 @@ def server_of(application: Any, configured: Settings, *, port: int = 8000) -> uv
             application,
             port=port,
             loop="uvloop",
-            http="httptools",
+            http=BoundedHead,
             ws="none",
             log_config=None,
             access_log=False,

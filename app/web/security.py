@@ -115,6 +115,13 @@ def _complete(headers: MutableHeaders, *, request_id: str) -> None:
         headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
+def on_every_answer() -> dict[str, str]:
+    """What every answer has, for one that is given before the application hears of its request."""
+    headers = MutableHeaders()
+    _complete(headers, request_id=uuid4().hex)
+    return dict(headers)
+
+
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
