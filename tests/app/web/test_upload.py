@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from app.blobs import Blobs
@@ -222,6 +223,20 @@ def test_a_browser_sends_with_its_session_and_token(client: TestClient, sign_in:
     assert signed_in.get(answer.json()["url"]).json()["received_via"] == "browser"
     del signed_in.headers["X-CSRF-Token"]
     assert signed_in.post("/api/v1/studies", files=files(a_dicom())).status_code == 403
+
+
+def test_a_form_is_not_read_where_radiographs_are_sent(
+    client: TestClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(Role.AUDITOR)
+    del client.headers["X-CSRF-Token"]
+
+    def read(_: Request) -> None:
+        raise AssertionError("a form as large as an upload was read of somebody who may send nothing")
+
+    monkeypatch.setattr(Request, "form", read)
+    for address in ("/api/v1/studies", "/dicomweb/studies", "/api/v1/layers"):
+        assert client.post(address, data={"a": "b"}).status_code == 403
 
 
 def test_priors_are_stored_without_a_place_on_the_worklist(
