@@ -42,6 +42,8 @@ class Parts:
         self.provider = Provider(settings()) if settings().oidc_issuer else None
         self.at_provider = CapacityLimiter(4)
         """Threads that may wait for the provider; readers need the others."""
+        self.at_passwords = CapacityLimiter(4)
+        """Threads that may look at the password of somebody who signs in, with 64 MiB each."""
         self.turns = Turns(at_once=settings().uploads_at_once, most=settings().uploads_waiting)
         self._kept_pictures = KeptPictures(settings().home)
         self.pictures = Pictures(self._kept_pictures.folder)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -21,7 +22,7 @@ from app.settings import settings
 from app.web import sign_in as sessions
 from app.web.auth import SESSION_COOKIE, GuardedRoute, anyone, require, signed_in
 from app.web.languages import remember
-from app.web.pages.forms import Posted
+from app.web.pages.forms import Form, Posted
 from app.web.pages.render import page, see
 from app.web.parts import parts_of
 from app.web.problems import problem_headers
@@ -37,8 +38,12 @@ def sign_in_page(request: Request, next: str = "/") -> Response:
 
 
 @router.post("/sign-in", dependencies=[anyone()])
-def sign_in(request: Request, form: Posted) -> Response:
-    """Opens a session and leads to where the person wanted to go."""
+async def sign_in(request: Request, form: Posted) -> Response:
+    """Opens a session and leads to where the person wanted to go; whoever waits for a turn has no thread."""
+    return await to_thread.run_sync(_signed_in, request, form, limiter=parts_of(request).at_passwords)
+
+
+def _signed_in(request: Request, form: Form) -> Response:
     target = sessions.safe_next(form.text("next"))
     try:
         signed = sessions.sign_in(request, username=form.text("username"), password=form.secret("password"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app.commands import keys, people, sessions
+from app.commands import keys, passwords, people, sessions
 from app.domain.roles import SYSTEM, Role, Scope
 from app.errors import Unprocessable
 from app.records import ApiKey, AuditEvent, User
@@ -310,3 +313,28 @@ def test_a_stolen_session_is_no_place_to_guess_the_password_from(sign_in: SignIn
     form = {"current": "a guess", "new": "a new password", "again": "a new password"}
     statuses = [client.post("/password", data=form).status_code for _ in range(12)]
     assert statuses == [422] * 10 + [429] * 2
+
+
+def test_a_crowd_at_the_door_takes_no_more_than_four_threads(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def slowly(_password: str, _known: str | None) -> tuple[bool, None]:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.1)
+        with lock:
+            inside -= 1
+        return False, None
+
+    monkeypatch.setattr(passwords, "verify", slowly)
+
+    def come(number: int) -> int:
+        return client.post("/sign-in", data={"username": f"n{number}", "password": "x"}).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(come, range(12))) <= {401, 429}
+    assert 2 <= most <= 4

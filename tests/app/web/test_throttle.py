@@ -39,6 +39,19 @@ def test_two_processes_count_wrong_answers_to_an_address_together(broker: str) -
     one.check(username="grace", address="10.0.0.2")
 
 
+def test_of_a_network_of_ipv6_all_addresses_are_one(broker: str) -> None:
+    throttle = SignInThrottle(queue.redis_url())
+    for number in range(PER_ADDRESS.amount):
+        throttle.wrong(address=f"2001:db8:0:1::{number:x}")
+    with pytest.raises(TooManyRequests):
+        throttle.check(username="grace", address="2001:db8:0:1:ffff::1")
+    throttle.check(username="grace", address="2001:db8:0:2::1")
+    for number in range(PER_ADDRESS.amount):
+        throttle.wrong(address="::ffff:10.0.0.1" if number % 2 else "10.0.0.1")
+    with pytest.raises(TooManyRequests):
+        throttle.check(username="grace", address="10.0.0.1")
+
+
 def test_a_process_counts_alone_while_the_broker_is_silent(tmp_path: Path) -> None:
     assert _attempts(SignInThrottle(f"unix://{tmp_path}/nobody")) == PER_USER.amount
 
