@@ -42,6 +42,12 @@ def of_image(session: Session, *, image_id: UUID, by: Actor) -> Stored:
     )
 
 
+def check_there(session: Session, *, image_id: UUID) -> None:
+    """Raises NotFound where the image was deleted: what was made of it lies with the broker for minutes."""
+    if session.get(Image, image_id) is None:
+        raise NotFound("The image was deleted meanwhile.")
+
+
 def of_file(session: Session, *, sha256: str, by: Actor) -> None:
     """A file that was sent is on record by the sha256 of its bytes.
 

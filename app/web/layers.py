@@ -10,6 +10,7 @@ from app.commands import looking
 from app.dicom.header import read_header
 from app.domain.roles import Actor
 from app.domain.sentence import sentence
+from app.looks import Look
 from app.records.engine import transaction
 
 SENTENCES = {
@@ -46,6 +47,15 @@ def ask_of_image(image_id: UUID, *, by: Actor) -> UUID:
         study_id=stored.study_id,
         image_id=stored.image_id,
     )
+
+
+def find(look_id: UUID, *, by: Actor) -> Look:
+    """As `looks.find`, while the image is there."""
+    look = looks.find(look_id, by=by.id)
+    if look.question.image_id is not None:
+        with transaction() as session:
+            looking.check_there(session, image_id=UUID(look.question.image_id))
+    return look
 
 
 def ask_of_file(staged: StagedFile, *, blobs: Blobs, by: Actor) -> UUID:

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from app import looks
 from app.domain.roles import Caller, Permission
 from app.looks import Look
 from app.told import told
 from app.web.auth import GuardedRoute, require
-from app.web.layers import SENTENCES, ask_of_file, ask_of_image
+from app.web.layers import SENTENCES, ask_of_file, ask_of_image, find
 from app.web.openapi import file_of, form_of, problems_of
 from app.web.parts import parts_of
 from app.web.upload import receiving_radiograph
@@ -97,7 +96,7 @@ async def post_file(request: Request, caller: _Administrator) -> Asked:
 @router.get("/layers/{look_id}", summary="What the layers see", responses=problems_of(401, 403, 404))
 def get_layers(look_id: UUID, caller: _Administrator) -> Layers:
     """Only whoever asked may see it, for a quarter of an hour."""
-    return _shown(look_id, looks.find(look_id, by=caller.actor.id))
+    return _shown(look_id, find(look_id, by=caller.actor))
 
 
 def _asked(look_id: UUID) -> Asked:

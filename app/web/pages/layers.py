@@ -8,13 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app import looks
 from app.domain.roles import Caller, Permission
 from app.queries.newest import newest_images
 from app.records.engine import transaction
 from app.settings import settings
 from app.web.auth import GuardedRoute, require
-from app.web.layers import ADDED_UP, SENTENCES, ask_of_image
+from app.web.layers import ADDED_UP, SENTENCES, ask_of_image, find
 from app.web.pages.forms import Posted
 from app.web.pages.render import page, see
 
@@ -48,7 +47,7 @@ def ask(form: Posted, caller: _Administrator) -> Response:
 @router.get("/{look_id}")
 def show(request: Request, look_id: UUID, caller: _Administrator) -> Response:
     """The grid, or the wait for it: the page loads itself again until there is an answer."""
-    look = looks.find(look_id, by=caller.actor.id)
+    look = find(look_id, by=caller.actor)
     return page(
         request,
         "layers_shown.html",

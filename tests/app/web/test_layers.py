@@ -14,12 +14,14 @@ from starlette.testclient import TestClient
 from app import looks
 from app.blobs import Blobs
 from app.commands import registry
+from app.commands.deletion_patient import PatientNamed
 from app.domain.explanation import UNTESTED
 from app.domain.roles import SYSTEM, Role
 from app.records import AuditEvent, Image
 from app.records.engine import transaction
 from app.settings import settings
 from models.bundle import default_bundle_path
+from tests.app.commands.test_deletion import delete
 from tests.app.web.conftest import SignIn
 from tests.app.web.pages.forms import get, post, words
 from tests.builders import a_dicom, an_admitted_study
@@ -73,6 +75,17 @@ def test_a_stored_image_is_asked_for_and_shown(admin: TestClient, blobs: Blobs) 
     [event] = events("network.looked-inside")
     assert (event.study_id, event.subject_id) == (study, str(image))
     assert {view.details["via"] for view in events("study.viewed")} == {"layers"}
+
+
+def test_of_an_image_that_was_deleted_meanwhile_nothing_is_shown(admin: TestClient, blobs: Blobs) -> None:
+    promoted(blobs, explanations={"passes": True, "finding": "pneumonia"})
+    asked = admin.post(
+        f"/api/v1/images/{image_of(an_admitted_study(blobs, patient_id='P-9').study_id)}/layers"
+    )
+    assert looked(blobs) == 1
+    delete(blobs, PatientNamed(patient_id="P-9"))
+    for address in (asked.json()["url"], asked.json()["page_url"]):
+        assert admin.get(address).status_code == 404
 
 
 def test_a_map_that_readers_may_not_see_is_not_shown_here_either(admin: TestClient, blobs: Blobs) -> None:
