@@ -16,6 +16,11 @@ from app.records.engine import transaction
 _COLUMNS = ("no", "at", "who", "kind", "address", "action", "count", "study", "subject", "details")
 
 
+def _as_text(said: str) -> str:
+    """So that no spreadsheet takes what somebody has called themselves for a formula."""
+    return f"'{said}" if said.startswith(("=", "+", "-", "@", "\t", "\r")) else said
+
+
 def report(
     *,
     patient_id: str | None,
@@ -46,13 +51,13 @@ def report(
                 (
                     event.id,
                     event.at.astimezone(UTC).isoformat(timespec="seconds"),
-                    event.actor_name,
+                    _as_text(event.actor_name),
                     event.actor_kind,
                     event.address or "",
                     event.action,
                     event.count,
                     event.study_id,
-                    event.subject_id or "",
+                    _as_text(event.subject_id or ""),
                     json.dumps(event.details, ensure_ascii=False) if event.details else "",
                 )
             )

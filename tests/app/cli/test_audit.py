@@ -218,6 +218,15 @@ def test_the_report_of_a_patient_has_every_event_of_every_study_of_theirs_and_no
     _run("patient", code=2)
 
 
+def test_no_cell_of_a_report_is_a_formula(database: str, blobs: Blobs) -> None:
+    study = an_admitted_study(blobs, patient_id="P-1").study_id
+    with transaction() as session:
+        sender = Actor(kind="ae", id=None, name="=cmd|'/C calc'!A")
+        viewing.view(session, study_id=study, by=sender, via="page")
+    rows = list(csv.DictReader(io.StringIO(_run("patient", "--patient-id", "P-1").stdout)))
+    assert "'=cmd|'/C calc'!A" in {row["who"] for row in rows}
+
+
 def test_of_a_study_that_is_gone_its_id_still_leads_to_its_events(database: str) -> None:
     gone = "5b0c6a0e-0000-4000-8000-00000000000a"
     assert "No study here" in _refused("patient", "--study", gone)
