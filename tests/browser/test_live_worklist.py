@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, Route
 from sqlalchemy import select, update
 
 from app.blobs import Blobs
@@ -28,6 +29,8 @@ from tests.builders import (
     image_read,
 )
 from tests.builders import record as recorded
+
+EVENTS = "**/api/v1/events"
 
 
 def test_a_new_study_announces_itself_and_nothing_jumps(signed_in: SignIn, blobs: Blobs) -> None:
@@ -247,6 +250,90 @@ def test_a_connection_that_falls_silent_is_made_anew(signed_in: SignIn, blobs: B
     with page.expect_request("**/api/v1/events"):
         page.clock.run_for(20_000)
     page.wait_for_selector("#live[data-live=on]")
+
+
+def cut_off(page: Page, status: int) -> list[str]:
+    """The stream is made anew, and its address answers so from now on. Who asked it, while they ask."""
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.resource_type)
+        route.fulfill(status=status, content_type="text/html", body="Bad Gateway")
+
+    page.route(EVENTS, refuse)
+    with page.expect_response(
+        lambda answer: answer.request.resource_type == "fetch" and EVENTS[2:] in answer.url
+    ):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    return asked
+
+
+def wait_in_vain(page: Page) -> None:
+    """A minute and more of the page's time, and as long as it takes to be refused once in it."""
+    with page.expect_response(
+        lambda answer: answer.request.resource_type == "fetch" and EVENTS[2:] in answer.url
+    ):
+        page.clock.run_for(66_000)
+
+
+def test_a_page_whose_stream_is_refused_while_the_service_starts_comes_back(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install()
+    page.goto("/")
+    page.wait_for_selector("#live[data-live=on]")
+    page.mouse.move(400, 300)
+    asked = cut_off(page, 502)
+    for _attempt in range(3):
+        wait_in_vain(page)
+    assert page.inner_text("#live") == "reconnecting"
+    assert 4 <= asked.count("eventsource") <= 8, "with growing pauses"
+    an_admitted_study(blobs)
+    page.unroute(EVENTS)
+    page.clock.run_for(66_000)
+    page.wait_for_selector("#live[data-live=on]")
+    with page.expect_response("**/worklist/page*"):
+        page.clock.run_for(1000)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+
+
+def test_a_study_page_whose_stream_was_refused_hears_of_its_study_again(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    with transaction() as session:
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+        review.claim(session, study_id=study_id, by=bob, minutes=5)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install()
+    with page.expect_response(EVENTS):
+        page.goto(f"/studies/{study_id}")
+    cut_off(page, 502)
+    wait_in_vain(page)
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=bob)
+    page.wait_for_timeout(300)
+    assert "Held by bob" in page.inner_text("#held")
+    page.unroute(EVENTS)
+    page.clock.run_for(66_000)
+    page.wait_for_selector("#held", state="hidden")
+
+
+def test_a_page_that_may_listen_no_longer_asks_no_more(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.clock.install()
+    page.goto("/")
+    page.wait_for_selector("#live[data-live=on]")
+    asked = cut_off(page, 403)
+    page.wait_for_selector("#live >> text=not live")
+    page.clock.run_for(300_000)
+    page.wait_for_timeout(300)
+    assert asked == ["eventsource", "fetch"]
+    assert page.inner_text("#live") == "not live"
 
 
 def test_a_quiet_stream_is_heard_to_be_alive(
