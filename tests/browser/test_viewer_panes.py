@@ -14,7 +14,7 @@ from app.records.engine import transaction
 from tests.browser.canvas import a_ramp, draw, greys, open_study, settle, state
 from tests.browser.conftest import SignIn
 from tests.browser.pages import stored
-from tests.builders import a_screened_study, a_study_with_a_lateral, admit, an_admitted_study
+from tests.builders import a_dicom, a_screened_study, a_study_with_a_lateral, admit, an_admitted_study
 
 CURRENT = {"patient_id": "P7", "tags": {"StudyDate": "20260301"}}
 
@@ -49,6 +49,30 @@ def test_both_views_of_a_study_stand_together(signed_in: SignIn, blobs: Blobs) -
     page.wait_for_function("() => document.querySelectorAll('.pane[data-state=full]').length === 2")
     page.keyboard.press("v")
     assert page.locator(".pane").count() == 1
+
+
+def test_views_and_priors_stay_chosen_where_a_study_has_only_one_of_the_two(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    views, _ = a_study_with_a_lateral(blobs)
+    lateral = {"study_instance_uid": "2.25.7", "patient_id": "P7"}
+    study, (newer, older, *_) = a_study_with_priors(blobs, study_instance_uid="2.25.7")
+    with transaction() as session:
+        admit(session, blobs, a_dicom(**lateral, tags={"ViewPosition": "LL", "StudyDate": "20260301"}))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)
+    for panes in (2, 3, 4):
+        press_layout(page, panes)
+    assert page.locator("[data-layout]").inner_text() == "Views and priors"
+    page.goto(f"/studies/{newer.study_id}")  # one view; of the patient's two earlier studies
+    page.wait_for_function("() => document.querySelectorAll('.pane[data-state=full]').length === 3")
+    assert page.locator("[data-layout]").inner_text() == "With priors"
+    shown = [pane.get_attribute("data-painted") for pane in page.locator(".pane.prior").all()]
+    assert shown[0] == str(older.image_id)
+    page.goto(f"/studies/{views.study_id}")
+    page.wait_for_function("() => document.querySelectorAll('.pane[data-state=full]').length === 2")
+    assert page.locator("[data-layout]").inner_text() == "Both views"
+    page.goto(f"/studies/{study.study_id}")
+    page.wait_for_function("() => document.querySelectorAll('.pane[data-state=full]').length === 4")
 
 
 def test_the_two_latest_priors_stand_beside_the_study_and_say_that_they_are_priors(

@@ -1098,14 +1098,21 @@ function Pe(e, t) {
 	return Y(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
 var J = "layout";
-function Fe() {
+function Fe(e, t) {
+	return (e === "all" ? [
+		"all",
+		"priors",
+		"views"
+	] : [e]).map((e) => t.find((t) => t === e)).find((e) => e !== void 0);
+}
+function Ie() {
 	try {
 		return sessionStorage.getItem(J);
 	} catch {
 		return null;
 	}
 }
-function Ie(e) {
+function Le(e) {
 	try {
 		sessionStorage.setItem(J, e);
 	} catch {}
@@ -1118,7 +1125,7 @@ function Y(e, t) {
 	}), n;
 }
 // src/marks.ts
-var Le = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Re = class {
+var Re = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), ze = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1149,7 +1156,7 @@ var Le = x("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(ze));
+		let e = JSON.stringify(this.shapes.marks().map(Be));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1174,7 +1181,7 @@ var Le = x("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Le : "");
+			t.setCustomValidity(n ? Re : "");
 		});
 	}
 	show(e) {
@@ -1208,7 +1215,7 @@ function Z({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function ze({ kind: e, image: t, finding: n, a: r, b: i }) {
+function Be({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Q), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Q), l = (e, t) => Math.max(Q(t - e), 1);
 	return {
 		image: t,
@@ -1224,7 +1231,7 @@ function Q(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Be = [
+var Ve = [
 	"window",
 	"pan",
 	"zoom",
@@ -1232,7 +1239,7 @@ var Be = [
 	"length",
 	"box",
 	"ellipse"
-], Ve = 2, He = class {
+], He = 2, Ue = class {
 	root;
 	images;
 	beside;
@@ -1259,10 +1266,10 @@ var Be = [
 			for (let e of this.panes) e.repaint();
 		}), i(() => {
 			for (let e of this.panes) e.lens.hide(), e.repaint();
-		}), this.marks = new Re(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new ze(e, this.shapes, t), this.setTool("window");
 		let a = this.main.show(t, 0);
 		this.arrange("one", a), r.then(() => {
-			let e = this.layouts.find((e) => e === Fe());
+			let e = Fe(Ie(), this.layouts);
 			e && e !== this.layout && this.arrange(e, a);
 		});
 	}
@@ -1350,19 +1357,19 @@ var Be = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Be) c(this.root, `tool-${t}`, t === e);
+		for (let t of Ve) c(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Ie(t), this.arrange(t, Promise.resolve());
+		Le(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = q(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${x("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ve)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${x("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, He)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
 		r && W(r, "[data-layout]", x(Me[e])), l(this.root, "layout", this.layouts.length > 1), l(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
@@ -1393,7 +1400,7 @@ var Be = [
 };
 // src/main.ts
 performance.mark("viewer-started");
-var $ = document.getElementById("viewer"), Ue = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), We = () => {
-	$ && new He($, Ue("study-images") ?? [], Ue("study-beside"), t());
+var $ = document.getElementById("viewer"), We = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), Ge = () => {
+	$ && new Ue($, We("study-images") ?? [], We("study-beside"), t());
 };
-e() || n() ? We() : t().then(We);
+e() || n() ? Ge() : t().then(Ge);

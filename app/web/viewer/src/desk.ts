@@ -3,7 +3,7 @@
 import { connect, enable, showPressed, type Action } from "./controls";
 import { Heating } from "./heating";
 import type { Tool } from "./input";
-import { alike, type Layout, layoutsFor, NAMES, other, remember, remembered } from "./layout";
+import { alike, type Layout, layoutsFor, NAMES, nearest, other, remember, remembered } from "./layout";
 import { Marks } from "./marks";
 import { type Desk, Pane, setText } from "./pane";
 import { Pen } from "./pen";
@@ -68,7 +68,7 @@ export class ReadingDesk implements Desk {
     const full = this.main.show(images, 0);
     this.arrange("one", full);
     void shown.then(() => {
-      const last = this.layouts.find((layout) => layout === remembered());
+      const last = nearest(remembered(), this.layouts);
       if (last && last !== this.layout) this.arrange(last, full);
     });
   }

@@ -35,6 +35,12 @@ export function alike(images: StudyImage[], like: StudyImage | null): number {
 
 const STORED_AS = "layout";
 
+/** What comes nearest to the layout the reader chose last: of views and priors, what there is of the two. */
+export function nearest(chosen: string | null, layouts: Layout[]): Layout | undefined {
+  const wanted = chosen === "all" ? ["all", "priors", "views"] : [chosen];
+  return wanted.map((name) => layouts.find((layout) => layout === name)).find((layout) => layout !== undefined);
+}
+
 /** The layout the reader chose last in this tab. */
 export function remembered(): string | null {
   try {
