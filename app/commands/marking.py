@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.commands.revisions import superseded_by
 from app.domain.marks import MOST_MARKS, Mark
 from app.domain.sentence import sentence
+from app.domain.superseding import as_it_is_now
 from app.errors import Unprocessable
 from app.records import Image
 
@@ -24,6 +27,7 @@ def checked(
 ) -> list[dict[str, Any]]:
     """The marks as they are stored; Unprocessable says which one (`mark`, from 0) may not be, and why.
 
+    One that was drawn before the picture came again with another header is stored on the image that stands.
     `findings` is what the same review says: a mark belongs to one that is present or uncertain.
     """
     if not marks:
@@ -32,6 +36,8 @@ def checked(
         raise Unprocessable(f"A review has at most {MOST_MARKS} marks on its images.")
     rows = session.execute(select(Image.id, Image.rows, Image.columns).where(Image.study_id == study_id))
     sizes = {image_id: (height, width) for image_id, height, width in rows}
+    newer = superseded_by(session, [study_id])
+    marks = [replace(mark, image_id=UUID(as_it_is_now(str(mark.image_id), newer))) for mark in marks]
     for number, mark in enumerate(marks):
         refusal = _refusal(mark, sizes, findings)
         if refusal:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from app.domain.superseding import as_it_is_now
 
 MOST_MARKS = 50
 """Of one review."""
@@ -45,3 +48,10 @@ class Mark:
             "width": self.width,
             "height": self.height,
         }
+
+
+def on_standing_images(
+    marks: Sequence[Mapping[str, Any]], superseded_by: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Marks as JSON, each on the image that stands for the one it was drawn on: the pixels are the same."""
+    return [{**mark, "image": as_it_is_now(str(mark["image"]), superseded_by)} for mark in marks]

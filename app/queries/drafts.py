@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from app.commands.revisions import superseded_by
+from app.domain.marks import on_standing_images
 from app.domain.roles import Actor
 from app.errors import NotFound
 from app.records import Draft, Study
@@ -22,6 +24,7 @@ class DraftKept:
     findings: dict[str, str]
     comment: str
     marks: list[dict[str, Any]]
+    """Each on the image that stands, also where it was drawn before another header came."""
     kept_at: datetime
     moved: bool
     """The study has changed since."""
@@ -41,7 +44,7 @@ def of_reader(session: Session, *, study_id: UUID, reader: Actor) -> DraftKept |
     return DraftKept(
         findings=draft.findings,
         comment=draft.comment,
-        marks=draft.marks,
+        marks=on_standing_images(draft.marks, superseded_by(session, [study_id])),
         kept_at=draft.kept_at,
         moved=draft.revision != revision,
     )

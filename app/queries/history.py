@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.commands.revisions import superseded_by
 from app.commands.takeover import TAKEN_OVER
+from app.domain.marks import on_standing_images
 from app.domain.roles import Actor
 from app.records import Adjudication, AuditEvent, Review, Study, Withdrawal
 from app.records.base import now
@@ -32,6 +34,7 @@ class ReviewShown:
     network_findings: dict[str, Any]
     comment: str
     marks: list[dict[str, Any]]
+    """Each on the image that stands, also where it was drawn before another header came."""
     signed_at: datetime
     final_at: datetime | None
     """Until then its signer may withdraw it; None where it was final at once."""
@@ -82,9 +85,10 @@ def history(session: Session, *, study_id: UUID) -> tuple[Happening, ...]:
         .where(Review.study_id == study_id)
         .order_by(Review.sequence.desc())
     ).all()
+    newer = superseded_by(session, [study_id])
     happened: list[Happening] = []
     for row, withdrawal, adjudication in rows:
-        review = _review(row, withdrawal, adjudication)
+        review = _review(row, withdrawal, adjudication, superseded_by=newer)
         if withdrawal is not None:
             happened.append(
                 Happening(
@@ -185,10 +189,16 @@ def signed_from(session: Session, *, study_id: UUID, revision: int, by: Actor) -
         .order_by(Review.sequence.desc())
         .limit(1)
     )
-    return None if row is None else _review(row, None, None)
+    return None if row is None else _review(row, None, None, superseded_by=superseded_by(session, [study_id]))
 
 
-def _review(review: Review, withdrawal: Withdrawal | None, adjudication: Adjudication | None) -> ReviewShown:
+def _review(
+    review: Review,
+    withdrawal: Withdrawal | None,
+    adjudication: Adjudication | None,
+    *,
+    superseded_by: Mapping[str, str],
+) -> ReviewShown:
     return ReviewShown(
         review_id=review.id,
         reviewer_name=review.reviewer_name,
@@ -198,7 +208,7 @@ def _review(review: Review, withdrawal: Withdrawal | None, adjudication: Adjudic
         findings=review.findings,
         network_findings=review.network_findings,
         comment=review.comment,
-        marks=review.marks,
+        marks=on_standing_images(review.marks, superseded_by),
         signed_at=review.signed_at,
         final_at=review.final_at,
         withdrawn_at=withdrawal.withdrawn_at if withdrawal else None,

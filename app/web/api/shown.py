@@ -135,7 +135,7 @@ class SignedReview(Answer):
     network_findings: dict[str, Any]
     comment: str
     marks: list[dict[str, Any]] = Field(
-        description="Boxes and ellipses on the images, as they were sent with the review."
+        description="Boxes and ellipses as they were sent with the review, each on the image that stands now."
     )
     signed_at: datetime
     final_at: datetime | None = Field(

@@ -13,8 +13,10 @@ from fastapi import APIRouter
 
 from app.commands import drafts
 from app.commands.review import Statement
+from app.commands.revisions import superseded_by
+from app.domain.marks import on_standing_images
 from app.domain.roles import Caller, Permission
-from app.errors import BadRequest, Problem
+from app.errors import BadRequest, Problem, Unprocessable
 from app.queries import studies
 from app.queries.drafts import of_reader
 from app.queries.studies import StudyShown
@@ -83,6 +85,18 @@ def standing(shown: StudyShown) -> Draft:
     last = shown.reviews[0]
     findings = {name: str(said) for name, said in last.findings.items()}
     return Draft(findings=findings, marks=json.dumps(last.marks))
+
+
+def on_images_now(marks: str, *, study_id: UUID) -> str:
+    """The marks of a form, each on the image that stands; text that cannot be read stays as it is."""
+    try:
+        drawn = [mark.as_json() for mark in marks_in(marks)]
+    except Unprocessable:
+        return marks
+    if not drawn:
+        return marks
+    with transaction() as session:
+        return json.dumps(on_standing_images(drawn, superseded_by(session, [study_id])))
 
 
 def keep_refused(pressed: Draft, *, study_id: UUID, revision: int, caller: Caller) -> None:

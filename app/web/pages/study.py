@@ -31,7 +31,7 @@ from app.web.ahead import Ahead, is_ahead
 from app.web.auth import GuardedRoute, require
 from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
-from app.web.pages.drafts import Aside, Draft, keep_refused, standing, taken_back
+from app.web.pages.drafts import Aside, Draft, keep_refused, on_images_now, standing, taken_back
 from app.web.pages.forms import Form, Posted
 from app.web.pages.happened import changes_since, say_held, say_lost, say_review
 from app.web.pages.pictures import pictures_of
@@ -140,7 +140,8 @@ def sign(
             told = _told_ahead(session, opens, form=form, caller=caller)
     except (Conflict, Forbidden, Unprocessable) as problem:
         adjudicates = form.text("adjudicates") == "yes" if form.text("disputed") else None
-        pressed = Draft(findings=findings, comment=comment, marks=marks, adjudicates=adjudicates)
+        drawn = on_images_now(marks, study_id=study_id)
+        pressed = Draft(findings=findings, comment=comment, marks=drawn, adjudicates=adjudicates)
         if _was_done(study_id, caller, revision=revision, confirm=confirm, pressed=pressed):
             with transaction() as session:
                 opens = next_study.next_after(session, study_id=study_id, reader=caller.actor.name)
