@@ -91,6 +91,26 @@ def test_the_two_latest_priors_stand_beside_the_study_and_say_that_they_are_prio
     assert page.locator(".pane.prior canvas").first.get_attribute("aria-label").startswith("Prior radiograph")
 
 
+def test_a_picture_with_a_corrected_header_is_one_view_and_one_prior(signed_in: SignIn, blobs: Blobs) -> None:
+    same = {"seed": 7, "study_instance_uid": "2.25.7", "sop_instance_uid": "2.25.1", "patient_id": "P7"}
+    day = {"StudyDate": "20250607"}
+    with transaction() as session:
+        wrong = admit(session, blobs, a_dicom(**same, tags=day))  # frontal, as the study it stands beside
+        right = admit(session, blobs, a_dicom(**same, tags=day | {"ViewPosition": "LL"}))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), right.study_id)
+    assert page.locator("button[data-image]").count() == 2
+    assert page.locator('[data-do="layout"]').is_disabled(), "the same pixels are no second view"
+    open_study(page, a_screened_study(blobs, **CURRENT).study_id)
+    press_layout(page, 2)
+    prior = page.locator(".pane.prior")
+    assert prior.get_attribute("data-painted") == str(right.image_id)
+    assert prior.locator("[data-not-read]").inner_text() == ""
+    prior.locator("canvas").click()
+    page.keyboard.press(".")
+    page.wait_for_selector(f'.pane.prior[data-state=full][data-painted="{wrong.image_id}"]')
+    assert prior.locator("[data-not-read]").inner_text().startswith("Superseded by a later version")
+
+
 def test_a_prior_beside_a_study_is_on_record_as_a_view_of_it(signed_in: SignIn, blobs: Blobs) -> None:
     study, (newer, older, *_) = a_study_with_priors(blobs)
     page = open_study(signed_in("alice", Role.RADIOLOGIST), study.study_id)

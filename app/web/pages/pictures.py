@@ -25,9 +25,13 @@ def pictures_of(study: StudyShown) -> list[dict[str, Any]]:
 
 
 def plain_pictures_of(study: StudyShown) -> list[dict[str, Any]]:
-    """The same without what any network said: how a prior is shown beside the study that is read."""
+    """The same without what any network said: how a prior is shown beside the study that is read.
+
+    That an image was superseded is no network's word, and stays.
+    """
     return [
-        _picture(image, number, on_request=False) | {"heat": [], "notRead": None}
+        _picture(image, number, on_request=False)
+        | {"heat": [], "notRead": state_of(image)[1] if image.superseded else None}
         for number, image in enumerate(study.images, start=1)
     ]
 

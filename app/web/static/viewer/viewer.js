@@ -1092,12 +1092,11 @@ function Ne(e, t) {
 	];
 }
 function q(e, t) {
-	return Y(e, (n, r) => r === t ? -1 : n.direction === e[t]?.direction ? 1 : 2);
+	return Y(e, (n, r) => r === t ? 0 : n.direction === e[t]?.direction ? 1 : 2);
 }
 function Pe(e, t) {
 	return Y(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-var J = "layout";
 function Fe(e, t) {
 	return (e === "all" ? [
 		"all",
@@ -1105,6 +1104,7 @@ function Fe(e, t) {
 		"views"
 	] : [e]).map((e) => t.find((t) => t === e)).find((e) => e !== void 0);
 }
+var J = "layout";
 function Ie() {
 	try {
 		return sessionStorage.getItem(J);
@@ -1118,11 +1118,11 @@ function Le(e) {
 	} catch {}
 }
 function Y(e, t) {
-	let n = null, r = 0;
-	return e.forEach((e, i) => {
-		let a = t(e, i) - (e.superseded ? .5 : 0);
-		a > r && ([n, r] = [i, a]);
-	}), n;
+	let n = e.some((e) => !e.superseded), r = null, i = 0;
+	return e.forEach((e, a) => {
+		let o = e.superseded && n ? 0 : t(e, a);
+		o > i && ([r, i] = [a, o]);
+	}), r;
 }
 // src/marks.ts
 var Re = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), ze = class {

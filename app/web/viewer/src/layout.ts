@@ -23,9 +23,9 @@ export function layoutsFor(images: StudyImage[], priors: number): Layout[] {
   ];
 }
 
-/** The image to show beside `shown`: of the other direction where there is one, superseded ones last. */
+/** The image to show beside `shown`: of the other direction where there is one. */
 export function other(images: StudyImage[], shown: number): number | null {
-  return best(images, (image, index) => (index === shown ? -1 : image.direction !== images[shown]?.direction ? 2 : 1));
+  return best(images, (image, index) => (index === shown ? 0 : image.direction !== images[shown]?.direction ? 2 : 1));
 }
 
 /** The image to compare with `like`: of the same direction where there is one. */
@@ -33,13 +33,13 @@ export function alike(images: StudyImage[], like: StudyImage | null): number {
   return best(images, (image) => (image.direction === like?.direction ? 2 : 1)) ?? 0;
 }
 
-const STORED_AS = "layout";
-
 /** What comes nearest to the layout the reader chose last: of views and priors, what there is of the two. */
 export function nearest(chosen: string | null, layouts: Layout[]): Layout | undefined {
   const wanted = chosen === "all" ? ["all", "priors", "views"] : [chosen];
   return wanted.map((name) => layouts.find((layout) => layout === name)).find((layout) => layout !== undefined);
 }
+
+const STORED_AS = "layout";
 
 /** The layout the reader chose last in this tab. */
 export function remembered(): string | null {
@@ -58,11 +58,13 @@ export function remember(layout: Layout): void {
   }
 }
 
+/** The first of the most worth. A superseded image has the pixels of a later one: it counts only where none stands. */
 function best(images: StudyImage[], worth: (image: StudyImage, index: number) => number): number | null {
+  const standing = images.some((image) => !image.superseded);
   let found: number | null = null;
   let most = 0;
   images.forEach((image, index) => {
-    const value = worth(image, index) - (image.superseded ? 0.5 : 0);
+    const value = image.superseded && standing ? 0 : worth(image, index);
     if (value > most) [found, most] = [index, value];
   });
   return found;

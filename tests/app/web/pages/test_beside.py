@@ -82,6 +82,22 @@ def test_a_priors_pictures_come_without_the_networks_words_and_are_a_view_on_rec
     assert viewed.details == {"via": "comparison"}
 
 
+def test_a_priors_superseded_picture_says_that_it_was_superseded(browser: Browser, blobs: Blobs) -> None:
+    same = {"seed": 7, "study_instance_uid": "2.25.7", "sop_instance_uid": "2.25.1", "patient_id": "P7"}
+    with transaction() as session:
+        wrong = admit(session, blobs, a_dicom(**same, patient_age="003Y"))
+        right = admit(session, blobs, a_dicom(**same, patient_age="004Y"))
+    told = browser("alice", Role.RADIOLOGIST).get(f"/studies/{right.study_id}/pictures").json()["images"]
+    assert [(image["id"], image["superseded"], image["notRead"]) for image in told] == [
+        (str(right.image_id), False, None),
+        (
+            str(wrong.image_id),
+            True,
+            "Superseded by a later version of its header; kept, not read.",
+        ),
+    ]
+
+
 def test_who_may_not_read_gets_no_prior(browser: Browser, session, blobs: Blobs) -> None:
     prior = an_admitted_study(blobs)
     auditor = browser("olaf", Role.AUDITOR)
