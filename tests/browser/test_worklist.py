@@ -154,3 +154,18 @@ def test_what_comes_due_crosses_the_line_before_the_readers_eyes(signed_in: Sign
     page.wait_for_function(
         "() => ['due', 'not-due'].every((id) => document.getElementById(id).textContent === '1')"
     )
+
+
+def test_done_today_has_columns_and_views_by_key_and_counts_what_passes_no_filter(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    a_signed_study(blobs, ago=timedelta(0))
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.goto("/?section=done&lane=rule-out")
+    page.wait_for_selector("#live[data-live=on]")
+    page.keyboard.press("f")
+    assert page.evaluate("document.activeElement.name") == "columns"
+    assert page.locator("#filters summary").inner_text() == "Views and columns"
+    with page.expect_response("**/worklist/rows*"):
+        a_screened_study(blobs, lane=Lane.RULE_IN, probability=0.97)
+    page.wait_for_function("() => document.getElementById('unsigned').textContent === '1'")

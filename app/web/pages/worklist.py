@@ -65,7 +65,9 @@ def live_page(
 def _worklist(
     request: Request, caller: Caller, *, cursor: str | None, section: Section, signed: UUID | None
 ) -> Response:
-    where, to, moment = _filter(request), caller.actor, now()
+    # What was signed today is listed whole: a filter is of what is to be read.
+    where = WorklistFilter() if section == "done" else _filter(request)
+    to, moment = caller.actor, now()
     due_before = _due_before(moment)
     with transaction() as session:
         if section == "done":

@@ -18,7 +18,7 @@ const QUIET = 12_000;
 const AT_ONCE = 50;
 const STUDY = "tr[data-study]";
 const isDone = rows?.dataset.section === "done";
-const FILTER = new URLSearchParams(location.search);
+const FILTER = new URLSearchParams(isDone ? "" : location.search); // what was signed today is listed whole
 FILTER.delete("cursor");
 FILTER.delete("section");
 keepList();
@@ -282,7 +282,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "f") {
     event.preventDefault();
     filters.open = !filters.open;
-    if (filters.open) filters.querySelector("select").focus();
+    if (filters.open) filters.querySelector("select, input[type=checkbox]").focus();
   } else if (isTable && event.key === "u" && !news.hidden) {
     void takeIn();
   }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from html import unescape
+from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import select, update
@@ -13,6 +15,7 @@ from app.blobs import Blobs
 from app.commands import keys, preferences
 from app.domain.order import Lane
 from app.domain.roles import SYSTEM, Role, Scope
+from app.queries import worklist
 from app.records import AuditEvent, Study, User
 from app.records.base import now
 from app.records.engine import transaction
@@ -138,6 +141,32 @@ def test_columns_that_were_not_chosen_are_hidden(browser: Browser, blobs: Blobs,
     assert 'data-hide="study waiting"' in get(alice, "/")
     assert post(alice, "/worklist/columns", page, columns=["salary"]).status_code == 422
     assert session.scalars(select(User.preferences)).one() == {"columns": ["reading", "state"]}
+
+
+def test_done_today_offers_no_filter_and_heeds_none(
+    browser: Browser, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worklist, "done", partial(worklist.done, size=1))
+    two_lanes(blobs)
+    for patient in ("FIRST", "SECOND"):
+        a_signed_study(blobs, ago=timedelta(0), patient_id=patient)
+    alice = browser("alice", Role.RADIOLOGIST)
+    post(alice, "/worklist/views", get(alice, "/"), name="Calm ones", lane="rule-out")
+    for address in ("/?section=done", "/?section=done&station=NOWHERE&lane=rule-in&held=me"):
+        page = get(alice, address)
+        [row] = rows_of(page)
+        assert "SECOND" in row
+        assert "2 unsigned," in words(page)
+        assert "under this filter" not in words(page)
+        assert 'class="filter-form"' not in page
+        assert "Keep this filter as" not in words(page)
+        assert "NOWHERE" not in page
+        assert "Forget “Calm ones”" in words(page)
+        [following] = re.findall(r'rel="next" href="/\?([^"]*)"', page)
+        assert set(parse_qs(unescape(following))) == {"section", "cursor"}
+        [last] = rows_of(get(alice, f"/worklist/page?{unescape(following)}"))
+        assert "FIRST" in last
+    assert 'class="filter-form"' in get(alice, "/")
 
 
 @pytest.mark.parametrize("action", ["/worklist/columns", "/worklist/views/forget"])
