@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.blobs import Blobs
+from app.dicom.write import wrap
 from app.domain.roles import Role
 from app.records.engine import transaction
 from tests.browser.canvas import a_ramp, greys, open_study, settle, state
@@ -99,3 +100,21 @@ def test_an_image_whose_window_shows_nothing_stays_as_its_preview_shows_it(
     assert sent[height // 2, width // 4 : -width // 4].std() == 0
     page.keyboard.press("r")
     assert (greys(page) == after).all()
+
+
+def test_a_picture_made_smaller_has_no_padding_in_its_means(signed_in: SignIn, blobs: Blobs) -> None:
+    pixels = np.full((2001, 2001), 1000, np.uint16)
+    pixels[:, ::2] = 4000  # beside every pixel of the picture lies one of padding
+    pixels[:, 1001:] = 4000
+    tags = {"WindowCenter": 2000, "WindowWidth": 4000, "PixelPaddingValue": 4000}
+    with transaction() as session:
+        admission = admit(session, blobs, wrap(pixels, bits_stored=12, tags=tags))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    assert float(state(page, "scale")) <= 0.5
+    shown = greys(page)[:, :, 0]
+    picture = shown[shown.shape[0] // 2][shown[shown.shape[0] // 2] > 5]
+    middle = shown[shown.shape[0] // 2, shown.shape[1] // 2 - 20]
+    # PS3.3 C.11.2.1.2.1 with c = 2000, w = 4000; at its edges the picture goes over into black.
+    assert middle == pytest.approx(255 * ((1000 - 1999.5) / 3999 + 0.5), abs=1.5)
+    assert picture.max() == middle
+    assert (shown[:, shown.shape[1] // 2 + 20 :] == 0).all(), "where all is padding it stays black"

@@ -690,9 +690,10 @@ function be({ kind: e, a: t, b: n }) {
 }
 // src/pyramid.ts
 var xe = class {
+	padding;
 	levels;
-	constructor(e, t, n) {
-		if (e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
+	constructor(e, t, n, r) {
+		if (this.padding = r, e.length !== t * n) throw Error(`${e.length} pixels came for ${t} x ${n}.`);
 		this.levels = [{
 			data: e,
 			width: t,
@@ -708,8 +709,8 @@ var xe = class {
 		for (; 2 ** (t + 1) * e <= 1 && this.halvable(t);) t++;
 		return this.levels[t];
 	}
-	percentiles(e, t) {
-		let { data: n } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), r = /* @__PURE__ */ new Uint32Array(65536);
+	percentiles(e) {
+		let { padding: t } = this, { data: n } = this.levelFor(512 / Math.max(this.full.width, this.full.height)), r = /* @__PURE__ */ new Uint32Array(65536);
 		for (let e = 0; e < n.length; e++) r[n[e]]++;
 		let i = n.length;
 		for (let e = t?.[0] ?? 1; e <= (t?.[1] ?? 0); e++) i -= r[e], r[e] = 0;
@@ -723,37 +724,43 @@ var xe = class {
 	halvable(e) {
 		if (this.levels.length > e + 1) return !0;
 		let { width: t, height: n } = this.levels[e];
-		return t < 2 || n < 2 ? !1 : (this.levels.push(Se(this.levels[e])), !0);
+		return t < 2 || n < 2 ? !1 : (this.levels.push(Se(this.levels[e], this.padding)), !0);
 	}
 };
-function Se(e) {
-	let t = e.width >> 1, n = e.height >> 1, r = new Uint16Array(t * n);
-	for (let i = 0; i < n; i++) {
-		let n = 2 * i * e.width, a = n + e.width;
-		for (let o = 0, s = i * t; o < t; o++, s++, n += 2, a += 2) {
-			let t = e.data[n] + e.data[n + 1] + e.data[a] + e.data[a + 1];
-			r[s] = t + 2 >> 2;
+function Se(e, t) {
+	let n = e.width >> 1, r = e.height >> 1, i = new Uint16Array(n * r);
+	for (let a = 0; a < r; a++) {
+		let r = 2 * a * e.width, o = r + e.width;
+		for (let s = 0, c = a * n; s < n; s++, c++, r += 2, o += 2) {
+			let n = e.data[r], a = e.data[r + 1], s = e.data[o], l = e.data[o + 1];
+			i[c] = t ? Ce(t[0], t[1], n, a, s, l) : n + a + s + l + 2 >> 2;
 		}
 	}
 	return {
-		data: r,
-		width: t,
-		height: n,
+		data: i,
+		width: n,
+		height: r,
 		factor: e.factor * 2
 	};
 }
+function Ce(e, t, n, r, i, a) {
+	let o = 0, s = 0, c = n;
+	if ((n < e || n > t) && (o += n, s++), (r < e || r > t) && (o += c = r, s++), (i < e || i > t) && (o += c = i, s++), (a < e || a > t) && (o += c = a, s++), s === 0) return n;
+	let l = (o + (s >> 1)) / s | 0;
+	return l < e || l > t ? l : c;
+}
 // src/source.ts
-var B = "default", Ce = [
+var B = "default", we = [
 	"LINEAR",
 	"LINEAR_EXACT",
 	"SIGMOID"
 ], V = class extends Error {};
-async function we(e) {
+async function Te(e) {
 	let t = await fetch(e, { credentials: "same-origin" });
 	if (!t.ok) throw new V(await U(t));
 	return createImageBitmap(await t.blob());
 }
-async function Te({ pictures: e }) {
+async function Ee({ pictures: e }) {
 	let t = await fetch(e, {
 		credentials: "same-origin",
 		headers: { Accept: "application/json" }
@@ -763,14 +770,14 @@ async function Te({ pictures: e }) {
 	if (n.length === 0) throw new V(x("The prior has no image."));
 	return n;
 }
-async function Ee(e, t) {
+async function De(e, t) {
 	let n = {
 		credentials: "same-origin",
 		signal: t
 	}, [r, i] = await Promise.all([fetch(e.info, n), fetch(e.pixels, n)]);
 	if (!r.ok) throw new V(await U(r));
 	if (!i.ok) throw new V(await U(i));
-	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows), s = {
+	let a = await r.json(), o = new xe(new Uint16Array(await i.arrayBuffer()), a.columns, a.rows, a.padding), s = {
 		slope: a.slope,
 		intercept: a.intercept,
 		lowIsWhite: a.photometric === "MONOCHROME1",
@@ -779,11 +786,11 @@ async function Ee(e, t) {
 	return {
 		pyramid: o,
 		scale: s,
-		presets: ke(a, o, s)
+		presets: Ae(a, o, s)
 	};
 }
-var De = 400;
-async function Oe(e, t) {
+var Oe = 400;
+async function ke(e, t) {
 	let n = { "X-CSRF-Token": document.body.dataset.csrf ?? "" }, r = await fetch(e, {
 		method: "POST",
 		headers: n,
@@ -799,13 +806,13 @@ async function Oe(e, t) {
 			kind: "occlusion_map",
 			map: n.cells
 		};
-		await new Promise((e) => setTimeout(e, De)), r = await fetch(e, {
+		await new Promise((e) => setTimeout(e, Oe)), r = await fetch(e, {
 			credentials: "same-origin",
 			signal: t
 		});
 	}
 }
-function ke(e, t, n) {
+function Ae(e, t, n) {
 	let r = [];
 	if (e.voi_lut) {
 		let { first: t, entries: n, bits: i, explanation: a } = e.voi_lut, o = 2 ** i - 1;
@@ -821,13 +828,13 @@ function ke(e, t, n) {
 		r.push({
 			center: e.center,
 			width: e.width,
-			function: Ce.includes(n) ? n : "LINEAR",
+			function: we.includes(n) ? n : "LINEAR",
 			name: H(e.explanation, t > i ? x("As sent %(number)s", { number: t - i + 1 }) : x("As sent"))
 		});
 	});
-	let a = (e) => e * n.slope + n.intercept, o = (n, r, i) => {
-		let o = t.percentiles([n, r], e.padding).map(a);
-		return F(Math.min(...o), Math.max(...o), i);
+	let a = (e) => e * n.slope + n.intercept, o = (e, n, r) => {
+		let i = t.percentiles([e, n]).map(a);
+		return F(Math.min(...i), Math.max(...i), r);
 	};
 	r.push(o(.01, .99, x("1 to 99 %%"))), r.push(n.lowIsWhite ? o(.3, .999, x("Lungs")) : o(.001, .7, x("Lungs"))), r.push(n.lowIsWhite ? o(.001, .7, x("Dense")) : o(.3, .999, x("Dense")));
 	let s = [a(e.minimum), a(e.maximum)];
@@ -844,7 +851,7 @@ async function U(e) {
 	return x("The image could not be fetched (status %(status)s).", { status: e.status });
 }
 // src/pane.ts
-var Ae = class {
+var je = class {
 	element;
 	prior;
 	desk;
@@ -946,12 +953,12 @@ var Ae = class {
 		W(this.element, e, t);
 	}
 	async fetch(e, t, n) {
-		let r = we(e.preview).then((n) => {
+		let r = Te(e.preview).then((n) => {
 			t.aborted || this.picture.full || (this.picture.preview = n, this.view ??= this.viewOf(n.width, n.height, e), this.setState("preview", x("Preview; fetching full depth …")), this.repaint());
 		}, () => void 0);
 		try {
 			if (await n, t.aborted) return;
-			let r = await Ee(e, t);
+			let r = await De(e, t);
 			t.aborted || this.present(e, r);
 		} catch (e) {
 			if (t.aborted) return;
@@ -1042,7 +1049,7 @@ var K = [
 	20,
 	45,
 	70
-], je = class {
+], Me = class {
 	root;
 	on = !1;
 	opacity = .45;
@@ -1069,20 +1076,20 @@ var K = [
 	}
 	fetch(e, t) {
 		let { image: n, signal: r } = e;
-		n && !this.asked.has(r) && (this.asked.add(r), Oe(t, r).then((e) => {
+		n && !this.asked.has(r) && (this.asked.add(r), ke(t, r).then((e) => {
 			n.heat = [e], r.aborted || this.show(this.pane);
 		}, (t) => {
 			this.asked.delete(r), r.aborted || (this.on = !1, this.show(this.pane), e.text("[data-heat-state]", t instanceof V ? t.message : x("The heat map did not arrive. Try again.")));
 		}));
 	}
 	asked = /* @__PURE__ */ new WeakSet();
-}, Me = {
+}, Ne = {
 	one: S("One image"),
 	views: S("Both views"),
 	priors: S("With priors"),
 	all: S("Views and priors")
 };
-function Ne(e, t) {
+function Pe(e, t) {
 	let n = q(e, 0) !== null;
 	return [
 		"one",
@@ -1094,10 +1101,10 @@ function Ne(e, t) {
 function q(e, t) {
 	return Y(e, (n, r) => r === t ? 0 : n.direction === e[t]?.direction ? 1 : 2);
 }
-function Pe(e, t) {
+function Fe(e, t) {
 	return Y(e, (e) => e.direction === t?.direction ? 2 : 1) ?? 0;
 }
-function Fe(e, t) {
+function Ie(e, t) {
 	return (e === "all" ? [
 		"all",
 		"priors",
@@ -1105,14 +1112,14 @@ function Fe(e, t) {
 	] : [e]).map((e) => t.find((t) => t === e)).find((e) => e !== void 0);
 }
 var J = "layout";
-function Ie() {
+function Le() {
 	try {
 		return sessionStorage.getItem(J);
 	} catch {
 		return null;
 	}
 }
-function Le(e) {
+function Re(e) {
 	try {
 		sessionStorage.setItem(J, e);
 	} catch {}
@@ -1125,7 +1132,7 @@ function Y(e, t) {
 	}), r;
 }
 // src/marks.ts
-var Re = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), ze = class {
+var ze = x("It is marked on the image. Delete the mark, or say that it is present or uncertain."), Be = class {
 	shapes;
 	images;
 	form = document.querySelector("#correct");
@@ -1156,7 +1163,7 @@ var Re = x("It is marked on the image. Delete the mark, or say that it is presen
 	}
 	write() {
 		if (!this.fields[0]) return;
-		let e = JSON.stringify(this.shapes.marks().map(Be));
+		let e = JSON.stringify(this.shapes.marks().map(Ve));
 		if (e !== this.fields[0].value) {
 			for (let t of this.fields) t.value = e;
 			this.tell(), this.form?.dispatchEvent(new Event("input", { bubbles: !0 }));
@@ -1181,7 +1188,7 @@ var Re = x("It is marked on the image. Delete the mark, or say that it is presen
 		let e = new Set(this.shapes.marks().map(({ finding: e }) => e));
 		this.form?.querySelectorAll("input[value=\"absent\"]").forEach((t) => {
 			let n = t.checked && e.has(t.name.slice(8));
-			t.setCustomValidity(n ? Re : "");
+			t.setCustomValidity(n ? ze : "");
 		});
 	}
 	show(e) {
@@ -1215,7 +1222,7 @@ function Z({ image: e, finding: t, shape: n, x: r, y: i, width: a, height: o }, 
 		fixed: s
 	};
 }
-function Be({ kind: e, image: t, finding: n, a: r, b: i }) {
+function Ve({ kind: e, image: t, finding: n, a: r, b: i }) {
 	let [a, o] = [Math.min(r.x, i.x), Math.max(r.x, i.x)].map(Q), [s, c] = [Math.min(r.y, i.y), Math.max(r.y, i.y)].map(Q), l = (e, t) => Math.max(Q(t - e), 1);
 	return {
 		image: t,
@@ -1231,7 +1238,7 @@ function Q(e) {
 	return Math.round(e * 10) / 10;
 }
 // src/desk.ts
-var Ve = [
+var He = [
 	"window",
 	"pan",
 	"zoom",
@@ -1239,7 +1246,7 @@ var Ve = [
 	"length",
 	"box",
 	"ellipse"
-], He = 2, Ue = class {
+], Ue = 2, We = class {
 	root;
 	images;
 	beside;
@@ -1256,7 +1263,7 @@ var Ve = [
 	offered = null;
 	fullPainted = !1;
 	constructor(e, t, n, r) {
-		this.root = e, this.images = t, this.beside = n, this.heating = new je(e), this.main = this.active = this.add(!1, `${x("Current")} · ${n.date}`), s(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
+		this.root = e, this.images = t, this.beside = n, this.heating = new Me(e), this.main = this.active = this.add(!1, `${x("Current")} · ${n.date}`), s(e, (e) => this.act(e), () => this.pen.drop(), () => this.takeBack()), this.presets.addEventListener("change", () => {
 			let e = this.active.presets[Number(this.presets.value)];
 			e && this.together((t) => t === this.active ? t.setVoi(e) : t.setPreset(e.name)), this.presets.blur();
 		}), e.querySelectorAll("button[data-image]").forEach((e) => {
@@ -1266,10 +1273,10 @@ var Ve = [
 			for (let e of this.panes) e.repaint();
 		}), i(() => {
 			for (let e of this.panes) e.lens.hide(), e.repaint();
-		}), this.marks = new ze(e, this.shapes, t), this.setTool("window");
+		}), this.marks = new Be(e, this.shapes, t), this.setTool("window");
 		let a = this.main.show(t, 0);
 		this.arrange("one", a), r.then(() => {
-			let e = Fe(Ie(), this.layouts);
+			let e = Ie(Le(), this.layouts);
 			e && e !== this.layout && this.arrange(e, a);
 		});
 	}
@@ -1312,7 +1319,7 @@ var Ve = [
 		return this.active.prior ? this.main : this.active;
 	}
 	get layouts() {
-		return Ne(this.images, this.beside.priors.length);
+		return Pe(this.images, this.beside.priors.length);
 	}
 	get presets() {
 		return this.root.querySelector("select[data-presets]");
@@ -1357,27 +1364,27 @@ var Ve = [
 	}
 	setTool(e) {
 		this.pen.drop(), this.chosenTool = e, this.root.dataset.tool = e;
-		for (let t of Ve) c(this.root, `tool-${t}`, t === e);
+		for (let t of He) c(this.root, `tool-${t}`, t === e);
 		for (let t of this.panes) t.canvas.dataset.tool = e, t.lens.hide();
 	}
 	nextLayout() {
 		let { layouts: e } = this, t = e[(e.indexOf(this.layout) + 1) % e.length];
-		Le(t), this.arrange(t, Promise.resolve());
+		Re(t), this.arrange(t, Promise.resolve());
 	}
 	arrange(e, t) {
 		this.layout = e, this.pen.drop();
 		for (let e of this.panes.splice(1)) e.close(), e.element.remove();
 		this.panes.includes(this.active) || (this.active = this.main);
 		let n = q(this.images, this.main.shown);
-		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${x("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, He)) this.addPrior(e, t);
+		if ((e === "views" || e === "all") && n !== null && this.add(!1, `${x("Current")} · ${this.beside.date}`).show(this.images, n, t), e === "priors" || e === "all") for (let e of this.beside.priors.slice(0, Ue)) this.addPrior(e, t);
 		let r = this.root.querySelector("button[data-do=\"layout\"]");
-		r && W(r, "[data-layout]", x(Me[e])), l(this.root, "layout", this.layouts.length > 1), l(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
+		r && W(r, "[data-layout]", x(Ne[e])), l(this.root, "layout", this.layouts.length > 1), l(this.root, "link", this.panes.length > 1), this.root.dataset.panes = String(this.panes.length), this.mark(), this.presented(this.active);
 	}
 	async addPrior(e, t) {
 		let n = this.add(!0, `◀ ${x("PRIOR")} · ${[e.date, e.description].filter(Boolean).join(" · ")}`);
 		try {
-			let r = await Te(e);
-			this.panes.includes(n) && await n.show(r, Pe(r, this.main.image), t);
+			let r = await Ee(e);
+			this.panes.includes(n) && await n.show(r, Fe(r, this.main.image), t);
 		} catch (e) {
 			n.fail(e instanceof V ? e.message : x("The prior did not arrive. Change the layout to try again."));
 		}
@@ -1385,7 +1392,7 @@ var Ve = [
 	add(e, t) {
 		let n = this.root.querySelector("template[data-pane]").content.cloneNode(!0).firstElementChild;
 		n.classList.toggle("prior", e), n.setAttribute("aria-label", t.replace("◀ ", "")), W(n, "[data-head]", t), this.root.querySelector(".stage").append(n);
-		let r = new Ae(n, e, this);
+		let r = new je(n, e, this);
 		return r.canvas.dataset.tool = this.chosenTool, this.panes.push(r), r;
 	}
 	mark() {
@@ -1400,7 +1407,7 @@ var Ve = [
 };
 // src/main.ts
 performance.mark("viewer-started");
-var $ = document.getElementById("viewer"), We = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), Ge = () => {
-	$ && new Ue($, We("study-images") ?? [], We("study-beside"), t());
+var $ = document.getElementById("viewer"), Ge = (e) => JSON.parse(document.getElementById(e)?.textContent ?? "null"), Ke = () => {
+	$ && new We($, Ge("study-images") ?? [], Ge("study-beside"), t());
 };
-e() || n() ? Ge() : t().then(Ge);
+e() || n() ? Ke() : t().then(Ke);

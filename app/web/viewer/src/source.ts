@@ -99,7 +99,8 @@ export async function loadFullDepth(image: StudyImage, signal: AbortSignal): Pro
   if (!infoAnswer.ok) throw new NotShown(await sentence(infoAnswer));
   if (!pixelsAnswer.ok) throw new NotShown(await sentence(pixelsAnswer));
   const info = (await infoAnswer.json()) as PixelsInfo;
-  const pyramid = new Pyramid(new Uint16Array(await pixelsAnswer.arrayBuffer()), info.columns, info.rows);
+  const data = new Uint16Array(await pixelsAnswer.arrayBuffer());
+  const pyramid = new Pyramid(data, info.columns, info.rows, info.padding);
   const scale: Scale = {
     slope: info.slope,
     intercept: info.intercept,
@@ -152,7 +153,7 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
   });
   const value = (stored: number) => stored * scale.slope + scale.intercept;
   const cut = (low: number, high: number, name: string): Voi => {
-    const found = pyramid.percentiles([low, high], info.padding).map(value);
+    const found = pyramid.percentiles([low, high]).map(value);
     return between(Math.min(...found), Math.max(...found), name);
   };
   presets.push(cut(0.01, 0.99, _("1 to 99 %%")));
