@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.domain import positions as rule
 from app.domain.positions import differences
 from app.records import Adjudication, Review, Study

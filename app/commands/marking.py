@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.domain.marks import MOST_MARKS, Mark
 from app.domain.sentence import sentence
 from app.domain.superseding import as_it_is_now

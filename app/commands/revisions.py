@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
@@ -66,14 +64,6 @@ def revision_of(revised: Sequence[Image], header: ImageHeader) -> tuple[str, ...
         for name, words in _WHO_AND_WHAT.items()
         if said[name] is not None and any(image.header.get(name) != said[name] for image in revised)
     )
-
-
-def superseded_by(session: Session, studies: Collection[UUID]) -> dict[str, str]:
-    """Of each image of the studies that came again with another header, what replaced it; both by id."""
-    replaced = select(Image.id, Image.superseded_by).where(
-        Image.study_id.in_(studies), Image.superseded_by.is_not(None)
-    )
-    return {str(old): str(new) for old, new in session.execute(replaced)}
 
 
 def restore(

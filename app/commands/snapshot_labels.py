@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.dicom.frontal import is_frontal_chest
 from app.domain import patient_key
 from app.domain.review_label import ReviewLabel, SignedReview, SignedStudy, Why, label_of_review, told

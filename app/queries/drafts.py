@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.domain.marks import on_standing_images
 from app.domain.roles import Actor
 from app.errors import NotFound

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.commands.takeover import TAKEN_OVER
 from app.domain.marks import on_standing_images
 from app.domain.roles import Actor

@@ -13,7 +13,7 @@ from fastapi import APIRouter
 
 from app.commands import drafts
 from app.commands.review import Statement
-from app.commands.revisions import superseded_by
+from app.commands.superseding import superseded_by
 from app.domain.marks import on_standing_images
 from app.domain.roles import Caller, Permission
 from app.errors import BadRequest, Problem, Unprocessable
