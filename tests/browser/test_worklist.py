@@ -65,8 +65,9 @@ def test_a_column_that_was_not_chosen_is_out_of_sight_and_comes_back(signed_in: 
     page = signed_in("ada", Role.RADIOLOGIST)
     heads = page.locator(".worklist thead th:visible")
     assert heads.count() == 6
-    page.keyboard.press("f")
     for shown in (4, 6):
+        page.wait_for_selector("#live[data-live=on]")  # the page hears keys
+        page.keyboard.press("f")
         for name in ("study", "waiting"):
             page.click(f"input[name=columns][value={name}]")
         page.click("form[action='/worklist/columns'] button")
@@ -77,7 +78,6 @@ def test_a_column_that_was_not_chosen_is_out_of_sight_and_comes_back(signed_in: 
         )
         cells = page.locator("#rows tr[data-study] td:visible")
         assert cells.count() == shown
-        page.keyboard.press("f")
 
 
 def test_under_a_filter_only_arrivals_that_pass_it_announce_themselves(
