@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route
 from sqlalchemy import select, update
 
 from app.blobs import Blobs
@@ -252,11 +251,11 @@ def test_a_connection_that_falls_silent_is_made_anew(signed_in: SignIn, blobs: B
     page.wait_for_selector("#live[data-live=on]")
 
 
-def cut_off(page: Page, status: int) -> list[str]:
+def cut_off(page: Any, status: int) -> list[str]:
     """The stream is made anew, and its address answers so from now on. Who asked it, while they ask."""
     asked: list[str] = []
 
-    def refuse(route: Route) -> None:
+    def refuse(route: Any) -> None:
         asked.append(route.request.resource_type)
         route.fulfill(status=status, content_type="text/html", body="Bad Gateway")
 
@@ -268,7 +267,7 @@ def cut_off(page: Page, status: int) -> list[str]:
     return asked
 
 
-def wait_in_vain(page: Page) -> None:
+def wait_in_vain(page: Any) -> None:
     """A minute and more of the page's time, and as long as it takes to be refused once in it."""
     with page.expect_response(
         lambda answer: answer.request.resource_type == "fetch" and EVENTS[2:] in answer.url
