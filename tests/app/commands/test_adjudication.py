@@ -130,13 +130,19 @@ def test_where_everybody_has_read_it_one_of_them_settles_it(database: str, blobs
     assert dispute(study_id, grace) is None
 
 
-def test_an_amendment_that_agrees_ends_the_dispute_and_one_after_it_opens_another(
-    database: str, blobs: Blobs
-) -> None:
+def a_disputed_study(blobs: Blobs) -> tuple[UUID, Actor, Actor, Actor]:
+    """Grace says present, Henri absent; Irma has not read it."""
     grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
     study_id = a_screened_study(blobs).study_id
     sign(study_id, grace, pneumonia=PRESENT)
     sign(study_id, henri, pneumonia=ABSENT)
+    return study_id, grace, henri, irma
+
+
+def test_an_amendment_that_agrees_ends_the_dispute_and_one_after_it_opens_another(
+    database: str, blobs: Blobs
+) -> None:
+    study_id, grace, henri, irma = a_disputed_study(blobs)
     sign(study_id, grace, pneumonia=ABSENT)
     assert dispute(study_id, irma) is None
     sign(study_id, grace, pneumonia=PRESENT)
@@ -151,10 +157,7 @@ def test_an_amendment_that_agrees_ends_the_dispute_and_one_after_it_opens_anothe
 def test_whoever_read_it_before_an_adjudication_is_no_neutral_reader_after_it(
     database: str, blobs: Blobs
 ) -> None:
-    grace, henri, irma = (a_reader(name) for name in ("grace", "henri", "irma"))
-    study_id = a_screened_study(blobs).study_id
-    sign(study_id, grace, pneumonia=PRESENT)
-    sign(study_id, henri, pneumonia=ABSENT)
+    study_id, grace, henri, irma = a_disputed_study(blobs)
     settle(study_id, irma, pneumonia=ABSENT)
     sign(study_id, grace, pneumonia=PRESENT)
     for reader in (grace, henri, irma):
