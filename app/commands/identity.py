@@ -23,6 +23,11 @@ from app.domain.states import DONE, READ_BY_NETWORK, State
 from app.records import IdentityConflict, Image, Study
 from app.records.base import now
 
+HEADER_REVISED = "image.header-revised"
+"""The audit action; its detail `changed` is what that changes of patient, side or view, in words."""
+ASKED_AGAIN = "study.asked-again"
+"""The audit action; its details are `became_current` and `became_stat`."""
+
 
 def known_study(session: Session, header: ImageHeader) -> Study | None:
     """The study of the same StudyInstanceUID and patient, locked."""
@@ -225,7 +230,7 @@ def asked_again(
     place(study, network_credit=study.network_credit, order_credit=order_credit)
     audit.record(
         session,
-        action="study.asked-again",
+        action=ASKED_AGAIN,
         by=by,
         study_id=study.id,
         became_current=becomes_current,
@@ -252,9 +257,7 @@ def late_image(
     side or view, and only such a change reopens.
     """
     if revised is not None:
-        audit.record(
-            session, action="image.header-revised", by=by, study_id=study.id, changed=", ".join(revised)
-        )
+        audit.record(session, action=HEADER_REVISED, by=by, study_id=study.id, changed=", ".join(revised))
     study.revision += 1
     study.age_years = study.age_years if study.age_years is not None else header.age_years
     study.patient_name = study.patient_name or header.patient_name

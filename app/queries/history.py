@@ -11,10 +11,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.commands.identity import ASKED_AGAIN, HEADER_REVISED
 from app.commands.superseding import superseded_by
 from app.commands.takeover import TAKEN_OVER
 from app.domain.marks import on_standing_images
 from app.domain.roles import Actor
+from app.domain.sentence import sentence
 from app.records import Adjudication, AuditEvent, Review, Study, Withdrawal
 from app.records.base import now
 from app.records.review import stands
@@ -110,6 +112,32 @@ def lost_to(session: Session, *, study_id: UUID, reader: str) -> Happening | Non
         return None
     signed_since = study.signed_by_name == newest.by and study.signed_at and study.signed_at > newest.at
     return newest if study.claimed_by_name == newest.by or signed_since else None
+
+
+def besides_signatures(
+    session: Session, *, study_id: UUID, since: datetime
+) -> tuple[tuple[datetime, str], ...]:
+    """What has happened since then to the study's order and its headers: when, and in a sentence."""
+    events = session.scalars(
+        select(AuditEvent)
+        .where(
+            AuditEvent.study_id == study_id,
+            AuditEvent.action.in_((HEADER_REVISED, ASKED_AGAIN)),
+            AuditEvent.at > since,
+        )
+        .order_by(AuditEvent.id)
+    )
+    said = ((event.at, _say(event)) for event in events)
+    return tuple((at, words) for at, words in said if words)
+
+
+def _say(event: AuditEvent) -> str | None:
+    if event.action == ASKED_AGAIN:
+        return sentence("The order became STAT.") if event.details["became_stat"] else None
+    said_changed = str(event.details["changed"])
+    if not said_changed:
+        return sentence("An image came again with another header.")
+    return sentence(f"An image came again with another header: {said_changed}.")
 
 
 def _take_overs(session: Session, study_id: UUID, *, limit: int | None = None) -> list[Happening]:

@@ -45,11 +45,17 @@ class ImageShown:
     header: dict[str, Any]
     preview_sha256: str | None
     arrived_at: datetime
-    superseded: bool
+    superseded_by: UUID | None
+    """The image of the same picture that came with another header, and is shown instead."""
     outcome: str | None
     reason: str | None
     findings: dict[str, Any]
     notices: tuple[str, ...]
+
+    @property
+    def superseded(self) -> bool:
+        """Another header of the same picture is shown instead."""
+        return self.superseded_by is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +223,7 @@ def _image(
         header=image.header,
         preview_sha256=image.preview_sha256,
         arrived_at=image.arrived_at,
-        superseded=image.superseded_by is not None,
+        superseded_by=image.superseded_by,
         outcome=said.outcome if said else None,
         reason=said.reason if said else None,
         findings=with_maps_allowed(said.findings, tested, occlusion=occlusion.cells if occlusion else None)

@@ -37,7 +37,7 @@ def why_here(study: Study, *, outcome: str | None, findings: dict[str, Any], hou
         )
         first = sentence(f"Network: {said_findings}.")
     if study.lane is not None and study.screening_due:
-        first += " " + sentence("A further image waits to be read.")
+        first += " " + sentence("An image of it waits to be read.")
     if study.priority == "stat":
         first = sentence("STAT order.") + " " + first
     return f"{first} {placement(hours)}".strip()

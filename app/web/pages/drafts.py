@@ -127,7 +127,10 @@ def kept(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) 
     """
     with transaction() as session:
         draft = of_reader(session, study_id=study_id, reader=caller.actor)
-        shown = studies.show(session, study_id=study_id, to=caller.actor) if draft and draft.moved else None
+        changes: tuple[str, ...] = ()
+        if draft and draft.moved:
+            shown = studies.show(session, study_id=study_id, to=caller.actor)
+            changes = changes_since(session, shown, draft.kept_at)
     now = datetime.now(UTC).isoformat()
     if draft is None:
         return {"draft": None, "now": now}
@@ -137,7 +140,7 @@ def kept(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]) 
         "marks": draft.marks,
         "kept_at": draft.kept_at.isoformat(),
         "moved": draft.moved,
-        "changes": changes_since(shown, draft.kept_at) if shown else (),
+        "changes": changes,
     }
     return {"draft": said, "now": now}
 

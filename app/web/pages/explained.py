@@ -104,8 +104,8 @@ _SAID: dict[str, tuple[str, tuple[str, ...]]] = {
                 "Waiting for the network, being screened: it can be read already, except at the very "
                 "moment of screening. To be read: it waits for a radiologist, whatever the network "
                 "said. Held: somebody reads it, for %(claim)s minutes unless they go on. Signed, "
-                "amended: a radiologist has said what is so, once or again. Reopened: a new image came "
-                "after the signature."
+                "amended: a radiologist has said what is so, once or again. Reopened: after the signature "
+                "a new image came, or one came again with another patient, side or view in its header."
             ),
         ),
     ),

@@ -33,7 +33,7 @@ from app.web.marks import marks_in
 from app.web.pages.beside import beside_of
 from app.web.pages.drafts import Aside, Draft, keep_refused, on_images_now, standing, taken_back
 from app.web.pages.forms import Form, Posted
-from app.web.pages.happened import changes_since, say_held, say_lost, say_review
+from app.web.pages.happened import changes_since, say_held, say_lost, say_state
 from app.web.pages.pictures import pictures_of
 from app.web.pages.render import onwards, page, see
 from app.web.pages.showing import let_make_ahead, made_of, view_of_next
@@ -91,7 +91,7 @@ def now(
         "holder": entry.held_by,
         "since": entry.held_since.isoformat() if entry.held_since else None,
         "lost": say_lost(lost) if lost and not mine else None,
-        "said": say_review(shown.reviews[0]) if shown and shown.reviews else None,
+        "said": say_state(entry, shown),
     }
 
 
@@ -290,10 +290,11 @@ def _kept(study_id: UUID, caller: Caller, pressed: Draft, *, confirm: bool, form
     since = form.moment("shown_at")
     with transaction() as session:
         shown = studies.show(session, study_id=study_id, to=caller.actor)
+        changes = changes_since(session, shown, since) if since else ()
     findings = pressed.findings
     if confirm and not findings and shown.reading and str(shown.reading.reading_id) == form.text("reading"):
         findings = {
             name: Statement.PRESENT.value if finding["present"] else Statement.ABSENT.value
             for name, finding in lasting(shown.reading.findings).items()
         }
-    return replace(pressed, findings=findings, changes=changes_since(shown, since) if since else ())
+    return replace(pressed, findings=findings, changes=changes)

@@ -48,7 +48,7 @@ def test_a_rule_out_does_not_stand_while_an_image_that_came_meanwhile_is_unread(
     record(session, study, image_read(first.image_id, lane=Lane.RULE_OUT))
     assert hours_earlier(row(session, first)) == pytest.approx(8)
     [entry] = worklist.page(session, to=SYSTEM).entries
-    assert "A further image waits to be read." in entry.why_here
+    assert "An image of it waits to be read." in entry.why_here
     read_as(session, Lane.RULE_OUT)
     assert hours_earlier(row(session, first)) == pytest.approx(0)
     [entry] = worklist.page(session, to=SYSTEM).entries

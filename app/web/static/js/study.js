@@ -185,7 +185,7 @@ async function compare() {
   const words = {
     signed: _("The study has been signed since you opened it."),
     amended: _("The study has been amended since you opened it."),
-    reopened: _("The study was reopened: a new image arrived."),
+    reopened: _("The study was reopened."),
   };
   document.querySelector("[data-changed-words]").textContent =
     `${words[now.state] ?? _("The study has changed since you opened it.")} ${now.said ?? ""}`.trim();
