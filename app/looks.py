@@ -7,6 +7,7 @@ work of a study it has no row, and the answer, with its small pictures of a radi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ NOBODY_COUNTED = sentence(
 )
 
 _LOOK = "firstread:look:"
+_WISH = "firstread:wish:"
+"""The look that a person's wish to have something counted led to."""
+_ONE_PRESS_SECONDS = 60
+"""Who asks again later may do so because a worker ended over the question."""
 _WAITING = {queue.LOOK_INSIDE: "firstread:looks", queue.COUNT_SNAPSHOT: "firstread:counts"}
 """Where questions wait, by the task that answers them: no reader's map waits while a snapshot is counted."""
 
@@ -127,10 +132,27 @@ def ask_for_map(image_reading_id: UUID, *, bundle: str, sha256: str, media_type:
 
 
 def ask_for_counts(*, by: UUID | None, datasets: Sequence[UUID], reviews: bool) -> UUID:
-    """What a snapshot of these would hold will be counted. Raises as `ask`."""
+    """What a snapshot of these would hold will be counted; once for a button pressed twice: what the same
+    person asked for within the minute and waits for is given again. Raises as `ask`.
+    """
     look_id = uuid4()
     wanted = {"datasets": [str(one) for one in datasets], "reviews": reviews}
-    _enqueue(Question(look_id=str(look_id), asked_by=str(by), asked_at=time.time(), snapshot_of=wanted))
+    question = Question(look_id=str(look_id), asked_by=str(by), asked_at=time.time(), snapshot_of=wanted)
+    wish = _WISH + hashlib.sha256(json.dumps([question.asked_by, wanted]).encode()).hexdigest()
+    with queue.minutes() as client:
+        _put(client, Look(question=question, state="waiting"))
+        while not client.set(wish, question.look_id, nx=True, ex=_ONE_PRESS_SECONDS):
+            standing = _get(client, bytes(client.get(wish) or b"").decode())
+            if standing is not None and _with_patience(standing).state == "waiting":
+                client.delete(_LOOK + question.look_id)
+                return UUID(standing.question.look_id)
+            client.delete(wish)
+    try:
+        _enqueue(question)
+    except TooManyRequests:
+        with queue.minutes() as client:
+            client.delete(wish, _LOOK + question.look_id)
+        raise
     return look_id
 
 

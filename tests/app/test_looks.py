@@ -53,6 +53,32 @@ def test_a_snapshot_to_be_counted_keeps_no_image_waiting(broker: str) -> None:
     assert looks.find(counted, by=ME, task=queue.COUNT_SNAPSHOT).state == "waiting"
 
 
+def test_a_snapshot_is_counted_once_for_a_button_pressed_twice(broker: str) -> None:
+    asked = [looks.ask_for_counts(by=ME, datasets=[ME], reviews=True) for _ in range(2)]
+    assert asked[0] == asked[1]
+    others = looks.ask_for_counts(by=uuid4(), datasets=[ME], reviews=True)
+    without = looks.ask_for_counts(by=ME, datasets=[ME], reviews=False)
+    taken = [looks.next_question(queue.COUNT_SNAPSHOT) for _ in range(4)]
+    assert [one and one.look_id for one in taken] == [str(asked[0]), str(others), str(without), None]
+    assert looks.ask_for_counts(by=ME, datasets=[ME], reviews=True) == asked[0], "it is being counted"
+    assert taken[0] is not None
+    looks.answer(taken[0], {"images": 1})
+    assert looks.ask_for_counts(by=ME, datasets=[ME], reviews=True) != asked[0], "more may be signed by now"
+
+
+def test_counts_that_were_refused_can_be_asked_for_again(broker: str) -> None:
+    for _ in range(looks.MOST_WAITING):
+        looks.ask_for_counts(by=uuid4(), datasets=[], reviews=True)
+    with pytest.raises(TooManyRequests):
+        looks.ask_for_counts(by=ME, datasets=[], reviews=True)
+    while looks.next_question(queue.COUNT_SNAPSHOT):
+        pass
+    again = looks.ask_for_counts(by=ME, datasets=[], reviews=True)
+    wanted = looks.next_question(queue.COUNT_SNAPSHOT)
+    assert wanted is not None
+    assert wanted.look_id == str(again)
+
+
 def test_more_than_a_few_do_not_wait(broker: str) -> None:
     for _ in range(looks.MOST_WAITING):
         a_look()

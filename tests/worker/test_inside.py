@@ -89,7 +89,7 @@ def test_what_cannot_be_shown_is_refused_with_a_sentence_and_the_next_is_answere
 def test_whatever_goes_wrong_whoever_asked_is_told_and_the_next_is_answered(
     database: str, broker: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = [looks.ask_for_counts(by=ME, datasets=[], reviews=True) for _ in range(2)]
+    counted = [looks.ask_for_counts(by=ME, datasets=[], reviews=reviews) for reviews in (True, False)]
     preview, failed = snapshots.preview, []
 
     def breaks_once(*of: Any, **wanted: Any) -> Any:
