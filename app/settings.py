@@ -88,7 +88,7 @@ class Settings(DimseSettings):
     destination_ranges: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Comma-separated CIDR ranges webhooks may be sent to, and no other; public addresses if"
-        " unset.",
+        " unset. Plain http only to those of them that are not public.",
     )
     insecure_cookies: bool = Field(
         default=True, description="Allow cookies over plain HTTP; set false behind TLS."

@@ -27,7 +27,7 @@ import structlog
 from app import tracing
 from app.commands import delivery
 from app.commands.delivery import DeliveryToSend
-from app.domain.addresses import Address, Range, may_be_sent_to, plain, ranges_of
+from app.domain.addresses import Address, Range, may_be_sent_in_clear, may_be_sent_to, plain, ranges_of
 from app.domain.sentence import sentence
 from app.errors import Unavailable
 from app.queries.deliveries import images_told_of
@@ -135,7 +135,8 @@ async def send(message: DeliveryToSend, *, seconds: float, allowed: Sequence[Ran
     """Posts the message; None where the answer was a 2xx within `seconds` in all, otherwise what went wrong.
 
     A redirect is a refusal: it could lead the signed message to an address nobody approved. A name is looked
-    up once, and the connection goes to the address that was judged: it cannot be another one by then.
+    up once, and the connection goes to the address that was judged: it cannot be another one by then. Without
+    TLS it goes to no public one.
     """
     timestamp = int(time.time())
     body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -164,10 +165,8 @@ async def send(message: DeliveryToSend, *, seconds: float, allowed: Sequence[Ran
                 ) as response,
             ):
                 status = response.status_code
-    except _NotAllowed:
-        return sentence(
-            "The destination's address is none this service may send to (FIRSTREAD_DESTINATION_RANGES)."
-        )
+    except _Refused as refused:
+        return str(refused)
     except (TimeoutError, httpx.TimeoutException):
         return sentence(f"The destination did not answer within {seconds:g} seconds.")
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
@@ -191,19 +190,31 @@ def _images(message: DeliveryToSend) -> list[UUID]:
         return []
 
 
-class _NotAllowed(Exception):
-    """The destination's name stands for no address that may be sent to."""
+class _Refused(Exception):
+    """The destination's name stands for no address that may be sent to; says why in a sentence."""
 
 
 async def _address(url: httpx.URL, *, allowed: Sequence[Range]) -> Address:
-    """The first of its addresses that may be sent to; raises _NotAllowed where there is none."""
+    """The first of its addresses that may be sent to; raises _Refused where there is none."""
     port = url.port or (443 if url.scheme == "https" else 80)
     found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    for _family, _type, _protocol, _name, endpoint in found:
-        address = plain(ip_address(str(endpoint[0]).partition("%")[0]))
-        if may_be_sent_to(address, allowed):
-            return address
-    raise _NotAllowed
+    addresses = [plain(ip_address(str(place[0]).partition("%")[0])) for *_, place in found]
+    if not (reached := [address for address in addresses if may_be_sent_to(address, allowed)]):
+        raise _Refused(
+            sentence(
+                "The destination's address is none this service may send to (FIRSTREAD_DESTINATION_RANGES)."
+            )
+        )
+    if url.scheme != "https":
+        reached = [address for address in reached if may_be_sent_in_clear(address, allowed)]
+    if not reached:
+        raise _Refused(
+            sentence(
+                "Nothing was sent: the destination is named by http, and its address is a public one, which"
+                " results reach by https alone."
+            )
+        )
+    return reached[0]
 
 
 @lru_cache(maxsize=1)

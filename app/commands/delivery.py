@@ -11,25 +11,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.commands import audit
-from app.domain.addresses import literal, may_be_sent_to, ranges_of
+from app.commands.destination_address import host_of
 from app.domain.press import Press
 from app.domain.roles import SYSTEM, Actor
 from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import Delivery, Destination, Reading, Review, Study
 from app.records.base import now
-from app.settings import settings
 
 LONGEST_PAUSE = timedelta(hours=1)
 _LONGEST_NAME = 100
-_LONGEST_URL = 2000
 _USE = sentence("For prioritisation only. Not a diagnosis.")
 DISABLED = sentence("The destination was disabled.")
 
@@ -49,26 +46,9 @@ class DeliveryToSend:
 
 def add_destination(session: Session, *, name: str, url: str, by: Actor, press: Press | None = None) -> str:
     """Readings are sent to `url` from now on; returns the secret that signs them, which is shown once, and to
-    the same press again.
-
-    An address that `may_be_sent_to` refuses is refused here already; what a name stands for is looked at each
-    time something is sent, since it can change.
+    the same press again. Raises Unprocessable for an address that `host_of` refuses.
     """
-    try:
-        parts = urlsplit(url)
-        valid = (
-            parts.scheme in ("http", "https") and parts.hostname and not parts.username and parts.port != 0
-        )
-    except ValueError:  # half an IPv6 address, a port beyond 65,535
-        valid = False
-    if not valid or len(url) > _LONGEST_URL:
-        raise Unprocessable("A destination is an http or https address without a user name in it.")
-    address = literal(parts.hostname or "")
-    if address is not None and not may_be_sent_to(address, ranges_of(settings().destination_ranges)):
-        raise Unprocessable(
-            "Nothing is sent to this address: the service's operator has not allowed it"
-            " (FIRSTREAD_DESTINATION_RANGES)."
-        )
+    host = host_of(url)
     if not name.strip() or len(name.strip()) > _LONGEST_NAME:
         raise Unprocessable(f"A destination needs a name of at most {_LONGEST_NAME} characters.")
     secret = (press or Press.alone()).text("destination")
@@ -80,9 +60,7 @@ def add_destination(session: Session, *, name: str, url: str, by: Actor, press: 
         raise Conflict("There is a destination of that name already.")
     destination = Destination(id=uuid4(), name=name.strip(), url=url, secret=secret, created_by_name=by.name)
     session.add(destination)
-    audit.record(
-        session, action="destination.added", by=by, subject_id=destination.id, name=name, host=parts.hostname
-    )
+    audit.record(session, action="destination.added", by=by, subject_id=destination.id, name=name, host=host)
     return secret
 
 

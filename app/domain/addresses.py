@@ -82,12 +82,23 @@ def may_be_sent_to(address: Address, allowed: Sequence[Range]) -> bool:
     if here in _METADATA or (not here.is_loopback and any(here in each for each in _TRANSLATED)):
         return False
     if not allowed:
-        return here.is_global and not here.is_multicast and not any(here in each for each in _OF_A_SITE)
+        return _is_public(here)
     within = [each for each in allowed if here in each]
     special = [each for each in _OURSELVES if here in each]
     if special:
         return any(_holds(outer, inner) for outer in special for inner in within)
     return bool(within)
+
+
+def may_be_sent_in_clear(address: Address, allowed: Sequence[Range]) -> bool:
+    """Whether it may connect there without TLS: within a declared range, and never to a public address,
+    however wide the range is that holds it.
+    """
+    return may_be_sent_to(address, allowed) and not _is_public(plain(address))
+
+
+def _is_public(address: Address) -> bool:
+    return address.is_global and not address.is_multicast and not any(address in each for each in _OF_A_SITE)
 
 
 def _holds(outer: Range, inner: Range) -> bool:

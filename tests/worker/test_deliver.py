@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +216,37 @@ def test_after_the_last_attempt_it_is_a_dead_letter_until_somebody_sends_it_agai
     assert the_delivery().state == "delivered"
     with transaction() as session, pytest.raises(Conflict):
         delivery.resend(session, delivery_id=the_delivery().id, by=SYSTEM)
+
+
+def test_what_would_leave_in_clear_becomes_a_dead_letter_that_says_why_and_is_sent_again(
+    hook: Hook, blobs: Blobs, database: str, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(webhook_attempts=2, destination_ranges="127.0.0.0/8,0.0.0.0/0")
+    stands_for = ["8.8.8.8"]
+    known = socket.getaddrinfo
+
+    def resolve(host: Any, *rest: Any, **named: Any) -> Any:
+        return known(stands_for[0] if host in ("ris.example", b"ris.example") else host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with transaction() as session:  # as somebody added it before there was the rule
+        url = hook.url.replace("127.0.0.1", "ris.example")
+        delivery.add_destination(session, name="RIS", url=url, by=SYSTEM)
+    a_screened_study(blobs)
+    for _ in range(2):
+        assert drain() == 0
+        make_due()
+    assert the_delivery().state == "dead"
+    assert the_delivery().last_error == (
+        "Nothing was sent: the destination is named by http, and its address is a public one, which results"
+        " reach by https alone."
+    )
+    assert hook.received == []
+    stands_for[0] = "127.0.0.1"
+    with transaction() as session:
+        delivery.resend(session, delivery_id=the_delivery().id, by=SYSTEM)
+    assert drain() == 1
+    assert json.loads(hook.received[0][1])["study"]["id"] == str(the_delivery().study_id)
 
 
 def test_a_redirect_is_refused_and_not_followed(hook: Hook, secret: str) -> None:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from app.commands.delivery import DeliveryToSend
-from app.domain.addresses import Range, may_be_sent_to, ranges_of
+from app.domain.addresses import Range, may_be_sent_in_clear, may_be_sent_to, ranges_of
 from worker.deliver import send
 
 LOOPBACK = ranges_of(["127.0.0.0/8"])
@@ -155,6 +155,51 @@ def test_of_several_addresses_only_those_allowed_are_connected(names: dict[str, 
     with Receiver("127.0.0.2").listening() as receiver:
         names["ris.hospital.example"] = [["169.254.169.254", "127.0.0.2"]]
         assert sent(f"http://ris.hospital.example:{receiver.port}/", ranges_of(["127.0.0.2"])) is None
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize("allowed", [(), ("0.0.0.0/0", "::/0"), ("8.8.8.8", "2001:4860::/32")])
+def test_nothing_leaves_in_clear_to_a_public_address_whatever_was_declared(
+    names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch, address: str, allowed: tuple[str, ...]
+) -> None:
+    names["ris.hospital.example"] = [[address]]
+    connected: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *given: connected.append(given))
+    error = sent("http://ris.hospital.example/", ranges_of(allowed))
+    assert error is not None and error.endswith("a public one, which results reach by https alone.")
+    assert connected == []
+
+
+def test_of_several_addresses_one_of_the_sites_own_is_connected_in_clear(
+    names: dict[str, list[list[str]]],
+) -> None:
+    with Receiver("127.0.0.2").listening() as receiver:
+        names["ris.hospital.example"] = [["8.8.8.8", "127.0.0.2"]]
+        allowed = ranges_of(["0.0.0.0/0", "127.0.0.2"])
+        assert sent(f"http://ris.hospital.example:{receiver.port}/", allowed) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "may"),
+    [
+        ("10.20.1.1", ["10.20.0.0/16"], True),
+        ("::ffff:10.20.1.1", ["10.20.0.0/16"], True),
+        ("10.20.1.1", ["0.0.0.0/0"], True),
+        ("fd12::1", ["fd00::/8"], True),
+        ("fec0::1", ["fec0::/10"], True),
+        ("127.0.0.1", ["127.0.0.0/8"], True),
+        ("127.0.0.1", ["0.0.0.0/0"], False),
+        ("10.20.1.1", [], False),
+        ("10.21.1.1", ["10.20.0.0/16"], False),
+        ("8.8.8.8", [], False),
+        ("8.8.8.8", ["8.8.8.0/24"], False),
+        ("::ffff:8.8.8.8", ["8.8.8.0/24"], False),
+        ("2001:4860:4860::8888", ["::/0"], False),
+        ("169.254.169.254", ["169.254.169.254/32"], False),
+    ],
+)
+def test_where_something_may_be_sent_in_clear(address: str, allowed: list[str], may: bool) -> None:
+    assert may_be_sent_in_clear(ip_address(address), ranges_of(allowed)) is may
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_deliveries_are_rung_for_once_the_reading_is_committed(
     blobs: Blobs, screener: Screener, rung: list[str]
 ) -> None:
     with transaction() as session:
-        delivery.add_destination(session, name="RIS", url="http://ris.test/hook", by=SYSTEM)
+        delivery.add_destination(session, name="RIS", url="https://ris.test/hook", by=SYSTEM)
     an_admitted_study(blobs)
     screener.drain()
     with transaction() as session:

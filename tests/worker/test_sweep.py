@@ -86,7 +86,7 @@ def _refuse(*_: object, **__: object) -> None:
 
 def test_due_deliveries_are_rung_for(database: str, broker: str, blobs: Blobs) -> None:
     with transaction() as session:
-        delivery.add_destination(session, name="RIS", url="http://ris.test/", by=SYSTEM)
+        delivery.add_destination(session, name="RIS", url="https://ris.test/", by=SYSTEM)
     a_screened_study(blobs)
     assert sweep(blobs) == (0, 0, 1)
     assert queue.waiting(queue.DUTY_QUEUE) == 1

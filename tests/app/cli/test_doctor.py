@@ -248,7 +248,7 @@ def test_a_time_zone_that_is_none(sound: None, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_study_that_waits_and_a_result_that_arrived_nowhere(sound: None, blobs: Blobs) -> None:
     with transaction() as session:
-        delivery.add_destination(session, name="RIS", url="http://ris.hospital/", by=SYSTEM)
+        delivery.add_destination(session, name="RIS", url="https://ris.hospital/", by=SYSTEM)
     a_screened_study(blobs)
     with transaction() as session:
         session.execute(update(Delivery).values(state="dead"))
@@ -281,7 +281,7 @@ def test_a_syslog_server_that_does_not_take_the_seals(sound: None, monkeypatch: 
     seal_all()
     assert _wrong() == {}, "sealed a moment ago"
     _an_hour_ago("audit_seals", "sealed_at")
-    assert _only("audit trail").startswith("A seal on the audit trail has waited 60 minutes")
+    assert _only("audit trail").startswith("A sealed part of the audit trail has waited 60 minutes")
     Sealer(settings()).round(stop=threading.Event())
     said = _only("audit trail")
     assert said.startswith("Seals on the audit trail do not leave the house. See that the syslog server runs")

@@ -313,7 +313,7 @@ def test_an_adjudicated_verdict_is_sent_like_an_amendment(database: str, blobs: 
     sign(study_id, grace, pneumonia=PRESENT)
     sign(study_id, henri, pneumonia=ABSENT)
     with transaction() as session:
-        delivery.add_destination(session, name="ris", url="http://ris.test/in", by=SYSTEM)
+        delivery.add_destination(session, name="ris", url="https://ris.test/in", by=SYSTEM)
     signed = settle(study_id, irma, pneumonia=PRESENT)
     with transaction() as session:
         [message] = session.scalars(select(Delivery))

@@ -15,6 +15,7 @@ from app.commands import delivery
 from app.domain.roles import SYSTEM
 from app.errors import Conflict, NotFound, Unprocessable
 from app.records import Delivery
+from app.settings import settings
 from tests.builders import BUNDLE, a_bundle, a_png, admit, claimed, image_read, record
 
 
@@ -28,6 +29,29 @@ def test_an_address_the_operator_has_not_allowed_is_refused_when_it_is_named(
 ) -> None:
     with pytest.raises(Unprocessable, match="FIRSTREAD_DESTINATION_RANGES"):
         add(session, "inside", f"http://{host}/hook")
+
+
+@pytest.mark.parametrize(
+    ("host", "ranges"),
+    [("ris.example", ""), ("8.8.8.8", ""), ("8.8.8.8", "0.0.0.0/0"), ("[2001:4860::1]", "2001:4860::/32")],
+)
+def test_an_address_that_results_would_reach_in_clear_over_the_internet_is_refused(
+    session: Session, monkeypatch: pytest.MonkeyPatch, host: str, ranges: str
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_DESTINATION_RANGES", ranges)
+    settings.cache_clear()
+    with pytest.raises(Unprocessable, match=r"in clear \(http\) only within the site's own network"):
+        add(session, "outside", f"http://{host}/hook")
+    add(session, "outside", f"https://{host}/hook")
+
+
+@pytest.mark.parametrize("host", ["10.20.4.7", "[fd12::7]", "ris"])
+def test_within_what_the_operator_declared_http_will_do(
+    session: Session, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("FIRSTREAD_DESTINATION_RANGES", "10.20.0.0/16,fd12::/16")
+    settings.cache_clear()
+    add(session, "inside", f"http://{host}/hook")
 
 
 def a_reading(session: Session, blobs: Blobs) -> None:

@@ -164,6 +164,9 @@ def test_only_what_failed_or_was_withheld_is_screened_again(sign_in: SignIn, blo
 def test_a_destination_shows_its_secret_once(sign_in: SignIn) -> None:
     client = sign_in(Role.INTEGRATOR)
     body = {"name": "RIS", "url": "https://ris.example/hook"}
+    in_clear = client.post("/api/v1/destinations", json=body | {"url": "http://ris.example/hook"})
+    assert in_clear.status_code == 422
+    assert in_clear.json()["detail"].endswith("Give an https address.")
     added = client.post("/api/v1/destinations", json=body)
     assert added.status_code == 201
     assert len(added.json()["secret"]) > 30

@@ -140,6 +140,9 @@ def test_a_destination_gets_results_and_a_dead_letter_is_sent_again(
     made = post(ivan, "/destinations", page, name="ris", url="https://ris.example/hook")
     assert len(secret_in(made.text)) > 30
     assert post(ivan, "/destinations", page, name="bad", url="ftp://ris.example").status_code == 422
+    in_clear = post(ivan, "/destinations", page, name="bad", url="http://ris.example/hook")
+    assert in_clear.status_code == 422
+    assert "Results leave in clear (http) only within the site's own network" in words(in_clear.text)
     a_screened_study(blobs)
     letter = session.scalars(select(Delivery)).one()
     letter.state, letter.attempts, letter.last_error = "dead", 8, "The receiver answered 500."
