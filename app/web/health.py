@@ -10,17 +10,16 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from app import queue
 from app.domain.roles import Caller, Permission
-from app.errors import Problem
 from app.queries import audit_sealing, backups, operations
 from app.records.engine import transaction
-from app.settings import settings
 from app.web.auth import GuardedRoute, anyone, require
 from app.web.gauges import ServiceGauges
 from app.web.metrics import exposition
 from app.web.openapi import problems_of
 from app.web.parts import parts_of
+from app.web.problems import RETRY_AFTER_SECONDS
+from app.web.readiness import Readiness
 
 router = APIRouter(route_class=GuardedRoute, tags=["operations"])
 _OPEN: dict[str, Any] = {"security": []}
@@ -30,16 +29,6 @@ class Health(BaseModel):
     """The process answers."""
 
     status: str
-
-
-class Readiness(BaseModel):
-    """What works and what does not, in words."""
-
-    ready: bool
-    database: str
-    disk: str
-    broker: str
-    screening: str
 
 
 @router.get(
@@ -61,26 +50,17 @@ async def healthz() -> Health:
     openapi_extra=_OPEN,
     responses={503: {"model": Readiness, "description": "Studies cannot be taken at the moment."}},
 )
-def readyz(request: Request) -> Response:
-    """503 where studies cannot be taken; a silent broker or a late worker only delays them."""
-    database, screening = _ask_database()
-    disk = parts_of(request).disk()
-    broker = "ok" if queue.ready() else "the broker does not answer; studies wait for the next sweep"
-    ready = database == "ok" and disk == "ok"
-    answer = Readiness(ready=ready, database=database, disk=disk, broker=broker, screening=screening)
-    return JSONResponse(answer.model_dump(), status_code=200 if ready else 503)
+async def readyz(request: Request) -> Response:
+    """503 where studies cannot be taken; a silent broker or a late worker only delays them.
 
-
-def _ask_database() -> tuple[str, str]:
-    try:
-        with transaction() as session:
-            backlog = operations.backlog(session)
-    except Problem:
-        return "the database does not answer", "unknown"
-    oldest = backlog.oldest_unscreened_seconds
-    if oldest is None or oldest < settings().stalled_minutes * 60:
-        return "ok", "ok"
-    return "ok", f"the oldest study has waited {oldest / 60:.0f} minutes for screening"
+    It is looked at once a second by each process, however many ask.
+    """
+    found = await parts_of(request).readiness.latest()
+    if found.ready:
+        return JSONResponse(found.model_dump())
+    return JSONResponse(
+        found.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )
 
 
 @router.get(

@@ -21,6 +21,7 @@ from app.kept_pictures import KeptPictures
 from app.oidc import Provider
 from app.settings import settings
 from app.web.pictures import Pictures
+from app.web.readiness import ReadinessProbe
 from app.web.throttle import SignInThrottle
 from app.web.turns import Turns
 
@@ -44,6 +45,7 @@ class Parts:
         """Threads that may wait for the provider; readers need the others."""
         self.at_passwords = CapacityLimiter(4)
         """Threads that may look at the password of somebody who signs in, with 64 MiB each."""
+        self.readiness = ReadinessProbe(self.disk)
         self.turns = Turns(at_once=settings().uploads_at_once, most=settings().uploads_waiting)
         self._kept_pictures = KeptPictures(settings().home)
         self.pictures = Pictures(self._kept_pictures.folder)
