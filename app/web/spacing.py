@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+_DIGITS = 1e-3
+"""Spacings that differ by no more of themselves are one, written from other types of number: what corrects
+for the beam takes percents away.
+"""
+
 
 def spacing_of(header: dict[str, Any]) -> tuple[float, float] | None:
     """Millimetres between rows and between columns: Pixel Spacing, else Imager Pixel Spacing."""
@@ -13,7 +18,9 @@ def spacing_of(header: dict[str, Any]) -> tuple[float, float] | None:
 
 def is_at_detector(header: dict[str, Any]) -> bool:
     """True where the spacing is not corrected for how the beam widens: Imager Pixel Spacing, or a Pixel
-    Spacing that only repeats it (PS3.3 10.7.1.3).
+    Spacing that only repeats it (PS3.3 10.7.1.3), be it with digits of its own.
     """
-    imager = header.get("imager_pixel_spacing")
-    return bool(imager) and header.get("pixel_spacing") in (None, imager)
+    imager, pixel = header.get("imager_pixel_spacing"), header.get("pixel_spacing")
+    if not imager or not pixel:
+        return bool(imager)
+    return all(abs(one - other) <= _DIGITS * other for one, other in zip(pixel, imager, strict=True))

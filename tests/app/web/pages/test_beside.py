@@ -7,6 +7,7 @@ import re
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import select
 
 from app.blobs import Blobs
@@ -121,3 +122,16 @@ def test_the_viewer_knows_direction_and_what_the_spacing_is_of(browser: Browser,
     assert told["calibrated"]["spacing"] == [0.2, 0.1]
     assert "0.2 × 0.1 mm/pixel" in told["calibrated"]["overlay"]["bottomLeft"][1]
     assert told["repeated"]["overlay"]["bottomLeft"][1].endswith("0.2 mm/pixel at the detector")
+
+
+@pytest.mark.parametrize(
+    ("imager", "at_detector"),
+    [(["0.14300001", "0.143"], True), (["0.1429", "0.1431"], True), (["0.1445", "0.143"], False)],
+)
+def test_a_spacing_that_is_repeated_in_other_digits_is_still_the_detectors(
+    browser: Browser, blobs: Blobs, imager: list[str], at_detector: bool
+) -> None:
+    tags = {"PixelSpacing": ["0.143", "0.143"], "ImagerPixelSpacing": imager}
+    study = an_admitted_study(blobs, tags=tags)
+    [told] = pictures(get(browser("alice", Role.RADIOLOGIST), f"/studies/{study.study_id}"))
+    assert (told["spacing"], told["atDetector"]) == ([0.143, 0.143], at_detector)
