@@ -99,7 +99,7 @@ def render(
 def read_values(path: Path, media_type: str) -> PixelValues:
     """The image at full depth with all that a viewer needs to window it, first as `present` does."""
     interpretation, _ = _first_shown(interpret(path, media_type))
-    codes, table = interpretation.codes, interpretation.data
+    codes, table = interpretation.codes, _told_apart(interpretation)
     unchanged = codes.dtype == np.uint16 and bool(np.array_equal(table, np.arange(len(table))))
     data = codes if unchanged else np.asarray(cv2.LUT(np.ascontiguousarray(codes), table))
     mask = None
@@ -124,6 +124,20 @@ def read_values(path: Path, media_type: str) -> PixelValues:
         maximum=int(maximum),
         padding=padding,
     )
+
+
+def _told_apart(interpretation: Interpretation) -> NDArray[np.uint16]:
+    """The data of each code, none of padding's among the picture's: a Modality LUT may give both the same,
+    and what is padding at full depth would be more than is padding in the preview.
+    """
+    table, is_padding = interpretation.data, interpretation.is_padding
+    if is_padding is None:
+        return table
+    picture, padded = table[~is_padding], table[is_padding]
+    if not np.any((picture >= padded.min()) & (picture <= padded.max())):
+        return table
+    free = np.setdiff1d(np.arange(65536, dtype=np.uint16), picture)
+    return np.where(is_padding, free[0], table) if len(free) else table
 
 
 def _first_shown(interpretation: Interpretation) -> tuple[Interpretation, NDArray[np.float64]]:

@@ -181,6 +181,28 @@ def test_a_modality_lut_sequence_is_applied_as_pydicom_applies_it(keep: Keep, ra
     np.testing.assert_array_equal(ours, apply_modality_lut(ramp, pydicom.dcmread(path)))
 
 
+def test_a_modality_lut_makes_no_padding_of_the_picture(keep: Keep, ramp: Ramp) -> None:
+    item = lut(100, list(range(3996)), 12)  # what is 100 or less is 0, as padding is
+    item.ModalityLUTType = "US"
+    tags = {
+        "ModalityLUTSequence": [item],
+        "RescaleSlope": None,
+        "RescaleIntercept": None,
+        "RescaleType": None,
+        "PixelPaddingValue": 0,
+        "WindowCenter": "2048",
+        "WindowWidth": "4096",
+    }
+    path = keep(wrap(ramp, bits_stored=12, photometric="MONOCHROME1", tags=tags))
+    values = read_values(path, DICOM)
+    data = np.frombuffer(values.data, "<u2").reshape(ramp.shape)
+    assert values.padding is not None
+    is_padding = (data >= values.padding[0]) & (data <= values.padding[1])
+    np.testing.assert_array_equal(is_padding, ramp == 0)
+    np.testing.assert_array_equal(data[ramp > 0], np.maximum(ramp[ramp > 0], 100) - 100)
+    assert shown(path)[~is_padding & (data < 50)].min() > 250, "the preview has it white"
+
+
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_voi_lut_sequence_is_applied_as_pydicom_applies_it(
