@@ -29,8 +29,9 @@ _ON_A_STUDY = (5.0, 15.0)
 """Seconds a reader looks at a radiograph: far fewer than most take, so that fifty are a large hospital's."""
 _SIGNED = 0.75
 """Share of the studies looked at that are signed."""
-_RENEWED = 0.25
-"""Seconds after which a live worklist asks for the rows of which it has heard (`js/worklist.js`)."""
+_RENEWED, _RESTS, _LONGEST = 0.25, 9, 10.0
+"""Seconds after which a live worklist asks for the rows of which it has heard, and how many times as long as
+the last answer took, up to the longest (`js/pace.js`)."""
 _READ_BY_NETWORK = ("screened", "withheld")
 _JSON = {"Accept": "application/json"}
 _PASSWORD = "a reader of this bench"
@@ -96,9 +97,12 @@ class _Reader:
         rows = _ROW.findall(page)
         shown = urlencode([*where, *(("id", study) for study, _ in rows)])
         until = time.monotonic() + self._draw.uniform(*_ON_THE_LIST)
-        while time.monotonic() < until and not self._stop.wait(_RENEWED):
-            if rows:
+        rest = _RENEWED
+        while (left := until - time.monotonic()) > 0 and not self._stop.wait(min(rest, left)):
+            if rows and rest <= left:
+                began = time.monotonic()
                 self._asked(ROWS, f"/worklist/rows?{shown}", headers=_JSON)
+                rest = min(max(_RENEWED, _RESTS * (time.monotonic() - began)), _LONGEST)
         read = [study for study, state in rows if state in _READ_BY_NETWORK]
         return f"/studies/{self._draw.choice(read)}" if read else None
 

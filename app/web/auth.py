@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from app.errors import Forbidden, NotSignedIn
 from app.records.engine import single_statements, transaction
 from app.settings import settings
 from app.web.languages import speak_to
+from app.web.parts import parts_of
 from app.web.problems import CrossSite, PasswordChangeRequired, SecondFactorRequired, is_upload, refuse
 
 SESSION_COOKIE = "firstread_session"
@@ -134,7 +136,11 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await rule.enforce(request)
-            return await handle(request)
+            # nobody who is not known, and no body that takes its time, keeps senders waiting
+            uploads = request.method == "POST" and is_upload(request.url.path)
+            reads = not rule.anyone and not uploads
+            with parts_of(request).turns.reading() if reads else nullcontext():
+                return await handle(request)
 
         return guarded
 

@@ -33,13 +33,15 @@ MOST_STREAMS = 1000
 _REMEMBERED = 2000
 _QUEUED = 500
 _REST_SECONDS = 60
+_TOGETHER_SECONDS = 0.25
+"""What happens so soon after other news goes out with what follows: each writing costs, for every page."""
 
 
 @dataclass(frozen=True)
 class _Event:
     number: int
-    name: str
-    data: str
+    line: bytes
+    """As it stands on the wire; the same for all who hear it."""
 
 
 class EventHub:
@@ -57,7 +59,7 @@ class EventHub:
         """Ends the listener and every stream, those that are still to come too."""
         self._stopped = True
         for waiting in self._queues:
-            _put(waiting, None)
+            self._put(waiting, None)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -87,18 +89,29 @@ class EventHub:
 
     def _publish(self, name: str, data: str) -> None:
         self._number += 1
-        event = _Event(self._number, name, data)
+        event = self._event(name, data)
         self._recent.append(event)
         for waiting in self._queues:
-            _put(waiting, event)
+            self._put(waiting, event)
 
-    def id_of(self, event: _Event) -> str:
-        """What a browser sends back as Last-Event-ID."""
-        return f"{self._epoch}-{event.number}"
+    def _event(self, name: str, data: str) -> _Event:
+        """The latest; a browser sends its id back as Last-Event-ID."""
+        identified = ServerSentEvent(data, event=name, id=f"{self._epoch}-{self._number}")
+        return _Event(self._number, identified.encode())
+
+    def _resync(self) -> _Event:
+        return self._event("resync", "{}")
+
+    def _put(self, waiting: asyncio.Queue[_Event | None], event: _Event | None) -> None:
+        if waiting.full():
+            while not waiting.empty():
+                waiting.get_nowait()
+            event = self._resync() if event else None
+        waiting.put_nowait(event)
 
     def _missed(self, last_event_id: str | None) -> list[_Event]:
         """What came after that event; a `resync` where that is not known."""
-        resync = [_Event(self._number, "resync", "{}")]
+        resync = [self._resync()]
         epoch, _, number = (last_event_id or "").partition("-")
         if epoch != self._epoch or not number.isdecimal() or len(number) > 12:
             return resync
@@ -113,9 +126,9 @@ class EventHub:
         """What was missed, then what happens, until the None that ends it; a slow reader gets a `resync`."""
         waiting: asyncio.Queue[_Event | None] = asyncio.Queue(maxsize=_QUEUED)
         for event in self._missed(last_event_id):
-            _put(waiting, event)
+            self._put(waiting, event)
         if self._stopped:
-            _put(waiting, None)
+            self._put(waiting, None)
         else:
             self._start()
         self._queues.add(waiting)
@@ -129,15 +142,6 @@ class EventHub:
         """Raises TooManyRequests where too many streams are open."""
         if len(self._queues) >= MOST_STREAMS:
             raise TooManyRequests("Too many pages are open at once.", retry_after=30)
-
-
-def _put(waiting: asyncio.Queue[_Event | None], event: _Event | None) -> None:
-    if waiting.full():
-        while not waiting.empty():
-            waiting.get_nowait()
-        waiting.put_nowait(_Event(event.number, "resync", "{}") if event else None)
-        return
-    waiting.put_nowait(event)
 
 
 router = APIRouter(prefix="/api/v1", route_class=GuardedRoute, tags=["live"])
@@ -177,7 +181,7 @@ async def events(
 
 async def _stream(
     request: Request, hub: EventHub, last_event_id: str | None
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncIterator[ServerSentEvent | bytes]:
     loop = asyncio.get_running_loop()
     recheck_at = loop.time() + RECHECK_SECONDS
     with hub.subscribed(last_event_id) as waiting:
@@ -185,9 +189,13 @@ async def _stream(
         while True:
             with contextlib.suppress(TimeoutError):
                 event = await asyncio.wait_for(waiting.get(), timeout=max(0.0, recheck_at - loop.time()))
-                if event is None:
+                told = [event] + [waiting.get_nowait() for _ in range(waiting.qsize())]
+                lines = [event.line for event in told if event]
+                if lines:
+                    yield b"".join(lines)
+                if None in told:
                     return
-                yield ServerSentEvent(event.data, event=event.name, id=hub.id_of(event))
+                await asyncio.sleep(_TOGETHER_SECONDS)
             if loop.time() >= recheck_at:
                 if not await run_in_threadpool(_still_allowed, request):
                     return

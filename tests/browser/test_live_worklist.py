@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -374,3 +375,41 @@ def test_a_page_whose_session_has_ended_leads_to_the_sign_in(signed_in: SignIn, 
     page.context.clear_cookies()
     an_admitted_study(blobs)
     page.wait_for_url("**/sign-in?next=/")
+
+
+def test_of_a_busy_server_a_page_asks_less_often_and_one_thing_at_a_time(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.evaluate(
+        """() => {
+          const ask = window.fetch;
+          window.asked = [];
+          window.fetch = async (address, options) => {
+            if (!String(address).startsWith("/worklist/rows")) return ask(address, options);
+            const question = { began: performance.now() };
+            window.asked.push(question);
+            await new Promise((resolve) => setTimeout(resolve, 200));
+            const answer = await ask(address, options);
+            await answer.clone().json();
+            question.ended = performance.now();
+            return answer;
+          };
+        }"""
+    )
+    with transaction() as session:
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+    held = False
+    while page.evaluate("() => window.asked.filter((question) => question.ended).length") < 3:
+        with transaction() as session:
+            if held:
+                review.release(session, study_id=study_id, by=bob)
+            else:
+                review.claim(session, study_id=study_id, by=bob, minutes=5)
+        held = not held
+        page.wait_for_timeout(50)
+    asked = page.evaluate("() => window.asked.filter((question) => question.ended)")
+    for one, following in pairwise(asked):
+        assert following["began"] - one["ended"] >= 8 * (one["ended"] - one["began"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -12,10 +14,13 @@ from queue import Queue
 import httpx
 import pytest
 from sqlalchemy import text
+from starlette.requests import Request
 
 from app.blobs import Blobs
 from app.domain.roles import Scope
+from app.queries.live import StudyChanged
 from app.records.engine import transaction
+from app.web import events
 from tests.builders import a_key, an_admitted_study
 from tests.served import Service, serving
 
@@ -131,3 +136,34 @@ def test_a_stream_needs_a_key_that_reads(served: Service) -> None:
         assert client.get("/api/v1/events").status_code == 401
         headers = {"Authorization": f"Bearer {key}"}
         assert client.get("/api/v1/events", headers=headers).status_code == 403
+
+
+def test_what_happens_meanwhile_goes_out_together_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: asyncio.Queue[StudyChanged] = asyncio.Queue()
+
+    async def changes() -> AsyncIterator[StudyChanged]:
+        while True:
+            yield await changed.get()
+
+    async def heard() -> list[bytes]:
+        hub = events.EventHub()
+        told = events._stream(Request({"type": "http"}), hub, None)
+        await anext(told)
+        assert b"event: resync" in bytes(await anext(told))
+        for study in "abcde":
+            changed.put_nowait(StudyChanged(study, "admitted"))
+        chunks = [bytes(await anext(told))]
+        for study in "fg":
+            changed.put_nowait(StudyChanged(study, "admitted"))
+        while b'"g"' not in chunks[-1]:
+            chunks.append(bytes(await anext(told)))
+        await told.aclose()
+        await hub.stop()
+        return chunks
+
+    monkeypatch.setattr(events, "changes", changes)
+    chunks = asyncio.run(heard())
+    studies = re.findall(r'"id": "(.)"', b"".join(chunks).decode())
+    numbers = re.findall(r"id: \w+-(\d+)", b"".join(chunks).decode())
+    assert ("".join(studies), numbers) == ("abcdefg", [*"1234567"])
+    assert len(chunks) == 2

@@ -2,6 +2,7 @@
 
 import { loadAnew } from "./anew.js";
 import { keepList } from "./lastlist.js";
+import { Pace } from "./pace.js";
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { settle, steadily } from "./steady.js";
@@ -14,8 +15,10 @@ const live = document.getElementById("live");
 const spoken = document.getElementById("spoken");
 const isTable = rows?.tagName === "TBODY";
 const FETCH_AFTER = 250;
+const AGAIN_AFTER = 3000;
 const QUIET = 12_000;
 const AT_ONCE = 50;
+const MOST_WAITING = 200; // of more, rows by the fifty would never catch up: the list is looked at anew
 const STUDY = "tr[data-study]";
 const isDone = rows?.dataset.section === "done";
 const FILTER = new URLSearchParams(isDone ? "" : location.search); // what was signed today is listed whole
@@ -33,7 +36,10 @@ const waiting = new Set();
 const arrived = new Set();
 let moved = false;
 let timer = null;
+let quiet = null;
 let lastTouched = 0;
+const renewing = new Pace(FETCH_AFTER);
+const takingIn = new Pace(0);
 
 // Waits go by the server's clock, which comes with the page and with rows: this machine's may be hours off, and may
 // be set right while the list stands.
@@ -50,30 +56,34 @@ function rowOf(id) {
   return document.getElementById(`s-${id}`);
 }
 
-// Live events name a study; what it looks like now is asked for, several at once.
+// Live events name a study; what it looks like now is asked for, several at once and one question after the other.
 
 function heard(id) {
   waiting.add(id);
-  timer ??= setTimeout(fetchRows, FETCH_AFTER);
+  timer ??= setTimeout(renew, renewing.rest);
 }
 
+async function renew() {
+  const answered = await renewing.asking(waiting.size > MOST_WAITING ? resync : fetchRows);
+  timer = waiting.size > 0 ? setTimeout(renew, answered ? renewing.rest : AGAIN_AFTER) : null;
+}
+
+/** True once the rows of some that were heard of are as they are now; false where that cannot be had. */
 async function fetchRows() {
-  timer = null;
   const ids = [...waiting].slice(0, AT_ONCE);
+  if (ids.length === 0) return true;
   ids.forEach((id) => waiting.delete(id));
-  if (ids.length === 0) return;
   const asked = new URLSearchParams(FILTER);
   for (const id of ids) asked.append("id", id);
   const answer = await fetch(`/worklist/rows?${asked}`, {
     headers: { Accept: "application/json" },
   }).catch(() => null);
-  if (answer?.status === 401) return loadAnew();
-  if (!answer?.ok) {
+  if (answer?.status === 401) loadAnew();
+  const body = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (!body) {
     ids.forEach((id) => waiting.add(id));
-    timer = setTimeout(fetchRows, 3000);
-    return;
+    return false;
   }
-  const body = await answer.json();
   heardTheTime(body.now);
   setUnsigned(body.unsigned);
   setText("unread", body.unread);
@@ -84,7 +94,7 @@ async function fetchRows() {
     tellAsked(body.asked);
   });
   announce();
-  if (waiting.size > 0) timer = setTimeout(fetchRows, FETCH_AFTER);
+  return true;
 }
 
 function take(id, row) {
@@ -138,10 +148,12 @@ function announce() {
 
 // Nobody's hand is on the list: nothing can jump under it.
 function takeInWhenQuiet() {
+  clearTimeout(quiet);
   if (!news || news.hidden) return;
   const idle = Date.now() - lastTouched;
-  if (idle >= QUIET && !document.querySelector("dialog[open]")) void takeIn();
-  else setTimeout(takeInWhenQuiet, Math.max(QUIET - idle, 1000));
+  const rest = takingIn.until - performance.now();
+  if (idle >= QUIET && rest <= 0 && !document.querySelector("dialog[open]")) void takeIn();
+  else quiet = setTimeout(takeInWhenQuiet, Math.max(QUIET - idle, rest, 1000));
 }
 
 // A page that still sends what must not be lost stays until that has happened.
@@ -150,8 +162,11 @@ function loadAnewUnlessSending() {
 }
 
 async function takeIn() {
-  const renewed = await pages?.anew();
-  if (pages && !renewed) return void setTimeout(takeInWhenQuiet, 3000); // not to be had now: what stands here stays
+  const renewed = pages && (await takingIn.asking(() => pages.anew()));
+  if (pages && !renewed) {
+    quiet = setTimeout(takeInWhenQuiet, AGAIN_AFTER); // not to be had now: what stands here stays
+    return;
+  }
   const page = renewed?.[0];
   if (page?.getElementById("rows")?.tagName !== "TBODY") return loadAnewUnlessSending();
   const here = rows.querySelector("tr.here")?.dataset.study;
@@ -205,10 +220,12 @@ listen({
   },
 });
 
-// Something was missed: look whether the list differs before saying so.
+/** Something was missed: look whether the list differs before saying so. False where that cannot be had. */
 async function resync() {
+  const before = [...waiting];
   const renewed = await (pages ?? new Pages(rows, () => {})).anew();
-  if (!renewed) return;
+  if (!renewed) return false;
+  before.forEach((id) => waiting.delete(id));
   const asked = renewed[0]?.getElementById("asked");
   if (asked) steadily(() => tellAsked(asked.innerHTML));
   const theirRows = renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")]);
@@ -222,6 +239,7 @@ async function resync() {
     for (const row of rows.querySelectorAll(STUDY)) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
   }
   announce();
+  return true;
 }
 
 // Waiting times age before the reader's eyes; the words are those of the server.
