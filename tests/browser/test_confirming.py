@@ -194,3 +194,41 @@ def test_ctrl_enter_in_a_question_asks_and_in_no_other_form_signs(signed_in: Sig
     page.wait_for_selector("text=not answered yet")
     assert stored(Review) == []
     assert [asked.question for asked in stored(SecondOpinion)] == ["Left lower lobe?"]
+
+
+def test_a_button_that_signs_sleeps_before_the_scripts_that_wake_it_have_come(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    held: list[Any] = []
+    page.route("**/viewer/viewer*.js*", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
+    page.goto(f"/studies/{study}", wait_until="commit")
+    button = page.locator("#confirm button")
+    button.wait_for()
+    assert button.get_attribute("aria-disabled") == "true"
+    button.click(force=True)
+    page.wait_for_timeout(300)
+    assert stored(Review) == []
+    held[0].continue_()
+    button.click()  # once it is awake
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1
+
+
+def test_a_page_that_is_gone_back_to_signs_once_it_has_been_on_the_screen_again(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    page = signed_in("alice", Role.RADIOLOGIST)
+    open_painted(page, a_screened_study(blobs).study_id)
+    # As a browser that keeps pages does; the one that runs the tests keeps none.
+    page.evaluate("() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    button = page.locator("#confirm button")
+    assert button.get_attribute("aria-disabled") == "true"
+    page.keyboard.press("1")
+    page.wait_for_timeout(200)
+    assert stored(Review) == []
+    page.wait_for_selector("#confirm button:not([aria-disabled])")
+    page.keyboard.press("1")
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1

@@ -29,8 +29,13 @@
     event.stopPropagation();
   }, true);
 
+  // A button that comes long before the scripts that end its sleep says from the first that it sleeps.
+  const coming = new MutationObserver(mark);
+  coming.observe(document, { childList: true, subtree: true });
+
   document.addEventListener("DOMContentLoaded", () => {
     const viewer = document.getElementById("viewer");
+    coming.disconnect();
     // Without scripts the button sends the correction's fields along; with them it is its own form's (study.js).
     document.querySelector("#confirm button")?.removeAttribute("form");
     mark();
@@ -52,6 +57,20 @@
     }));
     void Promise.all([failed, shown]).then(() => afterHalfASecond(letSign));
     void Promise.resolve(shown).then(() => setTimeout(letSign, NO_PICTURE_MS));
+  });
+
+  // What comes back as it was left, because its reader went back to it, is on the screen from now on and not since then.
+  window.addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted || !ready) return;
+    const { dataset } = document.getElementById("content");
+    const { seen } = dataset;
+    delete dataset.seen;
+    ready = false;
+    mark();
+    requestAnimationFrame(() => afterHalfASecond(() => {
+      if (seen !== undefined) dataset.seen = seen;
+      letSign();
+    }));
   });
 
   // The note of the signature before comes in above the buttons: what slides under a pointer was not aimed at.
