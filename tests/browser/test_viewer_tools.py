@@ -56,6 +56,23 @@ def test_presets_are_the_headers_own_windows_and_percentiles(signed_in: SignIn, 
     assert state(page, "window") == "1995,3990"
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("slope", [1, -1])
+def test_lungs_are_the_dark_part_whichever_way_polarity_and_slope_run(
+    signed_in: SignIn, blobs: Blobs, photometric: str, slope: int
+) -> None:
+    tags = {"RescaleSlope": slope, "RescaleIntercept": 0, "WindowCenter": 2000 * slope, "WindowWidth": 4000}
+    with transaction() as session:
+        admission = admit(session, blobs, a_ramp(photometric=photometric, **tags))
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
+    brightness = {}
+    for name in ("Lungs", "Dense"):
+        page.select_option("select[data-presets]", label=name)
+        shown = greys(page)
+        brightness[name] = shown[shown.shape[0] // 2].mean()
+    assert brightness["Lungs"] > brightness["Dense"] + 20, "bright is white in the window of what is dark"
+
+
 def test_wheel_zooms_about_the_pointer_and_pan_moves(signed_in: SignIn, blobs: Blobs) -> None:
     admission = a_screened_study(blobs)
     page = open_study(signed_in("alice", Role.RADIOLOGIST), admission.study_id)
@@ -98,6 +115,22 @@ def test_invert_turn_and_mirror(signed_in: SignIn, blobs: Blobs) -> None:
     for _ in range(3):
         page.keyboard.press("t")
     assert np.abs(greys(page) - first).mean() < 0.5
+
+
+def test_a_picture_that_is_not_as_it_was_sent_says_so(signed_in: SignIn, blobs: Blobs) -> None:
+    page = open_study(signed_in("alice", Role.RADIOLOGIST), a_screened_study(blobs).study_id)
+    altered = page.locator("#viewer [data-altered]")
+    assert altered.inner_text() == ""
+    for key, words in (
+        ("m", ["Mirrored"]),
+        ("t", ["Mirrored", "Turned by 90°"]),
+        ("i", ["Mirrored", "Turned by 90°", "Inverted"]),
+        ("m", ["Turned by 90°", "Inverted"]),
+        ("r", []),
+    ):
+        page.keyboard.press(key)
+        settle(page)
+        assert altered.inner_text().split("\n") == (words or [""])
 
 
 def test_the_heat_map_is_off_until_asked_for_and_says_what_it_means(signed_in: SignIn, blobs: Blobs) -> None:

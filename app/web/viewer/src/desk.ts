@@ -1,11 +1,12 @@
 /** The panes of the study page: what stands in each, which one the tools work on, and what they do together. */
 
 import { connect, enable, showPressed, type Action } from "./controls";
+import { setText } from "./corners";
 import { Heating } from "./heating";
 import type { Tool } from "./input";
 import { alike, type Layout, layoutsFor, NAMES, nearest, other, remember, remembered } from "./layout";
 import { Marks } from "./marks";
-import { type Desk, Pane, setText } from "./pane";
+import { type Desk, Pane } from "./pane";
 import { Pen } from "./pen";
 import { type Shape, Shapes } from "./shapes";
 import { onOtherPixels } from "./shown";

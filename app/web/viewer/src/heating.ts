@@ -1,8 +1,9 @@
 /** The heat map on a picture of the current study: its button, its legend, and its making on request. */
 
 import { enable, showPressed } from "./controls";
+import { setText } from "./corners";
 import { drawHeat } from "./heat";
-import { type Pane, setText } from "./pane";
+import type { Pane } from "./pane";
 import { loadHeat, NotShown } from "./source";
 import { _ } from "./texts";
 

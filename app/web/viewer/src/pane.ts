@@ -4,6 +4,7 @@
  * Tells what it does through data attributes of its element (state, window, scale, invert, heat, painted).
  */
 
+import { setText, tellImage, tellShown } from "./corners";
 import { listen, type Tool } from "./input";
 import { ShapeLayer } from "./layer";
 import { Lens } from "./lens";
@@ -101,10 +102,7 @@ export class Pane {
     this.presets = [];
     this.view = image.rows && image.columns ? this.viewOf(image.columns, image.rows, image) : null;
     this.setState("loading", _("Fetching the image …"));
-    for (const corner of ["topLeft", "topRight", "bottomLeft"] as const) {
-      this.text(`[data-overlay="${corner}"]`, image.overlay[corner].join("\n"));
-    }
-    this.text("[data-not-read]", image.notRead ?? "");
+    tellImage(this.element, image);
     this.canvas.setAttribute("aria-label", `${this.prior ? _("Prior radiograph") : _("Radiograph")} ${image.name}`);
     this.desk.presented(this);
     this.repaint();
@@ -274,16 +272,8 @@ export class Pane {
     const painted = this.renderer.paint(view, this.picture);
     performance.measure("paint", { start: started });
     this.layer.paint(image, view);
-    const { voi, invert } = this.picture;
-    const { dataset } = this.element;
-    const window = voi && !isTable(voi) ? voi : null;
-    dataset.invert = String(invert);
-    dataset.heat = String(this.picture.heat !== null);
-    dataset.scale = String(Math.round(view.scale * devicePixelRatio * 1000) / 1000);
-    dataset.window = window ? `${round(window.center)},${round(window.width)}` : "";
-    this.text("[data-zoom]", `${Math.round(view.scale * devicePixelRatio * 100)} %`);
-    this.text("[data-window-text]", window ? `C ${round(window.center)}  W ${round(window.width)}` : "");
-    if (painted) dataset.painted = image.id;
+    tellShown(this.element, view, this.picture);
+    if (painted) this.element.dataset.painted = image.id;
     this.desk.painted(this, painted);
   }
 
@@ -293,13 +283,4 @@ export class Pane {
     this.desk.presented(this);
     this.repaint();
   }
-}
-
-export function setText(within: HTMLElement, selector: string, text: string): void {
-  const element = within.querySelector<HTMLElement>(selector);
-  if (element && element.textContent !== text) element.textContent = text;
-}
-
-function round(value: number): number {
-  return Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100;
 }

@@ -152,13 +152,16 @@ function presetsOf(info: PixelsInfo, pyramid: Pyramid, scale: Scale): Voi[] {
     });
   });
   const value = (stored: number) => stored * scale.slope + scale.intercept;
-  const cut = (low: number, high: number, name: string): Voi => {
-    const found = pyramid.percentiles([low, high]).map(value);
+  const cut = (fractions: [number, number], name: string): Voi => {
+    const found = pyramid.percentiles(fractions).map(value);
     return between(Math.min(...found), Math.max(...found), name);
   };
-  presets.push(cut(0.01, 0.99, _("1 to 99 %%")));
-  presets.push(scale.lowIsWhite ? cut(0.3, 0.999, _("Lungs")) : cut(0.001, 0.7, _("Lungs")));
-  presets.push(scale.lowIsWhite ? cut(0.001, 0.7, _("Dense")) : cut(0.3, 0.999, _("Dense")));
+  presets.push(cut([0.01, 0.99], _("1 to 99 %%")));
+  // Of the stored values the low ones are dark, unless one of polarity and slope turns them round.
+  const [low, high]: [number, number][] = [[0.001, 0.7], [0.3, 0.999]];
+  const isTurned = scale.lowIsWhite !== scale.slope < 0;
+  presets.push(cut(isTurned ? high : low, _("Lungs")));
+  presets.push(cut(isTurned ? low : high, _("Dense")));
   const ends = [value(info.minimum), value(info.maximum)];
   presets.push(between(Math.min(...ends), Math.max(...ends), _("Full range")));
   return presets;
