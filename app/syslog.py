@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +45,9 @@ class SyslogMessage:
 
 
 class Syslog:
-    """A server. Every `send` is a connection of its own, ended so that what was not taken is noticed."""
+    """A server. Every `send` is a connection of its own, which the server must end too: whoever has not read
+    to the end has not taken what was sent.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,9 @@ class Syslog:
         certificate: Path | None = None,
         seconds: float = 5.0,
     ) -> None:
-        """`address` is as the setting has it. Raises ValueError for another one."""
+        """`address` is as the setting has it; a `send` ends within `seconds` in all, and as long as the
+        resolver takes for its name. Raises ValueError for another address.
+        """
         parts = re.fullmatch(ADDRESS, address)
         if parts is None:
             raise ValueError("A syslog server is written as udp://, tcp:// or tls:// and host:port.")
@@ -72,35 +77,58 @@ class Syslog:
         octets = [_octets(message) for message in messages]
         try:
             if self._by == "udp":
-                self._datagrams(octets)
+                self._datagrams(octets, _Deadline(self._seconds))
             else:
-                self._stream(octets)
+                self._stream(octets, _Deadline(self._seconds))
+        except TimeoutError as error:
+            seconds = self._seconds
+            raise SyslogSilent(
+                sentence(f"The syslog server did not take the messages within {seconds:g} seconds.")
+            ) from error
         except (OSError, OverflowError) as error:  # ssl's errors are OSErrors; a port can be too large
             raise SyslogSilent(
                 sentence(f"The syslog server did not take the messages ({type(error).__name__}).")
             ) from error
 
-    def _datagrams(self, messages: Sequence[bytes]) -> None:
+    def _datagrams(self, messages: Sequence[bytes], deadline: _Deadline) -> None:
         family, kind, protocol, _, address = socket.getaddrinfo(
             self._host, self._port, type=socket.SOCK_DGRAM
         )[0]
         with socket.socket(family, kind, protocol) as out:
-            out.settimeout(self._seconds)
             for message in messages:
+                out.settimeout(deadline.left())
                 out.sendto(message[:_LARGEST_DATAGRAM], address)
 
-    def _stream(self, messages: Sequence[bytes]) -> None:
-        with socket.create_connection((self._host, self._port), timeout=self._seconds) as plain:
+    def _stream(self, messages: Sequence[bytes], deadline: _Deadline) -> None:
+        with self._connected(deadline) as plain:
             if self._by == "tcp":
-                _pour(plain, messages)
+                _pour(plain, messages, deadline)
                 plain.shutdown(socket.SHUT_WR)
-                _await_end(plain)
+                _await_end(plain, deadline)
                 return
+            plain.settimeout(deadline.left())
             with self._context().wrap_socket(plain, server_hostname=self._host) as out:
-                _pour(out, messages)
+                _pour(out, messages, deadline)
+                out.settimeout(deadline.left())
                 # A server that answers close_notify has read to the end; one that just closes has, too.
-                with contextlib.suppress(TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                with contextlib.suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
                     out.unwrap()
+
+    def _connected(self, deadline: _Deadline) -> socket.socket:
+        """A connection to the first of the server's addresses that answers; they share the time."""
+        places = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        for left, (family, kind, protocol, _, address) in zip(range(len(places), 0, -1), places, strict=True):
+            out = socket.socket(family, kind, protocol)
+            try:
+                out.settimeout(deadline.left() / left)
+                out.connect(address)
+            except OSError:
+                out.close()
+                if left == 1:
+                    raise
+            else:
+                return out
+        raise OSError  # a name without addresses, which resolvers do not give
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._authorities)
@@ -110,17 +138,33 @@ class Syslog:
         return context
 
 
-def _pour(out: socket.socket, messages: Sequence[bytes]) -> None:
-    for message in messages:
-        out.sendall(b"%d %b" % (len(message), message))
+class _Deadline:
+    """The end of all that a `send` does: who is slow at each step is not waited for at each anew."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds. Raises TimeoutError where there are none."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
 
-def _await_end(out: socket.socket) -> None:
-    """A server that went away in between resets; one that took everything closes, or keeps silent."""
-    out.settimeout(1.0)
-    with contextlib.suppress(TimeoutError):
-        while out.recv(1024):
-            pass
+def _pour(out: socket.socket, messages: Sequence[bytes], deadline: _Deadline) -> None:
+    octets = memoryview(b"".join(b"%d %b" % (len(message), message) for message in messages))
+    while octets:
+        out.settimeout(deadline.left())
+        octets = octets[out.send(octets) :]
+
+
+def _await_end(out: socket.socket, deadline: _Deadline) -> None:
+    """The server has closed, having read to the end; one that went away in between resets."""
+    while True:
+        out.settimeout(deadline.left())
+        if not out.recv(1024):
+            return
 
 
 def _octets(message: SyslogMessage) -> bytes:

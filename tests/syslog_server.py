@@ -93,6 +93,79 @@ class SyslogServer:
             octets = octets[int(length) :]
 
 
+class StubbornServer:
+    """Accepts every connection, by tcp or tls, and holds it open in its manner, until the block ends.
+
+    `mute` does not even shake hands, `deaf` never reads, `slow` reads `per_second` octets, `chatty` reads and
+    answers a byte every now and then without ever ending.
+    """
+
+    def __init__(
+        self, manner: str, by: str = "tcp", *, certificate: Path | None = None, per_second: int = 0
+    ) -> None:
+        self._manner, self._by, self._per_second = manner, by, per_second
+        self._context: ssl.SSLContext | None = None
+        if by == "tls" and manner != "mute":
+            assert certificate is not None
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificate)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
+        self._socket.settimeout(0.1)
+        self.heard: list[bytes] = []
+        """What was read, a connection after the other."""
+        self._closing = threading.Event()
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+
+    @property
+    def address(self) -> str:
+        """As the setting has it."""
+        host = "localhost" if self._by == "tls" else "127.0.0.1"
+        return f"{self._by}://{host}:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> StubbornServer:
+        self._threads[0].start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(_SECONDS)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = self._socket.accept()
+                thread = threading.Thread(target=self._hold, args=(connection,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _hold(self, connection: socket.socket) -> None:
+        number = len(self.heard)
+        self.heard.append(b"")
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(_SECONDS)
+            out = connection if self._context is None else self._context.wrap_socket(connection, True)
+            with out:
+                while not self._closing.wait(0.05):
+                    if self._manner == "slow":
+                        more = out.recv(max(self._per_second // 20, 1))
+                        self.heard[number] += more
+                        if not more:
+                            return
+                    elif self._manner == "chatty":
+                        out.settimeout(0.01)
+                        with contextlib.suppress(TimeoutError):
+                            self.heard[number] += out.recv(65536)
+                        out.settimeout(_SECONDS)
+                        out.send(b".")
+
+
 def certificate(folder: Path) -> Path:
     """A certificate for localhost that signs itself, with its key, in one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())

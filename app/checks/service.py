@@ -189,7 +189,7 @@ def audit_trail(configured: Settings) -> str:
     late = audit_sealing.late_after(configured.audit_seal_interval)
     with transaction() as session:
         unsealed = audit_sealing.unsealed_seconds(session)
-        sending = audit_sealing.sending(session)
+        sending = audit_sealing.sending(session, messages=configured.audit_messages != "off")
     minutes = f"{unsealed / 60:.0f}"
     if unsealed > late:
         raise Wrong(
@@ -213,7 +213,7 @@ def audit_trail(configured: Settings) -> str:
     if sending.waiting_seconds > late:
         raise Wrong(
             sentence(
-                f"A seal on the audit trail has waited {minutes} minutes to be sent to syslog. See that a"
+                f"A sealed part of the audit trail has waited {minutes} minutes to be sent to syslog. See that a"
                 " duty worker runs and has FIRSTREAD_AUDIT_SYSLOG too."
             )
         )

@@ -24,6 +24,8 @@ from worker.seal import event_message, syslog_of
 
 _PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
+_SENDING_SECONDS = 60.0
+"""A page of messages that the syslog server has not taken by then was not taken."""
 
 
 def export(*, out: Path | None, identified: bool, since: datetime | None, until: datetime | None) -> None:
@@ -76,7 +78,7 @@ def _settled() -> int:
 def _way_out(out: Path | None, configured: Settings) -> Iterator[Callable[[list[AuditedEvent]], None]]:
     site, host = configured.site_name, socket.gethostname()
     if out is None:
-        server = syslog_of(configured)
+        server = syslog_of(configured, seconds=_SENDING_SECONDS)
         if server is None:
             raise Unprocessable("There is no syslog server: set FIRSTREAD_AUDIT_SYSLOG.")
 

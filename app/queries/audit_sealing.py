@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.records import AuditEvent, AuditSeal, AuditSending
 from app.records.base import now
+from app.settings import Settings
 
 _LEAST_LATE_SECONDS = 600.0
 _LATE_INTERVALS = 10
@@ -21,7 +22,7 @@ class Sending:
     error: str | None
     """Why the last attempt of one of them failed; None where none did."""
     waiting_seconds: float
-    """Since the oldest seal was made whose head was not sent; 0 where all were."""
+    """Since the oldest seal was made whose head, or one of whose messages, was not sent; 0 where all were."""
 
 
 def late_after(interval: float) -> float:
@@ -37,13 +38,29 @@ def unsealed_seconds(session: Session) -> float:
     return 0.0 if at is None else max((now() - at).total_seconds(), 0.0)
 
 
-def sending(session: Session) -> Sending:
-    """As it is noted; heads of which nothing is noted were never sent."""
+def sending(session: Session, *, messages: bool) -> Sending:
+    """As it is noted, of messages only where the site sends them; heads of which nothing is noted were never
+    sent.
+    """
     rows = {row.name: row for row in session.scalars(select(AuditSending).order_by(AuditSending.name))}
-    sent = rows["heads"].position if "heads" in rows else 0
-    first = select(AuditSeal.sealed_at).where(AuditSeal.number > sent).order_by(AuditSeal.number).limit(1)
-    sealed_at = session.scalar(first)
+    if not messages:
+        rows.pop("messages", None)
+    heads = rows["heads"].position if "heads" in rows else 0
+    behind = [select(AuditSeal.sealed_at).where(AuditSeal.number > heads).order_by(AuditSeal.number)]
+    if "messages" in rows:
+        told = rows["messages"].position
+        behind.append(select(AuditSeal.sealed_at).where(AuditSeal.last_id > told).order_by(AuditSeal.last_id))
+    since = [at for each in behind if (at := session.scalar(each.limit(1))) is not None]
     return Sending(
         error=next((row.error for row in rows.values() if row.error is not None), None),
-        waiting_seconds=0.0 if sealed_at is None else max((now() - sealed_at).total_seconds(), 0.0),
+        waiting_seconds=max(((now() - at).total_seconds() for at in since), default=0.0),
     )
+
+
+def unsent_seconds(session: Session, configured: Settings) -> float:
+    """How long ago the oldest seal was made that the site's syslog server does not have whole; 0 where it has
+    all of them, and where the site has none.
+    """
+    if configured.audit_syslog is None:
+        return 0.0
+    return max(sending(session, messages=configured.audit_messages != "off").waiting_seconds, 0.0)

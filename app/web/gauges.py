@@ -30,9 +30,12 @@ _FINDING = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 class ServiceGauges:
     """A registry that is asked once."""
 
-    def __init__(self, backlog: Backlog, *, unsealed_seconds: float, backups: Backups) -> None:
+    def __init__(
+        self, backlog: Backlog, *, unsealed_seconds: float, unsent_seconds: float, backups: Backups
+    ) -> None:
         self._backlog = backlog
         self._unsealed_seconds = unsealed_seconds
+        self._unsent_seconds = unsent_seconds
         self._backups = backups
 
     def collect(self) -> Iterator[Metric]:
@@ -75,6 +78,11 @@ class ServiceGauges:
             "firstread_audit_unsealed_seconds",
             "How long ago the first event of the audit trail happened that is not sealed.",
             value=self._unsealed_seconds,
+        )
+        yield GaugeMetricFamily(
+            "firstread_audit_unsent_seconds",
+            "How long ago the oldest seal was made that the syslog server does not have; 0 without a server.",
+            value=self._unsent_seconds,
         )
         if self._backups.whole_seconds is not None:
             yield GaugeMetricFamily(

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from app.domain.roles import Caller, Permission
 from app.queries import audit_sealing, backups, operations
 from app.records.engine import transaction
+from app.settings import settings
 from app.web.auth import GuardedRoute, anyone, require
 from app.web.gauges import ServiceGauges
 from app.web.metrics import exposition
@@ -75,6 +76,7 @@ def metrics(_caller: Annotated[Caller, require(Permission.READ_OPERATIONS)]) -> 
         gauges = ServiceGauges(
             operations.backlog(session),
             unsealed_seconds=audit_sealing.unsealed_seconds(session),
+            unsent_seconds=audit_sealing.unsent_seconds(session, settings()),
             backups=backups.backups(session),
         )
     lines = exposition() + generate_latest(gauges)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from app.syslog import WARNING, Syslog, SyslogMessage, SyslogSilent
-from tests.syslog_server import SyslogServer, certificate
+from tests.syslog_server import StubbornServer, SyslogServer, certificate
 
 _MESSAGES = [
     SyslogMessage(kind="AUDITHEAD", text="seal=1"),
@@ -63,6 +64,43 @@ def test_a_server_that_is_away_is_said_to_be_silent() -> None:
     with pytest.raises(SyslogSilent, match=r"ConnectionRefusedError") as refused:
         Syslog(f"tcp://127.0.0.1:{port}").send(_MESSAGES)
     assert str(port) not in str(refused.value)
+
+
+@pytest.mark.parametrize("by", ["tcp", "tls"])
+@pytest.mark.parametrize("manner", ["mute", "deaf", "slow", "chatty"])
+@pytest.mark.parametrize("count", [2, 400])
+def test_a_server_that_does_not_read_to_the_end_is_given_up_on_at_one_deadline_for_all(
+    tmp_path: Path, by: str, manner: str, count: int
+) -> None:
+    pem = certificate(tmp_path)
+    messages = [SyslogMessage(kind="X", text=f"{number} {'x' * 10_000}") for number in range(count)]
+    with StubbornServer(manner, by, certificate=pem, per_second=2_000) as server:
+        began = time.monotonic()
+        with pytest.raises(SyslogSilent) as silent:
+            Syslog(server.address, authorities=pem, seconds=0.8).send(messages)
+        assert time.monotonic() - began < 1.3
+    if (by, manner) != ("tls", "chatty"):  # who talks after the end of TLS breaks it, and is told of at once
+        assert str(silent.value) == "The syslog server did not take the messages within 0.8 seconds."
+
+
+def test_an_address_without_answer_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent, SyslogServer("tcp") as server:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        place = silent.getsockname()
+        crowd = [socket.socket() for _ in range(4)]
+        for each in crowd:  # its queue is full, so that nobody else is answered
+            each.setblocking(False)
+            each.connect_ex(place)
+        port = int(server.address.rpartition(":")[2])
+        stream = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda *_, **__: [(*stream, place), (*stream, ("127.0.0.1", port))]
+        )
+        Syslog("tcp://log.hospital.example", seconds=2.0).send(_MESSAGES)
+        assert len(server.received(2)) == 2
+        for each in crowd:
+            each.close()
 
 
 @pytest.mark.parametrize(

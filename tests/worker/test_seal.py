@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from app.cli.audit_heads import heads
-from app.queries import audit_chain
+from app.commands import audit_sending
+from app.queries import audit_chain, audit_messages, audit_sealing
 from app.records import AuditSending
+from app.records.base import now
 from app.records.engine import engine, transaction
 from app.settings import settings
 from tests.audited import record_events, seal_all
 from tests.builders import an_admitted_study
-from tests.syslog_server import SyslogServer
+from tests.served import eventually
+from tests.syslog_server import StubbornServer, SyslogServer, certificate
 from worker import tasks
 from worker.seal import Sealer
 
@@ -72,6 +78,100 @@ def test_while_the_server_is_silent_nothing_is_left_out(
     with transaction() as session:
         kept = session.get_one(AuditSending, "heads")
         assert (kept.position, kept.error) == (2, None)
+
+
+@pytest.mark.parametrize("by", ["tcp", "tls"])
+@pytest.mark.parametrize("manner", ["deaf", "slow", "chatty"])
+def test_sealing_goes_on_beside_a_server_that_hangs_and_what_waited_is_sent_in_order(
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str, manner: str
+) -> None:
+    pem = certificate(tmp_path)
+    with StubbornServer(manner, by, certificate=pem, per_second=20) as server:
+        sealer = _sealer(monkeypatch, audit_syslog=server.address, audit_syslog_ca=str(pem))
+        record_events(1)
+        hanging = threading.Thread(target=sealer.round, kwargs={"stop": _NEVER})
+        hanging.start()
+        eventually(lambda: len(server.heard) == 1)
+        for _ in range(3):
+            record_events(1)
+            began = time.monotonic()
+            assert sealer.round(stop=_NEVER) == 1
+            assert time.monotonic() - began < 1.0
+        hanging.join(10)
+        assert not hanging.is_alive()
+    with transaction() as session:
+        assert audit_chain.verify(session).findings == []
+        kept = session.get_one(AuditSending, "heads")
+        assert kept.position == 0
+        assert kept.error is not None and kept.error.startswith("The syslog server did not take the messages")
+    with SyslogServer(by, certificate=pem) as server:
+        sealer = _sealer(monkeypatch, audit_syslog=server.address)
+        sealer.round(stop=_NEVER)
+        assert [body.split()[0] for body in _bodies(server, 4)] == [
+            f"seal={number}" for number in range(1, 5)
+        ]
+    with transaction() as session:
+        kept = session.get_one(AuditSending, "heads")
+        assert (kept.position, kept.error) == (4, None)
+
+
+def test_a_server_too_slow_for_many_at_once_is_given_as_many_as_it_takes(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = _sealer(monkeypatch)
+    for _ in range(40):
+        record_events(1)
+        sealer.round(stop=_NEVER)
+    with StubbornServer("slow", per_second=4_000) as server:
+        sealer = Sealer(settings().model_copy(update={"audit_syslog": server.address}))
+        monkeypatch.setattr(sealer._syslog, "_seconds", 1.0)
+        positions = []
+        for _ in range(20):
+            sealer.round(stop=_NEVER)
+            with transaction() as session:
+                positions.append(session.get_one(AuditSending, "heads").position)
+            if positions[-1] == 40:
+                break
+        assert positions[0] == 0, "forty are too many for it at first"
+        assert positions == sorted(positions)
+        assert positions[-1] == 40
+        told = b"".join(server.heard)
+    assert [number for number in range(1, 41) if b"seal=%d " % number not in told] == []
+
+
+def test_a_round_ends_though_there_is_more_to_send_and_the_next_begins_with_the_heads(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.seal._SENDING_SECONDS", 0.0)
+    with SyslogServer("tcp") as server:
+        sealer = _sealer(monkeypatch, audit_syslog=server.address)
+        record_events(1)
+        assert sealer.round(stop=_NEVER) == 1
+        assert server.received(0) == []
+        monkeypatch.setattr("worker.seal._SENDING_SECONDS", 20.0)
+        sealer.round(stop=_NEVER)
+        assert [body.split()[0] for body in _bodies(server, 1)] == ["seal=1"]
+
+
+def test_how_long_the_server_lacks_something_is_said_of_heads_and_of_messages_that_are_wanted(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = _sealer(monkeypatch, audit_syslog="tcp://127.0.0.1:1", audit_messages="pseudonymous")
+    server.round(stop=_NEVER)
+    record_events(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.commands.audit_seals.now", lambda: now() - timedelta(hours=1))
+        seal_all()
+    with transaction() as session:
+        assert audit_sealing.unsent_seconds(session, settings()) == pytest.approx(3600, abs=60)
+        audit_sending.position(session, "heads")
+        audit_sending.sent(session, "heads", up_to=1)
+        audit_sending.position(session, "messages", begins_at=0)
+        assert audit_sealing.unsent_seconds(session, settings()) == pytest.approx(3600, abs=60)
+        no_messages = settings().model_copy(update={"audit_messages": "off"})
+        assert audit_sealing.unsent_seconds(session, no_messages) == 0
+        audit_sending.sent(session, "messages", up_to=audit_messages.sealed_up_to(session) or 0)
+        assert audit_sealing.unsent_seconds(session, settings()) == 0
 
 
 def test_messages_begin_where_they_are_switched_on_and_leave_no_sealed_event_out(
