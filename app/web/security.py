@@ -56,6 +56,8 @@ SMALL_BODY = 1024**2
 """Bytes of a request that uploads nothing."""
 PATIENCE_SECONDS = 60.0
 """For the next bytes of a body: whoever is gone keeps neither a place nor what was received."""
+_SLOWEST = 1024
+"""Bytes a second of an upload, beyond those seconds; whatever else is sent comes whole within them."""
 
 _log = structlog.get_logger("app.web.access")
 
@@ -142,17 +144,24 @@ def _limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
     uploads = scope["method"] == "POST" and is_upload(scope["path"])
     limit = settings().max_upload_bytes if uploads else SMALL_BODY
     length = headers.get("content-length", "0")
-    seen, whole = 0, False
+    seen, whole, waited = 0, False, 0.0
 
     async def receive_limited() -> Message:
-        nonlocal seen, whole
+        nonlocal seen, whole, waited
         if seen == 0 and (len(length) > 18 or not length.isdecimal() or int(length) > limit):
             raise _too_large(limit)
         try:
             # once the body is there, what comes next is the end of the connection, whenever that is
-            async with asyncio.timeout(None if whole else PATIENCE_SECONDS):
+            patience = PATIENCE_SECONDS + (seen / _SLOWEST if uploads else 0.0) - waited
+            began = time.monotonic()
+            async with asyncio.timeout(None if whole else min(PATIENCE_SECONDS, patience)):
                 message = await receive()
+            waited += time.monotonic() - began  # not what we did with it meanwhile
         except TimeoutError:
+            if patience < PATIENCE_SECONDS:
+                raise TooSlow(
+                    "The request came too slowly, and nothing of it was kept. Send it again."
+                ) from None
             raise TooSlow(
                 f"Nothing of the request came for {PATIENCE_SECONDS:g} seconds, and nothing of it was kept. "
                 "Send it again."

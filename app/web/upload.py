@@ -100,6 +100,7 @@ class _Writer:
         self._form = form
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._part = ReceivedPart()
+        self._fields = 0
         self._waiting: list[ReceivedPart] = []
         self.waiting_bytes = 0
         self.ended = False
@@ -131,6 +132,9 @@ class _Writer:
         part.name = _text(options.get(b"name"))
         part.file_name = _text(options.get(b"filename"))
         part.is_file = not self._form or part.file_name is not None
+        self._fields += not part.is_file
+        if self._fields > _MOST_FIELDS:
+            raise TooLarge(f"A form may have at most {_MOST_FIELDS} fields beside its files.")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -61,6 +63,25 @@ def test_beyond_its_places_a_process_asks_senders_to_come_back_and_keeps_nothing
         assert client.post("/api/v1/studies", files=send).status_code == 202
 
 
+@contextmanager
+def _served() -> Iterator[socket.socket]:
+    """The application in this process; gives the socket on which it listens."""
+    listener = listen("127.0.0.1", 0)
+    server = server_of(create_app(), settings())
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def _head_of(request: httpx.Request) -> bytes:
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    return f"{request.method} {request.url.path} HTTP/1.1\r\n{head}\r\n".encode()
+
+
 def test_a_sender_that_falls_silent_is_answered_and_another_has_its_place(
     database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,22 +90,62 @@ def test_a_sender_that_falls_silent_is_answered_and_another_has_its_place(
     settings.cache_clear()
     with transaction() as session:
         headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
-    listener = listen("127.0.0.1", 0)
-    server = server_of(create_app(), settings())
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        with httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client:
-            whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
-            head = "".join(f"{name}: {value}\r\n" for name, value in whole.headers.items())
-            with socket.create_connection(listener.getsockname(), timeout=20) as silent:
-                silent.sendall(f"POST /api/v1/studies HTTP/1.1\r\n{head}\r\n".encode() + whole.read()[:1000])
-                assert silent.recv(100).startswith(b"HTTP/1.1 408")
-                assert _stored() == 0
-                assert client.send(whole).status_code == 202
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with (
+        _served() as listener,
+        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
+    ):
+        whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
+        with socket.create_connection(listener.getsockname(), timeout=20) as silent:
+            silent.sendall(_head_of(whole) + whole.read()[:1000])
+            assert silent.recv(100).startswith(b"HTTP/1.1 408")
+            assert _stored() == 0
+            assert client.send(whole).status_code == 202
+
+
+@pytest.mark.parametrize("address", ["/sign-in", "/api/v1/studies"])
+def test_a_body_that_drips_is_given_up_on(
+    database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.8)
+    with transaction() as session:
+        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
+    with (
+        _served() as listener,
+        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
+    ):
+        whole = client.build_request("POST", address, files={"files": ("a.dcm", a_dicom())})
+        with socket.create_connection(listener.getsockname(), timeout=20) as dripping:
+            dripping.sendall(_head_of(whole))
+            body = whole.read()
+            for place in range(20):
+                dripping.sendall(body[place : place + 1])
+                time.sleep(0.1)
+            dripping.settimeout(0.3)  # it has been answered already, though it drips on
+            answer = dripping.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"The request came too slowly, and nothing of it was kept." in answer
+        assert _stored() == 0
+
+
+def test_an_upload_by_a_slow_line_is_taken_however_long_it_takes(
+    database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.5)
+    with transaction() as session:
+        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
+    with (
+        _served() as listener,
+        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
+    ):
+        whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
+        body = whole.read()
+        piece = len(body) // 10
+        with socket.create_connection(listener.getsockname(), timeout=20) as slow:
+            slow.sendall(_head_of(whole))
+            for place in range(0, len(body), piece):
+                slow.sendall(body[place : place + piece])
+                time.sleep(0.2)
+            assert slow.recv(100).startswith(b"HTTP/1.1 202")
 
 
 def test_readers_have_threads_however_many_send() -> None:

@@ -170,6 +170,18 @@ def test_a_multipart_that_is_cut_off_admits_nothing(
     assert not list((settings().blob_folder / "incoming").iterdir())
 
 
+def test_a_form_of_more_fields_than_any_has_is_refused(
+    client: TestClient, sender: dict[str, str], session: Session
+) -> None:
+    field = b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n' + b"y" * 16_000 + b"\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    body = b"".join(field % number for number in range(65)) + b"--x--\r\n"
+    answer = client.post("/api/v1/studies", content=body, headers=sender | kind)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "A form may have at most 64 fields beside its files."
+    assert session.scalar(select(func.count()).select_from(Study)) == 0
+
+
 def test_a_body_that_says_it_is_too_large_is_refused_unread(
     client: TestClient, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
