@@ -95,6 +95,138 @@ def test_appended_rows_are_live_and_stay_when_the_list_renews_itself(signed_in: 
     assert page.locator(f"#s-{last}").count() == 0
 
 
+def test_a_list_that_grows_past_its_end_goes_on(signed_in: SignIn, blobs: Blobs) -> None:
+    many(blobs, 50)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    shown(page, 50)
+    assert page.locator(".pager a[rel=next]").count() == 0
+    page.mouse.move(300, 300)
+    new = [str(an_admitted_study(blobs).study_id) for _ in range(3)]
+    page.wait_for_selector("#news:visible")
+    page.wait_for_function("() => document.getElementById('unsigned').textContent === '53'")
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{new[-1]}")
+    page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+    shown(page, 53)
+    with transaction() as session:
+        order = session.scalars(select(Study.id).order_by(Study.rank_at, Study.id)).all()
+    assert rows(page) == [str(study_id) for study_id in order]
+
+
+def test_a_list_that_renews_itself_while_it_grows_loses_no_row(signed_in: SignIn, blobs: Blobs) -> None:
+    many(blobs, 170)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    shown(page, 50)
+    held: list[Any] = []
+    page.route(
+        "**/worklist/page?*cursor=*",
+        lambda route: route.continue_() if held else held.append(route),
+    )
+    page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(20)
+    new = [str(an_admitted_study(blobs).study_id) for _ in range(3)]
+    page.wait_for_selector("#news:visible")
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{new[-1]}")
+    shown(page, 50)
+    held[0].continue_()  # what comes after the last row of before
+    for count in (100, 150, 173):
+        page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('#rows tr[data-study]').length >= count", arg=count
+        )
+    with transaction() as session:
+        order = session.scalars(select(Study.id).order_by(Study.rank_at, Study.id)).all()
+    assert rows(page) == [str(study_id) for study_id in order]
+
+
+def test_a_long_list_that_has_looked_what_it_missed_rests_and_is_live(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    many(blobs, 219)
+    last = a_screened_study(blobs, lane=Lane.RULE_OUT, probability=0.02).study_id
+    page = signed_in("ada", Role.RADIOLOGIST, height=3000)
+    page.wait_for_selector("#live[data-live=on]")
+    for count in (100, 150, 200, 220):
+        page.evaluate("() => document.querySelector('.pager').scrollIntoView()")
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('#rows tr[data-study]').length >= count", arg=count
+        )
+    page.wait_for_timeout(500)
+    asked: list[str] = []
+    page.on("request", lambda request: "/worklist/" in request.url and asked.append(request.url))
+    page.evaluate("() => dispatchEvent(new Event('online'))")  # the stream is made anew
+    page.wait_for_timeout(6000)
+    assert len(asked) == 5, asked
+    sign(last)
+    page.wait_for_selector(f"#s-{last}.gone")
+
+
+def late_pages(page: Any) -> list[Any]:
+    """The list's own pages as they were when it asked for them, each with the route that waits for it."""
+    late: list[Any] = []
+    page.route("**/worklist/page*", lambda route: late.append((route, route.fetch())))
+    return late
+
+
+def arrives(page: Any, late: list[Any]) -> None:
+    """The first page that is late comes to the list, and no other is."""
+    route, answer = late.pop(0)
+    route.fulfill(response=answer)
+    page.unroute("**/worklist/page*")
+
+
+def is_asked_for(page: Any, late: list[Any]) -> None:
+    for _ in range(250):
+        if late:
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("the list did not renew itself")
+
+
+def test_what_comes_while_the_list_renews_itself_is_announced(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.mouse.move(400, 300)
+    first = an_admitted_study(blobs).study_id
+    page.wait_for_selector("#news:visible")
+    late = late_pages(page)
+    page.keyboard.press("u")
+    is_asked_for(page, late)
+    with page.expect_response("**/worklist/rows*"):
+        second = an_admitted_study(blobs).study_id
+    page.wait_for_timeout(200)
+    arrives(page, late)
+    page.wait_for_selector(f"#s-{first}")
+    page.wait_for_function("() => document.getElementById('news').textContent.startsWith('1 new study')")
+    page.wait_for_selector("#news:visible")
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#s-{second}")
+
+
+def test_a_list_that_renews_itself_slowly_stays_once_a_hand_is_back(signed_in: SignIn, blobs: Blobs) -> None:
+    a_screened_study(blobs)
+    page = signed_in("ada", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    page.wait_for_timeout(500)  # it has looked what it missed
+    late = late_pages(page)
+    an_admitted_study(blobs)  # nobody has touched mouse or keyboard: it is taken in at once
+    is_asked_for(page, late)
+    page.mouse.move(400, 300)
+    arrives(page, late)
+    page.wait_for_timeout(500)
+    assert len(rows(page)) == 1
+    assert page.locator("#news").inner_text().startswith("1 new study")
+    page.keyboard.press("u")
+    shown(page, 2)
+
+
 def test_a_blind_row_at_the_edge_of_the_list_hides_no_arrival_and_tells_nothing(
     signed_in: SignIn, blobs: Blobs
 ) -> None:

@@ -13,7 +13,8 @@ async function pageAt(query) {
   const answer = await fetch(`/worklist/page${query}`, { headers: { Accept: "text/html" } }).catch(() => null);
   if (answer?.redirected || answer?.status === 401) loadAnew();
   if (!answer?.ok || answer.redirected) return null;
-  return new DOMParser().parseFromString(await answer.text(), "text/html");
+  const text = await answer.text().catch(() => null);
+  return text === null ? null : new DOMParser().parseFromString(text, "text/html");
 }
 
 function queryAfter(page) {
@@ -36,8 +37,6 @@ export class Pages {
     this.taken = taken;
     this.count = 1;
     this.busy = null;
-    const end = document.querySelector(".pager");
-    if (!end || !queryAfter(document)) return;
     // Two screens before its end the list is longer already.
     this.seen = new IntersectionObserver(
       (entries) => {
@@ -45,7 +44,7 @@ export class Pages {
       },
       { rootMargin: "0px 0px 200% 0px" },
     );
-    this.seen.observe(end);
+    this.lookAgain();
   }
 
   /** The next page's rows stand below the others; false where there are none, or no answer came. */
@@ -58,16 +57,17 @@ export class Pages {
     const query = queryAfter(document);
     if (!query || this.count >= MOST_PAGES) return false;
     const page = await pageAt(query);
+    // The list was renewed meanwhile and ends elsewhere: what comes after its end before is not what comes next.
+    if (queryAfter(document) !== query) {
+      this.lookAgain();
+      return true;
+    }
     if (page?.getElementById("rows")?.tagName !== "TBODY") return false;
     const fresh = further(this.rows, page);
     this.rows.append(...fresh);
     this.count++;
     this.follow(page);
     this.taken(fresh.filter((row) => row.dataset.study));
-    // The end may still be in sight, of which an observer says nothing a second time.
-    const end = document.querySelector(".pager");
-    this.seen?.unobserve(end);
-    this.seen?.observe(end);
     return true;
   }
 
@@ -90,12 +90,22 @@ export class Pages {
     this.follow(pages.at(-1));
   }
 
-  /** The link leads on from the last page. */
+  /** The link leads on from the last page; a list that has ended before may go on again. */
   follow(page) {
     const query = queryAfter(page);
     const link = document.querySelector(NEXT);
-    if (query && link) link.href = `/${query}`;
-    else link?.remove();
+    if (!query) link?.remove();
+    else if (link) link.href = `/${query}`;
+    else document.querySelector(".pager")?.append(document.importNode(page.querySelector(NEXT), true));
     this.rows.dataset.last = query ? "no" : "yes";
+    this.lookAgain();
+  }
+
+  /** The end may still be in sight, of which an observer says nothing a second time. */
+  lookAgain() {
+    const end = document.querySelector(".pager");
+    if (!end) return;
+    this.seen.unobserve(end);
+    this.seen.observe(end);
   }
 }

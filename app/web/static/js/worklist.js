@@ -1,12 +1,14 @@
 // The live worklist: rows change in place, what is new or moved waits until the reader takes it in.
 
 import { loadAnew } from "./anew.js";
+import { setHead, setText, setUnsigned } from "./head.js";
 import { keepList } from "./lastlist.js";
 import { Pace } from "./pace.js";
 import { Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { settle, steadily } from "./steady.js";
 import { _, ngettext } from "./texts.js";
+import { ageWaits, heardTheTime, serverNow } from "./waits.js";
 import { walkable } from "./walking.js";
 
 const rows = document.getElementById("rows");
@@ -38,19 +40,12 @@ let moved = false;
 let timer = null;
 let quiet = null;
 let lastTouched = 0;
+let looked = false; // the last question was for the whole list
+let isTakingIn = false;
+let isWanted = false; // it is taken in by hand
+const listening = new Set(); // for what is heard while pages are on their way, which may be too old for it
 const renewing = new Pace(FETCH_AFTER);
 const takingIn = new Pace(0);
-
-// Waits go by the server's clock, which comes with the page and with rows: this machine's may be hours off, and may
-// be set right while the list stands.
-const navigated = performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
-let server = { moment: Date.parse(rows?.dataset.now), heard: navigated };
-
-function heardTheTime(moment) {
-  server = { moment: Date.parse(moment), heard: performance.now() };
-}
-
-const serverNow = () => server.moment + performance.now() - server.heard;
 
 function rowOf(id) {
   return document.getElementById(`s-${id}`);
@@ -60,11 +55,13 @@ function rowOf(id) {
 
 function heard(id) {
   waiting.add(id);
+  for (const meanwhile of listening) meanwhile.add(id);
   timer ??= setTimeout(renew, renewing.rest);
 }
 
 async function renew() {
-  const answered = await renewing.asking(waiting.size > MOST_WAITING ? resync : fetchRows);
+  looked = waiting.size > MOST_WAITING && !looked;
+  const answered = await renewing.asking(looked ? resync : fetchRows);
   timer = waiting.size > 0 ? setTimeout(renew, answered ? renewing.rest : AGAIN_AFTER) : null;
 }
 
@@ -106,7 +103,9 @@ function take(id, row) {
   const holder = document.createElement("template");
   holder.innerHTML = row.html;
   const fresh = holder.content.querySelector("tr");
-  if (present.dataset.rank !== fresh.dataset.rank || (isDone ? !row.signed : !row.open)) moved = true;
+  const isIn = isDone ? row.signed : row.open;
+  fresh.toggleAttribute("data-left", !isIn);
+  if (present.dataset.rank !== fresh.dataset.rank || !isIn) moved = true;
   const focused = present.contains(document.activeElement);
   fresh.classList.toggle("here", present.classList.contains("here"));
   present.replaceWith(fresh);
@@ -161,8 +160,24 @@ function loadAnewUnlessSending() {
   if (!document.querySelector("form[data-sent]")) loadAnew();
 }
 
-async function takeIn() {
-  const renewed = pages && (await takingIn.asking(() => pages.anew()));
+/** The list's pages as they are now, or null; and of which studies news came meanwhile. */
+async function anew() {
+  const meanwhile = new Set();
+  listening.add(meanwhile);
+  const renewed = await (pages ?? new Pages(rows, () => {})).anew();
+  listening.delete(meanwhile);
+  return [renewed, meanwhile];
+}
+
+async function takeIn({ byHand = false } = {}) {
+  isWanted ||= byHand;
+  if (isTakingIn) return;
+  isTakingIn = true;
+  const began = Date.now();
+  const [renewed, meanwhile] = pages ? await takingIn.asking(anew) : [];
+  const isForAHand = isWanted;
+  isTakingIn = isWanted = false;
+  if (pages && renewed && !isForAHand && lastTouched > began) return takeInWhenQuiet(); // a hand has come back
   if (pages && !renewed) {
     quiet = setTimeout(takeInWhenQuiet, AGAIN_AFTER); // not to be had now: what stands here stays
     return;
@@ -179,30 +194,11 @@ async function takeIn() {
   }
   if (here) rowOf(here)?.classList.add("here");
   if (focused) rowOf(focused)?.querySelector("a.name").focus({ preventScroll: true });
-  document.getElementById("stalled").hidden = page.getElementById("stalled").hidden;
-  setUnsigned(Number(page.getElementById("unsigned").textContent));
-  setText("unread", page.getElementById("unread").textContent);
+  setHead(page);
   arrived.clear();
   moved = false;
   news.hidden = true;
-}
-
-function setText(id, text) {
-  const element = document.getElementById(id);
-  if (element) element.textContent = text;
-}
-
-// Under a filter their number stands in its summary too.
-function setUnsigned(number) {
-  setText("unsigned", number);
-  setText(
-    "passing",
-    ngettext(
-      "Filter: %(num)s study passes, views and columns",
-      "Filter: %(num)s studies pass, views and columns",
-      number,
-    ),
-  );
+  meanwhile.forEach(heard);
 }
 
 function setLive(state, words) {
@@ -212,7 +208,7 @@ function setLive(state, words) {
 
 listen({
   study: heard,
-  resync: () => void resync(),
+  resync: () => void catchUp(),
   open: () => setLive("on", _("live")),
   lost: ({ forGood }) => {
     setLive("off", forGood ? _("not live") : _("reconnecting"));
@@ -220,56 +216,42 @@ listen({
   },
 });
 
+// For as long as what was missed cannot be had though news comes.
+async function catchUp() {
+  if (!(await resync()) && live.dataset.live === "on") setTimeout(catchUp, AGAIN_AFTER);
+}
+
 /** Something was missed: look whether the list differs before saying so. False where that cannot be had. */
 async function resync() {
   const before = [...waiting];
-  const renewed = await (pages ?? new Pages(rows, () => {})).anew();
+  const [renewed, meanwhile] = await anew();
   if (!renewed) return false;
-  before.forEach((id) => waiting.delete(id));
-  const asked = renewed[0]?.getElementById("asked");
-  if (asked) steadily(() => tellAsked(asked.innerHTML));
-  const theirRows = renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")]);
-  for (const row of theirRows) {
-    if (!rowOf(row.dataset.study)) arrived.add(row.dataset.study);
-    else heard(row.dataset.study);
-  }
-  moved = false;
-  if (isTable) {
-    const theirs = new Set(theirRows.map((row) => row.dataset.study));
-    for (const row of rows.querySelectorAll(STUDY)) if (!theirs.has(row.dataset.study)) heard(row.dataset.study);
-  }
+  for (const id of before) if (!meanwhile.has(id)) waiting.delete(id);
+  const theirs = new Map(
+    renewed.flatMap((page) => [...page.querySelectorAll("#rows tr[data-study]")].map((row) => [row.dataset.study, row])),
+  );
+  setHead(renewed[0]);
+  const asked = renewed[0].getElementById("asked");
+  steadily(() => {
+    if (asked) tellAsked(asked.innerHTML);
+    for (const [id, { outerHTML }] of theirs) {
+      if (!rowOf(id)) arrived.add(id);
+      else if (!meanwhile.has(id)) take(id, { html: outerHTML, open: true, signed: true });
+    }
+  });
+  const ours = isTable ? [...rows.querySelectorAll(STUDY)] : [];
+  const here = ours.map((row) => row.dataset.study).filter((id) => theirs.has(id));
+  moved = here.join() !== [...theirs.keys()].filter(rowOf).join() || ours.some((row) => "left" in row.dataset);
+  // What has left the list, or stands beyond its pages now: what became of it is asked once.
+  for (const { dataset } of ours) if (!theirs.has(dataset.study) && !("left" in dataset)) heard(dataset.study);
   announce();
   return true;
-}
-
-// Waiting times age before the reader's eyes; the words are those of the server.
-function sayDuration(seconds) {
-  const minutes = Math.floor(Math.max(seconds, 0) / 60);
-  if (minutes < 1) return _("%(seconds)s s", { seconds: Math.floor(Math.max(seconds, 0)) });
-  if (minutes < 60) return _("%(minutes)s min", { minutes });
-  if (minutes < 48 * 60) {
-    return _("%(hours)s h %(minutes)s", {
-      hours: Math.floor(minutes / 60),
-      minutes: String(minutes % 60).padStart(2, "0"),
-    });
-  }
-  return _("%(days)s d %(hours)s h", {
-    days: Math.floor(minutes / 1440),
-    hours: Math.floor((minutes % 1440) / 60),
-  });
 }
 
 setInterval(() => {
   if (!isTable) return;
   if (!moved) steadily(divide);
-  for (const row of rows.querySelectorAll(STUDY)) {
-    const cell = row.querySelector("[data-wait]");
-    if (!cell) continue; // signed: it waits no longer
-    const seconds = (serverNow() - Date.parse(row.dataset.arrived)) / 1000;
-    cell.textContent = sayDuration(seconds);
-    if (seconds > 28_800) cell.dataset.age = "very-long";
-    else if (seconds > 7200) cell.dataset.age = "long";
-  }
+  ageWaits(rows.querySelectorAll(STUDY));
 }, 10_000);
 
 // As time passes, what waits comes due: the line between the two parts goes down past it.
@@ -287,7 +269,7 @@ for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
   document.addEventListener(kind, () => (lastTouched = Date.now()), { passive: true });
 }
 
-news?.addEventListener("click", () => void takeIn());
+news?.addEventListener("click", () => void takeIn({ byHand: true }));
 
 // A place without rows has nothing to walk; `pages` there is null.
 walkable(rows, () => pages.more());
@@ -302,6 +284,6 @@ document.addEventListener("keydown", (event) => {
     filters.open = !filters.open;
     if (filters.open) filters.querySelector("select, input[type=checkbox]").focus();
   } else if (isTable && event.key === "u" && !news.hidden) {
-    void takeIn();
+    void takeIn({ byHand: true });
   }
 });
