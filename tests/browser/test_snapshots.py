@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.domain.roles import Role
@@ -36,3 +38,25 @@ def test_an_administrator_looks_takes_and_asks_for_an_export(signed_in: SignIn) 
     with page.expect_download() as manifest:
         page.get_by_role("link", name="Download the manifest (CSV)").click()
     assert manifest.value.suggested_filename == "Children, autumn.csv"
+
+
+def test_a_page_that_waits_for_a_count_stays_while_the_service_starts_anew(signed_in: SignIn) -> None:
+    with transaction() as session:
+        a_dataset(session, patients(20))
+    page = signed_in("admin", Role.ADMINISTRATOR)
+    page.goto("/training/snapshots")
+    page.get_by_role("button", name="See what it would hold").click()
+    page.wait_for_selector("#looking")
+    asked: list[str] = []
+
+    def refuse(route: Any) -> None:
+        asked.append(route.request.resource_type)
+        route.fulfill(status=502, content_type="text/html", body="Bad Gateway")
+
+    page.route("**/training/snapshots?*", refuse)
+    for _ in range(100):
+        if len(asked) > 1:
+            break
+        page.wait_for_timeout(50)
+    assert set(asked) == {"fetch"}, "it asks again and shows nobody the proxy's page"
+    assert page.locator("#looking").is_visible()
