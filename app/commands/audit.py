@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
+from app.domain.addresses import subscriber
 from app.domain.roles import Actor
 from app.errors import Unavailable
 from app.records import AuditEvent
@@ -63,16 +64,17 @@ def event_of(
 class RefusalLog:
     """Refusals, each in its own transaction; past `burst` a minute for a caller and reason they share a row.
 
-    A flood must not fill the disk nor hide what else happened, so the rest of the minute is counted in memory
-    and written as one row with its count when the minute is over: by the next refusal, by the thread that
-    `start` begins, or by `flush`. What the database does not take is counted in the caller's next such row.
+    A flood must not fill the disk nor hide what else happened, also from many addresses of one IPv6 network.
+    So the rest of the minute is counted in memory and written as one row with its count when the minute is
+    over: by the next refusal, by the thread that `start` begins, or by `flush`. What the database does not
+    take is counted in the caller's next such row.
     """
 
     def __init__(self, *, burst: int = 10, window_seconds: float = 60.0) -> None:
         self._burst = burst
         self._seconds = window_seconds
         self._lock = threading.Lock()
-        self._windows: dict[tuple[str, str, str | None], _Window] = {}
+        self._windows: dict[tuple[str, str, str], _Window] = {}
         self._under_way = 0
         self._closing = threading.Event()
         self._writing = threading.Thread(target=self._keep_writing, name="refusals", daemon=True)
@@ -135,7 +137,8 @@ class RefusalLog:
 
     def _window_of(self, slug: str, by: Actor) -> _Window:
         """The caller's running window; under the lock."""
-        return self._windows.setdefault((slug, by.name, by.address), _Window(started=time.monotonic(), by=by))
+        key = slug, by.name, subscriber(by.address)
+        return self._windows.setdefault(key, _Window(started=time.monotonic(), by=by))
 
     def _taken(self, *, ended_by: float | None) -> list[_Row]:
         """Rows of the windows that had ended by then, or of all; these are forgotten. Under the lock."""
@@ -144,7 +147,7 @@ class RefusalLog:
             for key, window in self._windows.items()
             if ended_by is None or ended_by - window.started > self._seconds
         ]
-        windows = [(slug, self._windows.pop((slug, name, address))) for slug, name, address in ended]
+        windows = [(key[0], self._windows.pop(key)) for key in ended]
         return [
             _Row(slug, window.by, count=window.counted, details={"aggregated": True})
             for slug, window in windows

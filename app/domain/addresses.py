@@ -72,6 +72,15 @@ def plain(address: Address) -> Address:
     return mapped or address
 
 
+def subscriber(address: str | None) -> str:
+    """Whose address it is, for what is counted: of IPv6 one subscriber has the 2^64 of a network."""
+    try:
+        here = plain(ip_address((address or "").partition("%")[0]))
+    except ValueError:  # a socket without an address
+        return address or "unknown"
+    return str(here) if isinstance(here, IPv4Address) else str(ip_network((here, 64), strict=False))
+
+
 def may_be_sent_to(address: Address, allowed: Sequence[Range]) -> bool:
     """Whether the service may connect to an address that somebody other than its operator has named.
 

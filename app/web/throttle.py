@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address, ip_address, ip_network
 from typing import TypeVar
 
 from limits import RateLimitItemPerMinute
@@ -17,6 +16,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.domain.addresses import subscriber
 from app.errors import TooManyRequests
 
 PER_USER = RateLimitItemPerMinute(10, 15, namespace="user")
@@ -52,15 +52,15 @@ class SignInThrottle:
 
     def check(self, *, username: str, address: str | None) -> None:
         """Counts an attempt; raises TooManyRequests where there were too many."""
-        self._ask(lambda limiter: _check(limiter, name=_short(username), address=_network(address)))
+        self._ask(lambda limiter: _check(limiter, name=_short(username), address=subscriber(address)))
 
     def to_provider(self, *, address: str | None) -> None:
         """Counts a way to the provider; raises TooManyRequests where there were too many."""
-        self._ask(lambda limiter: _hit(limiter, TO_PROVIDER, _network(address)))
+        self._ask(lambda limiter: _hit(limiter, TO_PROVIDER, subscriber(address)))
 
     def wrong(self, *, address: str | None) -> None:
         """The attempt that was checked had a wrong password."""
-        self._ask(lambda limiter: limiter.hit(PER_ADDRESS, _network(address)))
+        self._ask(lambda limiter: limiter.hit(PER_ADDRESS, subscriber(address)))
 
     def right(self, *, username: str) -> None:
         """The attempt that was checked had the right password."""
@@ -92,17 +92,6 @@ def _too_many(limiter: MovingWindowRateLimiter, limit: RateLimitItemPerMinute, k
         f"There were too many attempts to sign in. Try again in {minutes} minutes.",
         retry_after=seconds,
     )
-
-
-def _network(address: str | None) -> str:
-    """Whose address it is: of IPv6 one subscriber has the 2^64 of a network."""
-    try:
-        known = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return address or "unknown"
-    if isinstance(known, IPv4Address):
-        return str(known)
-    return str(known.ipv4_mapped or ip_network((known, 64), strict=False))
 
 
 def _short(username: str) -> str:

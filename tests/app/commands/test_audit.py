@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -60,6 +61,19 @@ def test_a_flood_shares_a_row_and_every_refusal_is_counted(database: str) -> Non
     assert sum(row.count for row in rows) == 51
     log.flush()
     assert len(_refusals()) == 5
+
+
+def test_a_flood_from_all_addresses_of_an_ipv6_network_shares_a_row(database: str) -> None:
+    log = RefusalLog(burst=3, window_seconds=60)
+    for number in range(50):
+        log.refuse(by=replace(_STRANGER, address=f"2001:db8::{number:x}:1"), reason="not-signed-in")
+    log.refuse(by=replace(_STRANGER, address="2001:db8:0:1::1"), reason="not-signed-in")
+    log.refuse(by=replace(_STRANGER, address="::ffff:192.0.2.7"), reason="not-signed-in")
+    log.refuse(by=replace(_STRANGER, address="::ffff:192.0.2.8"), reason="not-signed-in")
+    assert len(_refusals()) == 6
+    log.flush()
+    assert len(_refusals()) == 7
+    assert _counted() == 53
 
 
 def test_the_next_refusal_after_the_window_writes_what_was_counted(database: str) -> None:
