@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     Column,
+    ColumnElement,
     Index,
     Integer,
     MetaData,
@@ -18,7 +20,9 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    Uuid,
     and_,
+    any_,
     case,
     exists,
     func,
@@ -26,7 +30,7 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.commands.superseding import superseded_by
 from app.dicom.frontal import is_frontal_chest
@@ -38,7 +42,16 @@ from app.domain.superseding import as_it_is_now
 from app.records import Adjudication, DatasetFile, IdentityConflict, Image, ImageReading, Review, Study
 from app.records.review import stands
 
+_Row: TypeAlias = Row[*tuple[Any, ...]]
 _STUDIES_AT_ONCE = 1000
+_OF_STUDY = (
+    *(Study.id, Study.is_sample, Study.purpose, Study.state, Study.patient_id, Study.issuer_of_patient_id),
+    *(Study.unidentified_as, Study.age_years, Study.patient_sex, Study.station_name),
+)
+_OF_REVIEW = (
+    *(Review.id, Review.study_id, Review.reviewer_kind, Review.reviewer_id, Review.reviewer_name),
+    *(Review.verdict, Review.findings, Review.image_ids, Review.blind, Review.final_at),
+)
 _ALONE = patient_key.of_file(patient_key=None, sha256="")
 _TEXTS = (
     *("path", "label", "subtype", "patient_key", "source", "blind", "reviewer", "review_id", "study_id"),
@@ -104,14 +117,16 @@ def add_reviews(session: Session, *, at: datetime) -> list[str]:
     left_out: Counter[Why] = Counter()
     not_frontal = 0
     for studies in _signed(session):
-        labels: dict[UUID, tuple[Study, ReviewLabel]] = {}
+        labels: dict[UUID, tuple[_Row, ReviewLabel]] = {}
+        newer: Mapping[str, str] = {}
         for study, signed in studies:
             found = label_of_review(signed, at=at)
             if isinstance(found, Why):
                 left_out[found] += 1
             else:
                 labels[study.id] = (study, found)
-        rows, others = _rows(session, labels)
+                newer = signed.superseded_by
+        rows, others = _rows(session, labels, newer=newer)
         not_frontal += others
         if rows:
             session.execute(insert(LABELS), rows)
@@ -123,7 +138,7 @@ def add_reviews(session: Session, *, at: datetime) -> list[str]:
     return told_of
 
 
-def _signed(session: Session) -> Iterator[list[tuple[Study, SignedStudy]]]:
+def _signed(session: Session) -> Iterator[list[tuple[_Row, SignedStudy]]]:
     """Studies with a review that stands, so many at once."""
     last: UUID | None = None
     while True:
@@ -137,16 +152,18 @@ def _signed(session: Session) -> Iterator[list[tuple[Study, SignedStudy]]]:
         last = ids[-1]
 
 
-def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[Study, SignedStudy]]:
+def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[_Row, SignedStudy]]:
     in_conflict = exists().where(
         IdentityConflict.resolved_at.is_(None),
         (IdentityConflict.study_id == Study.id) | (IdentityConflict.other_study_id == Study.id),
     )
-    studies = session.execute(select(Study, in_conflict).where(Study.id.in_(ids)).order_by(Study.id)).all()
+    of_study = select(*_OF_STUDY, in_conflict.label("in_conflict")).where(_is_of(Study.id, ids))
+    studies = session.execute(of_study.order_by(Study.id)).all()
     reviews: dict[UUID, list[SignedReview]] = {}
     adjudicated = exists().where(Adjudication.review_id == Review.id)
-    standing = select(Review, adjudicated).where(Review.study_id.in_(ids), stands()).order_by(Review.sequence)
-    for review, is_adjudication in session.execute(standing):
+    of_review = select(*_OF_REVIEW, adjudicated.label("is_adjudication"))
+    standing = of_review.where(_is_of(Review.study_id, ids), stands()).order_by(Review.sequence)
+    for review in session.execute(standing):
         reviews.setdefault(review.study_id, []).append(
             SignedReview(
                 id=review.id,
@@ -158,7 +175,7 @@ def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[Study, Si
                 image_ids=review.image_ids,
                 blind=review.blind,
                 final_at=review.final_at,
-                is_adjudication=is_adjudication,
+                is_adjudication=review.is_adjudication,
             )
         )
     newer = superseded_by(session, ids)
@@ -169,47 +186,59 @@ def _with_reviews(session: Session, ids: Sequence[UUID]) -> list[tuple[Study, Si
                 is_sample=study.is_sample,
                 purpose=study.purpose,
                 state=study.state,
-                in_conflict=conflict,
+                in_conflict=study.in_conflict,
                 reviews=reviews[study.id],
                 superseded_by=newer,
             ),
         )
-        for study, conflict in studies
+        for study in studies
     ]
 
 
+def _is_of(
+    column: ColumnElement[Any] | InstrumentedAttribute[Any], ids: Sequence[UUID]
+) -> ColumnElement[bool]:
+    """One parameter, however many ids: a statement with a thousand takes longer to write than to answer."""
+    return column == any_(literal(list(ids), ARRAY(Uuid)))
+
+
 def _rows(
-    session: Session, labels: dict[UUID, tuple[Study, ReviewLabel]]
+    session: Session,
+    labels: dict[UUID, tuple[_Row, ReviewLabel]],
+    *,
+    newer: Mapping[str, str],
 ) -> tuple[list[dict[str, Any]], int]:
     """A row for each frontal image that was read, and how many others there are."""
     columns = (Image.id, Image.study_id, Image.sha256, Image.media_type, Image.view_position)
-    asked = select(*columns, Image.header).where(Image.study_id.in_(labels))
+    asked = select(*columns).where(_is_of(Image.study_id, list(labels)))
     images = {str(image.id): image for image in session.execute(asked.order_by(Image.study_id, Image.id))}
     passed = set(
         session.scalars(
             select(ImageReading.image_id)
             .where(
-                ImageReading.image_id.in_([image.id for image in images.values()]),
+                _is_of(ImageReading.image_id, [image.id for image in images.values()]),
                 ImageReading.outcome == "screened",
             )
             .distinct()
         )
     )
-    newer = superseded_by(session, labels)
+    unread = [image.id for image in images.values() if image.id not in passed]
+    headers = session.execute(select(Image.id, Image.header).where(_is_of(Image.id, unread)))
+    frontal = passed | {image_id for image_id, header in headers if is_frontal_chest(header)}
     rows, others = [], 0
     for study, found in labels.values():
         for read in dict.fromkeys(as_it_is_now(read, newer) for read in found.review.image_ids):
             image = images.get(read)
             if image is None:
                 continue
-            if image.id in passed or is_frontal_chest(image.header):
+            if image.id in frontal:
                 rows.append(_row(study, image, found))
             else:
                 others += 1
     return rows, others
 
 
-def _row(study: Study, image: Row[Any], found: ReviewLabel) -> dict[str, Any]:
+def _row(study: _Row, image: _Row, found: ReviewLabel) -> dict[str, Any]:
     return {
         "path": image.sha256,
         "label": found.label,
