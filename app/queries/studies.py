@@ -125,13 +125,7 @@ def show(session: Session, *, study_id: UUID, to: Actor) -> StudyShown:
     tested = _explanations(session, reading)
     hidden = is_hidden(session, study_id=study.id, who=to)
     shown = StudyShown(
-        entry=entry_of(
-            study,
-            outcome=reading.outcome if reading else None,
-            findings=reading.findings if reading else {},
-            notices=reading.notices if reading else (),
-            hidden=hidden,
-        ),
+        entry=entry_of(study, reading=reading, hidden=hidden),
         study_date=study.study_date,
         study_time=study.study_time,
         issuer_of_patient_id=study.issuer_of_patient_id,

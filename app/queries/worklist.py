@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.commands.blinding import harmless, hidden_from
@@ -62,6 +62,8 @@ class WorklistEntry:
     notices: tuple[str, ...]
     awaits_network: bool
     """True where the network owes it a reading, be it the first or another."""
+    why_unread: str | None
+    """Why its latest reading says nothing; `reason` may tell why it was opened again."""
     why_here: str
     held_by: str | None
     held_since: datetime | None
@@ -96,7 +98,7 @@ _DONE = (Study.state.in_([State.SIGNED.value, State.AMENDED.value]), Study.purpo
 DUE_SINCE = func.coalesce(Study.screening_again_at, Study.arrived_at)
 """Since when a study that is due has waited for the network."""
 _LATEST_READING = (
-    select(Reading.findings, Reading.notices, Reading.outcome)
+    select(Reading.findings, Reading.notices, Reading.outcome, Reading.reason)
     .where(Reading.study_id == Study.id)
     .order_by(Reading.sequence.desc())
     .limit(1)
@@ -198,7 +200,7 @@ def _conditions(where: WorklistFilter, to: Actor, hidden: ColumnElement[bool]) -
 
 def _with_reading(hidden: ColumnElement[bool]) -> Select[Any]:
     said = _LATEST_READING.c
-    found = select(Study, said.findings, said.notices, said.outcome, hidden.label("hidden"))
+    found = select(Study, said.findings, said.notices, said.outcome, said.reason, hidden.label("hidden"))
     return found.outerjoin(_LATEST_READING, literal(True))
 
 
@@ -244,17 +246,18 @@ def stations(session: Session, *, most: int = 50) -> tuple[str, ...]:
     return tuple(name for name in found if name)
 
 
-def _entry(row: Sequence[Any]) -> WorklistEntry:
-    """From study, its latest reading's findings, notices, outcome (None without one), and if it is hidden."""
-    study, findings, notices, outcome, hidden = row
-    return entry_of(study, outcome=outcome, findings=findings or {}, notices=notices or [], hidden=hidden)
+def _entry(row: Row[Any]) -> WorklistEntry:
+    """From a row of `_with_reading`."""
+    return entry_of(row.Study, reading=row, hidden=row.hidden)
 
 
-def entry_of(
-    study: Study, *, outcome: str | None, findings: dict[str, Any], notices: Sequence[str], hidden: bool
-) -> WorklistEntry:
-    """The worklist's view of a study; without all that tells the network's opinion where that is `hidden`."""
+def entry_of(study: Study, *, reading: Reading | Row[Any] | None, hidden: bool) -> WorklistEntry:
+    """The worklist's view of a study; without all that tells the network's opinion where that is `hidden`.
+    `reading` is the latest, or a row of its findings, notices, outcome and reason: None without one.
+    """
     hours = None if hidden else (study.arrived_at - study.rank_at).total_seconds() / 3600
+    outcome, unread = (reading.outcome, reading.reason) if reading else (None, None)
+    findings, notices = (reading.findings or {}, reading.notices or []) if reading else ({}, [])
     notices = harmless(notices, findings) if hidden else notices
     findings = {} if hidden else findings
     return WorklistEntry(
@@ -287,6 +290,7 @@ def entry_of(
         findings=findings,
         notices=tuple(notices),
         awaits_network=study.screening_due,
+        why_unread=unread,
         why_here=why_here(study, outcome=outcome, findings=findings, hours=hours),
         held_by=study.claimed_by_name,
         held_since=study.claimed_at,

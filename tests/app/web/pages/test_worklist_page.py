@@ -68,6 +68,33 @@ def test_a_study_the_network_has_not_read_is_marked_with_the_reason(browser: Bro
     assert "1 unsigned, 1 of them not read by the network" in words(page)
 
 
+def test_why_the_network_has_not_read_is_told_apart_from_why_a_study_is_open_again(
+    browser: Browser, blobs: Blobs
+) -> None:
+    lateral = {"outcome": Outcome.WITHHELD, "reason": "This is a lateral view."}
+    of_study = {"study_instance_uid": "1.2.826.0.1.3680043.8.498.95", "patient_id": "P95"}
+    study_id = an_admitted_study(blobs, **of_study).study_id
+
+    def withhold() -> None:
+        with transaction() as session:
+            [study] = claimed(session)
+            record(session, study, *(image_read(image.image_id, **lateral) for image in study.images))
+
+    with transaction() as session:
+        a_bundle(session)
+    withhold()
+    alice = browser("alice", Role.RADIOLOGIST)
+    sign(study_id, say=Statement.ABSENT, ago=timedelta(0))
+    [done] = rows_of(get(alice, "/?section=done"))
+    assert "Not read by the network. This is a lateral view." in done
+    an_admitted_study(blobs, **of_study)
+    withhold()
+    for _ in range(2):
+        [row] = rows_of(get(alice, "/"))
+        assert "Not read by the network. This is a lateral view." in row
+        post(alice, f"/studies/{study_id}/claim", get(alice, f"/studies/{study_id}"))
+
+
 def test_a_study_that_is_tried_again_no_longer_shows_why_it_failed(browser: Browser, blobs: Blobs) -> None:
     study_id = an_admitted_study(blobs).study_id
     pages = ("/", f"/studies/{study_id}")
