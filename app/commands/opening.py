@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -39,3 +39,17 @@ def leave_study(session: Session, *, study_id: UUID, by: Actor, held_until: date
     study = review.locked(session, study_id)
     if study.claimed_by_name == by.name and study.claim_expires_at == held_until:
         review.release(session, study_id=study.id, by=by, via="page")
+
+
+def leave_unheard(session: Session, *, study_id: UUID, by: Actor, shown_at: datetime, minutes: float) -> bool:
+    """As `leave_study`, for who left before they heard until when: the hold of so many minutes ends that
+    began after `shown_at` and that nothing has prolonged. False where there is none, or none yet: opening may
+    be heard of after leaving.
+    """
+    study = review.locked(session, study_id)
+    if study.claimed_by_name != by.name or study.claimed_at is None or study.claim_expires_at is None:
+        return False
+    if study.claimed_at < shown_at or study.claim_expires_at > study.claimed_at + timedelta(minutes=minutes):
+        return False
+    review.release(session, study_id=study.id, by=by, via="page")
+    return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select, update
 
 from app.blobs import Blobs
+from app.commands import opening
 from app.domain.roles import Role
 from app.records import AuditEvent, Review, Study
 from app.records.base import now
@@ -90,6 +93,32 @@ def test_a_study_that_was_only_looked_at_is_free_once_it_is_left(signed_in: Sign
     page.wait_for_url("**/")
     is_held_by(study, None)
     assert said_of(study) == [("claimed", "page"), ("released", "page")]
+
+
+def test_a_study_that_is_left_before_its_opening_was_answered_is_free(
+    signed_in: SignIn, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = a_screened_study(blobs).study_id
+    begun: list[float] = []
+
+    def slowly(*args: Any, **how: Any) -> Any:
+        begun.append(monotonic())
+        sleep(1)
+        return open_study(*args, **how)
+
+    open_study = opening.open_study
+    monkeypatch.setattr(opening, "open_study", slowly)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.goto(f"/studies/{study}")
+    for _ in range(500):
+        if begun:
+            break
+        page.wait_for_timeout(20)
+    page.keyboard.press("l")
+    page.wait_for_url("**/")
+    assert monotonic() - begun[0] < 1, "it was left before"
+    eventually(lambda: said_of(study) == [("claimed", "page"), ("released", "page")], seconds=10)
+    assert holder(study) is None
 
 
 def test_a_study_on_which_work_has_begun_stays_held_when_it_is_left(signed_in: SignIn, blobs: Blobs) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.commands import opening, review, takeover
@@ -20,6 +23,8 @@ from app.web.pages.render import onwards, see
 from app.web.pages.study import study_page_of
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=GuardedRoute)
+_LOOKS, _BETWEEN_SECONDS = 20, 0.25
+"""How long the opening of a page that was left before its answer is waited for."""
 
 
 @router.post("/claim")
@@ -51,14 +56,35 @@ def opened(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]
 
 
 @router.post("/left")
-def left(study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
-    """The caller has left the study with nothing done; the hold that opening it began has ended."""
-    held_until = form.moment("held_until")
-    if held_until is None:
+async def left(
+    study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
+) -> Response:
+    """The caller has left the study with nothing done; the hold that opening it began has ended. Whoever left
+    before they were told until when they hold it says since when the page was shown.
+    """
+    held_until, shown_at = form.moment("held_until"), form.moment("shown_at")
+    if held_until is None and shown_at is None:
         raise BadRequest("The request does not say until when the study was held.")
-    with transaction() as session:
-        opening.leave_study(session, study_id=study_id, by=caller.actor, held_until=held_until)
+    for _ in range(_LOOKS):
+        if await run_in_threadpool(_leave, study_id, caller, held_until=held_until, shown_at=shown_at):
+            break
+        await asyncio.sleep(_BETWEEN_SECONDS)
     return Response(status_code=204)
+
+
+def _leave(study_id: UUID, caller: Caller, *, held_until: datetime | None, shown_at: datetime | None) -> bool:
+    with transaction() as session:
+        if held_until is not None:
+            opening.leave_study(session, study_id=study_id, by=caller.actor, held_until=held_until)
+        elif shown_at is not None:
+            return opening.leave_unheard(
+                session,
+                study_id=study_id,
+                by=caller.actor,
+                shown_at=shown_at,
+                minutes=settings().claim_minutes,
+            )
+    return True
 
 
 @router.post("/take-over")

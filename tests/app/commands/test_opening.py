@@ -188,3 +188,27 @@ def test_an_open_study_that_the_network_did_not_read_can_be_screened_again(
         record(session, again, image_read(admission.image_id))
     leave(study.study_id, grace, until)
     assert held(study.study_id) == ("screened", None)
+
+
+def test_who_leaves_before_they_heard_until_when_lets_go_of_that_hold_alone(
+    blobs: Blobs, grace: Actor, henri: Actor
+) -> None:
+    study_id = a_screened_study(blobs).study_id
+
+    def leaves(by: Actor, shown_at: datetime) -> bool:
+        with transaction() as session:
+            return opening.leave_unheard(session, study_id=study_id, by=by, shown_at=shown_at, minutes=15)
+
+    before = now()
+    assert not leaves(grace, before), "opening has not been heard of yet"
+    assert opened(study_id, grace)
+    assert not leaves(henri, before)
+    assert not leaves(grace, now()), "it was held before"
+    assert held(study_id)[1] == "grace"
+    assert leaves(grace, before)
+    assert held(study_id)[1] is None
+    assert opened(study_id, grace)
+    with transaction() as session:
+        review.claim(session, study_id=study_id, by=grace, minutes=15)
+    assert not leaves(grace, before), "claimed by hand meanwhile, it was prolonged"
+    assert held(study_id)[1] == "grace"

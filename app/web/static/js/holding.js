@@ -8,6 +8,7 @@ const room = document.getElementById("content");
 const study = room.dataset.study;
 const asking = () => ({ method: "POST", keepalive: true, headers: { "X-CSRF-Token": csrf(), Accept: "application/json" } });
 let until = null; // the hold that opening began, by its end; none where there was one before
+let unheard = false; // asked for, and without an answer: leaving calls the answer off before it says that it leaves
 let begun = false;
 
 // A tab that nobody looks at holds nothing.
@@ -18,8 +19,10 @@ const inSight = () =>
 
 async function open() {
   await inSight();
+  unheard = true;
   const answer = await fetch(`/studies/${study}/opened`, asking()).catch(() => null);
   const said = answer?.ok ? await answer.json().catch(() => null) : null;
+  unheard = answer === null;
   until = said?.held_until ?? null;
 }
 
@@ -42,8 +45,11 @@ if (room.dataset.claims !== undefined) {
   document.addEventListener("study-seen", () => void open(), { once: true });
   document.getElementById("correct")?.addEventListener("input", () => void begin());
   window.addEventListener("pagehide", () => {
-    if (until && !hasWork()) {
-      const body = new URLSearchParams({ held_until: until });
+    const shownAt = document.querySelector("#correct [name=shown_at]")?.value;
+    // What is sent by hand from here may claim the study: that is not let go of unheard.
+    const isLeft = until ?? (unheard && shownAt && !room.querySelector("form[data-sent]"));
+    if (isLeft && !hasWork()) {
+      const body = new URLSearchParams(until ? { held_until: until } : { shown_at: shownAt });
       void fetch(`/studies/${study}/left`, { ...asking(), body }).catch(() => null);
     }
     until = null;
