@@ -15,7 +15,7 @@ from app.blobs import Blobs
 from app.commands import audit, jobs
 from app.domain.roles import SYSTEM, Actor
 from app.errors import NotFound, Unprocessable
-from app.records import Job, SiteChoice, Snapshot, SnapshotExport
+from app.records import SiteChoice, Snapshot, SnapshotExport
 from app.settings import settings
 
 KIND = "deidentify"
@@ -37,20 +37,16 @@ def ask(session: Session, *, snapshot_id: UUID, dates: str, burned_in: str, by: 
     if dates not in DATES or burned_in not in BURNED_IN:
         raise Unprocessable("Dates can be removed or shifted, images with letters left-out or masked.")
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('exports', 0))"))
-    same = session.execute(
-        select(SnapshotExport.id, Job.id)
-        .join(Job, Job.subject_id == SnapshotExport.id)
-        .where(
-            SnapshotExport.snapshot_id == snapshot_id,
-            SnapshotExport.dates == dates,
-            SnapshotExport.burned_in == burned_in,
-            SnapshotExport.asked_by_name == by.name,
-            Job.state.in_(("waiting", "running")),
-            Job.cancel_asked_at.is_(None),
-        )
-    ).first()
+    same = jobs.at_work(
+        session,
+        SnapshotExport,
+        SnapshotExport.snapshot_id == snapshot_id,
+        SnapshotExport.dates == dates,
+        SnapshotExport.burned_in == burned_in,
+        SnapshotExport.asked_by_name == by.name,
+    )
     if same is not None:
-        return same[0], same[1]
+        return same
     export = SnapshotExport(
         id=uuid4(), snapshot_id=snapshot_id, dates=dates, burned_in=burned_in, asked_by_name=by.name
     )

@@ -40,6 +40,7 @@ from app.records import (
     SnapshotExport,
     TrainingRun,
 )
+from app.records.job import AT_WORK
 
 _KEY_OF_MARKS = "deleted_patients_key"
 _LOST = "Images of deleted patients that are in it no more: "
@@ -157,7 +158,7 @@ def check_no_work(session: Session, changes: Sequence[Rewriting]) -> None:
     # Locked, so that what waits begins after the commit and finds the snapshot as it is then.
     jobs = session.scalars(
         select(Job)
-        .where(Job.subject_id.in_(subjects), Job.state.in_(("waiting", "running")))
+        .where(Job.subject_id.in_(subjects), Job.state.in_(AT_WORK))
         .order_by(Job.sequence)
         .with_for_update()
     ).all()

@@ -19,6 +19,7 @@ from app.domain.roles import SYSTEM, Actor
 from app.domain.snapshot import TEST, SnapshotRow, may_judge, read_manifest
 from app.errors import Conflict, NotFound
 from app.records import Bundle, Evaluation, EvaluationOrder, Job, Snapshot
+from app.records.job import AT_WORK
 from app.settings import settings
 
 KIND = "evaluate"
@@ -204,6 +205,6 @@ def _count_at_work(session: Session, which: ColumnElement[bool]) -> int:
         select(func.count())
         .select_from(Job)
         .join(EvaluationOrder, EvaluationOrder.id == Job.subject_id)
-        .where(Job.kind == KIND, Job.state.in_(("waiting", "running")), which)
+        .where(Job.kind == KIND, Job.state.in_(AT_WORK), which)
     )
     return session.scalar(of_jobs) or 0

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
 from app.commands import audit, jobs
 from app.domain.roles import SYSTEM, Actor
 from app.errors import NotFound, Unprocessable
-from app.records import Bundle, BundleExport, Job
+from app.records import Bundle, BundleExport
 from app.settings import settings
 
 KIND = "export"
@@ -31,18 +31,11 @@ def ask(session: Session, *, sha256: str, format: str, by: Actor) -> tuple[UUID,
     if format not in FORMATS:
         raise Unprocessable("A bundle is exported as onnx, openvino, torch or coreml.")
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('exports', 0))"))
-    same = session.execute(
-        select(BundleExport.id, Job.id)
-        .join(Job, Job.subject_id == BundleExport.id)
-        .where(
-            BundleExport.bundle_sha256 == sha256,
-            BundleExport.format == format,
-            Job.state.in_(("waiting", "running")),
-            Job.cancel_asked_at.is_(None),
-        )
-    ).first()
+    same = jobs.at_work(
+        session, BundleExport, BundleExport.bundle_sha256 == sha256, BundleExport.format == format
+    )
     if same is not None:
-        return same[0], same[1]
+        return same
     export = BundleExport(id=uuid4(), bundle_sha256=sha256, format=format, asked_by_name=by.name)
     session.add(export)
     session.flush()

@@ -7,15 +7,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.commands import audit
 from app.domain.roles import SYSTEM, Actor
 from app.domain.sentence import sentence
 from app.errors import Conflict, NotFound
-from app.records import Job
+from app.records import BundleExport, Job, SnapshotExport, TrainingRun
 from app.records.base import now
+from app.records.job import AT_WORK
 
 ATTEMPTS = 3
 """A job whose worker ended in the middle of it goes on so often."""
@@ -46,6 +47,16 @@ def ask(session: Session, *, kind: str, subject_id: UUID, by: Actor) -> UUID:
     session.flush()
     audit.record(session, action="job.asked", by=by, subject_id=job.id, kind=kind, of=str(subject_id))
     return job.id
+
+
+def at_work(
+    session: Session, subject: type[BundleExport | SnapshotExport | TrainingRun], *which: ColumnElement[bool]
+) -> tuple[UUID, UUID] | None:
+    """The ids of such a one and of its job, which waits or runs and was not cancelled; None without one."""
+    of_it = select(subject.id, Job.id).join(Job, Job.subject_id == subject.id)
+    goes_on = Job.state.in_(AT_WORK), Job.cancel_asked_at.is_(None)
+    found = session.execute(of_it.where(*which, *goes_on)).first()
+    return None if found is None else (found[0], found[1])
 
 
 def claim(session: Session, *, worker: str, seconds: float) -> JobToDo | None:
@@ -184,7 +195,7 @@ def due(session: Session, *, limit: int) -> list[UUID]:
 
 def owed(session: Session) -> list[UUID]:
     """Jobs that wait or run."""
-    return list(session.scalars(select(Job.id).where(Job.state.in_(("waiting", "running")))))
+    return list(session.scalars(select(Job.id).where(Job.state.in_(AT_WORK))))
 
 
 def _own(session: Session, *, job_id: UUID, worker: str) -> Job | None:

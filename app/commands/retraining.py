@@ -12,12 +12,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.blobs import Blobs
-from app.commands import audit, registry, site_choices, snapshots, training
+from app.commands import audit, jobs, registry, site_choices, snapshots, training
 from app.domain.roles import Actor
 from app.errors import Conflict, Problem, Unprocessable
 from app.local_time import local
 from app.records import Dataset, Job, Review, SiteChoice, TrainingRun
 from app.records.base import now
+from app.records.job import AT_WORK
 from app.records.review import stands
 
 PLAN = "retraining"
@@ -25,7 +26,6 @@ PLAN = "retraining"
 LAST = "retraining.last"
 """What the last try led to: `{reviews_up_to, said, run}`; `said` is the sentence why nothing was begun."""
 MOST_DAYS, MOST_REVIEWS = 366, 1_000_000
-_AT_WORK = ("waiting", "running")
 _ONE_PRESS = timedelta(minutes=1)
 """Who presses again later means what was signed since, too, and is told that a training is at work."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -171,8 +171,8 @@ def came_to_nothing(session: Session, *, problem: Problem, by: Actor) -> None:
 
 
 def _runs(session: Session) -> bool:
-    at_work = select(Job.id).join(TrainingRun, TrainingRun.id == Job.subject_id)
-    return session.scalar(at_work.where(Job.kind == "train", Job.state.in_(_AT_WORK)).limit(1)) is not None
+    of_run = select(Job.id).join(TrainingRun, TrainingRun.id == Job.subject_id)
+    return session.scalar(of_run.where(Job.state.in_(AT_WORK)).limit(1)) is not None
 
 
 def _begun(session: Session, *, by: Actor) -> tuple[UUID, UUID] | None:
@@ -180,18 +180,8 @@ def _begun(session: Session, *, by: Actor) -> tuple[UUID, UUID] | None:
     last = session.get(SiteChoice, LAST)
     if last is None or last.chosen_by_name != by.name or last.value.get("run") is None:
         return None
-    found = session.execute(
-        select(TrainingRun.id, Job.id)
-        .join(Job, Job.subject_id == TrainingRun.id)
-        .where(
-            TrainingRun.id == UUID(last.value["run"]),
-            TrainingRun.asked_at > now() - _ONE_PRESS,
-            Job.kind == "train",
-            Job.state.in_(_AT_WORK),
-            Job.cancel_asked_at.is_(None),
-        )
-    ).first()
-    return None if found is None else (found[0], found[1])
+    just_now = TrainingRun.asked_at > now() - _ONE_PRESS
+    return jobs.at_work(session, TrainingRun, TrainingRun.id == UUID(last.value["run"]), just_now)
 
 
 def _was_learnt(session: Session, snapshot_id: UUID) -> bool:

@@ -17,7 +17,7 @@ from app.domain.roles import SYSTEM, Actor
 from app.domain.sentence import sentence
 from app.domain.snapshot import COLUMNS, NORMAL, TRAIN, VAL, SnapshotRow, read_manifest
 from app.errors import Conflict, NotFound, Unprocessable
-from app.records import Bundle, Job, LockedPatient, Snapshot, TrainingRun
+from app.records import Bundle, LockedPatient, Snapshot, TrainingRun
 from app.settings import settings
 
 KIND = "train"
@@ -30,7 +30,6 @@ LEAST_IMAGES = 15
 SEED = 7
 """The same images, start and seed give the same network (a thorough one but for the rounding of sums), and
 features kept from one run serve the next."""
-_AT_WORK = ("waiting", "running")
 
 
 def ask(
@@ -57,21 +56,16 @@ def ask(
     budget = _checked_budget(mode, budget_minutes)
     start = _start(session, start_sha256)
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('training', 0))"))
-    same = session.execute(
-        select(TrainingRun.id, Job.id)
-        .join(Job, Job.subject_id == TrainingRun.id)
-        .where(
-            TrainingRun.snapshot_id == snapshot_id,
-            TrainingRun.mode == mode,
-            TrainingRun.start_sha256.is_not_distinct_from(start),
-            TrainingRun.budget_minutes.is_not_distinct_from(budget),
-            Job.kind == KIND,
-            Job.state.in_(_AT_WORK),
-            Job.cancel_asked_at.is_(None),
-        )
-    ).first()
+    same = jobs.at_work(
+        session,
+        TrainingRun,
+        TrainingRun.snapshot_id == snapshot_id,
+        TrainingRun.mode == mode,
+        TrainingRun.start_sha256.is_not_distinct_from(start),
+        TrainingRun.budget_minutes.is_not_distinct_from(budget),
+    )
     if same is not None:
-        return same[0], same[1]
+        return same
     run = TrainingRun(
         snapshot_id=snapshot_id,
         mode=mode,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.records import Job
+from app.records.job import AT_WORK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def job_of(session: Session, *, subject_id: UUID, kind: str | None = None) -> Jo
 
 def jobs_at_work(session: Session) -> tuple[JobShown, ...]:
     """Those that wait or run, in their order."""
-    rows = session.scalars(select(Job).where(Job.state.in_(("waiting", "running"))).order_by(Job.sequence))
+    rows = session.scalars(select(Job).where(Job.state.in_(AT_WORK)).order_by(Job.sequence))
     return tuple(map(_shown, rows))
 
 

@@ -14,6 +14,7 @@ from app.domain.states import State
 from app.queries.worklist import DUE_SINCE
 from app.records import Delivery, Job, Study
 from app.records.base import now
+from app.records.job import AT_WORK
 
 _MANY = 50_000
 """From so many on a count takes long enough to be remembered."""
@@ -56,7 +57,7 @@ def backlog(session: Session) -> Backlog:
             Delivery.state == "pending", Delivery.not_before <= moment
         )
     )
-    begun = select(Job.state, func.count()).where(Job.state.in_(("waiting", "running")))
+    begun = select(Job.state, func.count()).where(Job.state.in_(AT_WORK))
     jobs = _counted(session, begun.group_by(Job.state))
     return Backlog(
         states={state.value: states[state.value] for state in State},
@@ -64,7 +65,7 @@ def backlog(session: Session) -> Backlog:
         oldest_unscreened_seconds=(moment - oldest).total_seconds() if oldest else None,
         deliveries={state: deliveries[state] for state in ("pending", "delivered", "dead")},
         oldest_delivery_seconds=(moment - owed).total_seconds() if owed else None,
-        jobs={state: jobs[state] for state in ("waiting", "running")},
+        jobs={state: jobs[state] for state in AT_WORK},
     )
 
 

@@ -12,6 +12,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.records.base import Base, HasId, now
 
+AT_WORK = ("waiting", "running")
+"""The states of a job that is not over."""
+
 
 class Job(HasId, Base):
     """One piece of work on one subject: a dataset to inspect, a training run, an evaluation."""
