@@ -213,8 +213,8 @@ def audit_trail(configured: Settings) -> str:
     if sending.waiting_seconds > late:
         raise Wrong(
             sentence(
-                f"A sealed part of the audit trail has waited {minutes} minutes to be sent to syslog. See that a"
-                " duty worker runs and has FIRSTREAD_AUDIT_SYSLOG too."
+                f"A sealed part of the audit trail has waited {minutes} minutes to be sent to syslog. See"
+                " that a duty worker runs and has FIRSTREAD_AUDIT_SYSLOG too."
             )
         )
     return sentence(f"It is sealed up to {seconds} s ago, and the syslog server has the heads.")
