@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain.order import Lane
+from app.domain.order import Lane, Priority
 from app.domain.sentence import sentence
 from app.domain.states import Outcome
 from app.records import Study
+from app.settings import settings
 
 NOT_READ = sentence("Not read by the network.")
 BLIND = sentence("Read by the network; what it says is shown once you have signed.")
@@ -36,11 +37,25 @@ def why_here(study: Study, *, outcome: str | None, findings: dict[str, Any], hou
             _finding(name, finding) for name, finding in findings.items() if not finding.get("research")
         )
         first = sentence(f"Network: {said_findings}.")
-    if study.lane is not None and study.screening_due:
-        first += " " + sentence("An image of it waits to be read.")
     if study.priority == "stat":
         first = sentence("STAT order.") + " " + first
-    return f"{first} {placement(hours)}".strip()
+    return f"{first} {why_placed(study, hours=hours)}".strip()
+
+
+def why_placed(study: Study, *, hours: float | None) -> str:
+    """By how much the study is placed before its arrival, and why where its latest reading does not tell."""
+    waits = study.lane is not None and study.screening_due
+    why = [sentence("An image of it waits to be read.")] if waits else []
+    if not waits and hours is not None and _has_fallen(study):
+        why.append(sentence("An earlier reading placed it there."))
+    return " ".join([*why, placement(hours)]).strip()
+
+
+def _has_fallen(study: Study) -> bool:
+    """Its latest reading alone would place it later, and its order does not place it."""
+    if study.lane is None or study.given_credit is None or study.priority == Priority.STAT:
+        return False
+    return study.given_credit > settings().credits.of_network(Lane(study.lane))
 
 
 def _finding(name: str, finding: dict[str, Any]) -> str:

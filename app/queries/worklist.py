@@ -17,7 +17,7 @@ from app.domain.roles import Actor
 from app.domain.states import State
 from app.queries.cursor import read_cursor, write_cursor
 from app.queries.search import newest_found
-from app.queries.why_here import why_here
+from app.queries.why_here import why_here, why_placed
 from app.queries.worklist_filter import WorklistFilter
 from app.records import Reading, Study
 from app.records.base import now
@@ -65,6 +65,7 @@ class WorklistEntry:
     why_unread: str | None
     """Why its latest reading says nothing; `reason` may tell why it was opened again."""
     why_here: str
+    why_placed: str
     held_by: str | None
     held_since: datetime | None
     held_until: datetime | None
@@ -252,9 +253,7 @@ def _entry(row: Row[Any]) -> WorklistEntry:
 
 
 def entry_of(study: Study, *, reading: Reading | Row[Any] | None, hidden: bool) -> WorklistEntry:
-    """The worklist's view of a study; without all that tells the network's opinion where that is `hidden`.
-    `reading` is the latest, or a row of its findings, notices, outcome and reason: None without one.
-    """
+    """The worklist's view of a study, by its latest reading; nothing of its opinion where it is `hidden`."""
     hours = None if hidden else (study.arrived_at - study.rank_at).total_seconds() / 3600
     outcome, unread = (reading.outcome, reading.reason) if reading else (None, None)
     findings, notices = (reading.findings or {}, reading.notices or []) if reading else ({}, [])
@@ -292,6 +291,7 @@ def entry_of(study: Study, *, reading: Reading | Row[Any] | None, hidden: bool) 
         awaits_network=study.screening_due,
         why_unread=unread,
         why_here=why_here(study, outcome=outcome, findings=findings, hours=hours),
+        why_placed=why_placed(study, hours=hours),
         held_by=study.claimed_by_name,
         held_since=study.claimed_at,
         held_until=study.claim_expires_at,

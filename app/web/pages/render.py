@@ -17,7 +17,6 @@ from app.errors import Problem
 from app.language import N_
 from app.queries import adjudication
 from app.queries.bundles import proposals_of_others
-from app.queries.why_here import placement
 from app.records.engine import transaction
 from app.settings import settings
 from app.told import told
@@ -55,7 +54,6 @@ _environment.filters |= {
     "state": words.say_state,
     "lane_sign": words.lane_sign,
     "lane_name": words.lane_name,
-    "placement": placement,
     "word": terms.word,
     "deed": deed,
     "told": told,

@@ -95,6 +95,36 @@ def test_why_the_network_has_not_read_is_told_apart_from_why_a_study_is_open_aga
         post(alice, f"/studies/{study_id}/claim", get(alice, f"/studies/{study_id}"))
 
 
+def test_a_row_says_why_a_study_that_is_ruled_out_stands_before_its_arrival(
+    browser: Browser, blobs: Blobs
+) -> None:
+    of_study = {"study_instance_uid": "1.2.826.0.1.3680043.8.498.96", "patient_id": "P96"}
+
+    def read_as(lane: Lane, probability: float) -> None:
+        with transaction() as session:
+            [study] = claimed(session)
+            read = (image_read(each.image_id, lane=lane, probability=probability) for each in study.images)
+            record(session, study, *read)
+
+    with transaction() as session:
+        a_bundle(session)
+    an_admitted_study(blobs, **of_study)
+    alice = browser("alice", Role.RADIOLOGIST)
+    read_as(Lane.RULE_OUT, 0.02)
+    [row] = rows_of(get(alice, "/"))
+    assert "Pneumonia unlikely 0.02 Placed by its time of arrival." in row
+    an_admitted_study(blobs, **of_study)
+    [row] = rows_of(get(alice, "/"))
+    assert "An image of it waits to be read. Placed as if it had arrived 8 h earlier." in row
+    read_as(Lane.RULE_IN, 0.93)
+    [row] = rows_of(get(alice, "/"))
+    assert "Pneumonia likely 0.93 Placed as if it had arrived 8 h earlier." in row
+    an_admitted_study(blobs, **of_study)
+    read_as(Lane.RULE_OUT, 0.02)
+    [row] = rows_of(get(alice, "/"))
+    assert "An earlier reading placed it there. Placed as if it had arrived 8 h earlier." in row
+
+
 def test_a_study_that_is_tried_again_no_longer_shows_why_it_failed(browser: Browser, blobs: Blobs) -> None:
     study_id = an_admitted_study(blobs).study_id
     pages = ("/", f"/studies/{study_id}")
