@@ -131,7 +131,7 @@ def _header_of_dicom(opened: OpenedDicom, *, with_attributes: bool) -> ImageHead
         age_years=age_from_dates if age is None else age,
         age_from_dates_years=age_from_dates,
         study_date=study_date,
-        study_time=text(dataset, "StudyTime"),
+        study_time=_first(dataset, "StudyTime", "SeriesTime", "AcquisitionTime", "ContentTime"),
         accession_number=_identifier(dataset, "AccessionNumber"),
         study_description=text(dataset, "StudyDescription"),
         series_description=text(dataset, "SeriesDescription"),
@@ -140,7 +140,7 @@ def _header_of_dicom(opened: OpenedDicom, *, with_attributes: bool) -> ImageHead
         body_part_examined=text(dataset, "BodyPartExamined")
         or code_meaning(dataset, "AnatomicRegionSequence"),
         view_position=text(dataset, "ViewPosition") or code_meaning(dataset, "ViewCodeSequence"),
-        image_laterality=text(dataset, "ImageLaterality"),
+        image_laterality=_first(dataset, "ImageLaterality", "Laterality"),
         patient_orientation=text(dataset, "PatientOrientation"),
         presentation_intent=text(dataset, "PresentationIntentType"),
         image_type=text(dataset, "ImageType"),
@@ -163,6 +163,11 @@ def _header_of_dicom(opened: OpenedDicom, *, with_attributes: bool) -> ImageHead
         burned_in_annotation=text(dataset, "BurnedInAnnotation"),
         attributes=json_model(dataset) if with_attributes else {},
     )
+
+
+def _first(dataset: Dataset, *keywords: str) -> str | None:
+    """The text of the first of these elements that has one."""
+    return next(filter(None, (text(dataset, keyword) for keyword in keywords)), None)
 
 
 def _check_dimensions(rows: int, columns: int, *, pixel_bytes: int) -> None:

@@ -34,6 +34,14 @@ def test_a_header_reads_the_same_in_every_transfer_syntax(syntax: str, keep: Kee
     assert header.imager_pixel_spacing == (0.2, 0.2)
 
 
+def test_side_and_time_are_read_where_computed_radiography_writes_them(keep: Keep, ramp: Ramp) -> None:
+    of_cr = {"ImageLaterality": "", "Laterality": "L", "StudyTime": "", "AcquisitionTime": "101500"}
+    header = read_header(keep(wrap(ramp, tags=of_cr)))
+    assert (header.image_laterality, header.study_time) == ("L", "101500")
+    header = read_header(keep(wrap(ramp, tags=of_cr | {"ImageLaterality": "R", "StudyTime": "080000"})))
+    assert (header.image_laterality, header.study_time) == ("R", "080000")
+
+
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
 def test_a_bare_dataset_without_preamble_is_read(syntax: str, keep: Keep, ramp: Ramp) -> None:
     header = read_header(keep(wrap(ramp, transfer_syntax=syntax, part10=False)))
