@@ -413,3 +413,65 @@ def test_of_a_busy_server_a_page_asks_less_often_and_one_thing_at_a_time(
     asked = page.evaluate("() => window.asked.filter((question) => question.ended)")
     for one, following in pairwise(asked):
         assert following["began"] - one["ended"] >= 8 * (one["ended"] - one["began"])
+
+
+def test_what_was_missed_is_looked_at_as_soon_as_it_can_be_though_no_news_comes(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    a_screened_study(blobs)
+    page = signed_in("alice", Role.RADIOLOGIST)
+    asked: list[str] = []
+
+    def stream(route: Any) -> None:
+        """Breaks off each time, the first time after it has told that something was missed."""
+        asked.append("stream")
+        missed = "id: a-1\nevent: resync\ndata: {}\n\n" if asked.count("stream") == 1 else ""
+        route.fulfill(content_type="text/event-stream", body=f"retry: 200\n\n{missed}")
+
+    def look(route: Any) -> None:
+        asked.append("look")
+        if asked.count("look") == 1:
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route(EVENTS, stream)
+    page.route("**/worklist/page*", look)
+    page.goto("/")
+    an_admitted_study(blobs)
+    page.mouse.move(400, 300)
+    page.wait_for_selector("#news:visible")
+    assert page.locator("#news").inner_text().startswith("1 new study")
+    assert asked.count("look") == 2
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_an_answer_of_somebody_else_s_stops_no_list(signed_in: SignIn, blobs: Blobs) -> None:
+    study_id = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.wait_for_selector("#live[data-live=on]")
+    answers: list[str] = []
+
+    def instead(route: Any) -> None:
+        answers.append(route.request.url)
+        if len(answers) == 1:
+            route.fulfill(content_type="application/json", body='{"maintenance": true}')
+        else:
+            route.continue_()
+
+    page.route("**/worklist/rows*", instead)
+    with transaction() as session:
+        bob = a_user(session, "bob", Role.RADIOLOGIST)
+        review.claim(session, study_id=study_id, by=bob, minutes=5)
+    page.wait_for_selector("text=Held by bob")
+    page.route(
+        "**/worklist/page*",
+        lambda route: route.fulfill(content_type="text/html", body="<title>Back soon</title>"),
+    )
+    page.evaluate("() => dispatchEvent(new Event('online'))")
+    with transaction() as session:
+        review.release(session, study_id=study_id, by=bob)
+    page.wait_for_timeout(1000)
+    page.unroute("**/worklist/page*")
+    page.wait_for_selector("text=Held by bob", state="detached")
+    page.unroute_all(behavior="ignoreErrors")

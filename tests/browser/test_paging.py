@@ -161,7 +161,11 @@ def test_a_long_list_that_has_looked_what_it_missed_rests_and_is_live(
     asked: list[str] = []
     page.on("request", lambda request: "/worklist/" in request.url and asked.append(request.url))
     page.evaluate("() => dispatchEvent(new Event('online'))")  # the stream is made anew
-    page.wait_for_timeout(6000)
+    for _ in range(500):
+        if len(asked) >= 5:
+            break
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(3000)
     assert len(asked) == 5, asked
     sign(last)
     page.wait_for_selector(f"#s-{last}.gone")

@@ -7,14 +7,20 @@ const NEXT = ".pager a[rel=next]";
 const STUDY = "tr[data-study]";
 /** Beyond so many pages the link is a link again: a list of thousands is searched or filtered, not scrolled. */
 const MOST_PAGES = 40;
+/** Milliseconds; a connection that died unheard would keep a question for a quarter of an hour. */
+export const ANSWERS_WITHIN = 30_000;
 
 /** The live page at an address; null where it cannot be had now. A session that has ended leads to the sign-in. */
 async function pageAt(query) {
-  const answer = await fetch(`/worklist/page${query}`, { headers: { Accept: "text/html" } }).catch(() => null);
+  const answer = await fetch(`/worklist/page${query}`, {
+    headers: { Accept: "text/html" },
+    signal: AbortSignal.timeout(ANSWERS_WITHIN),
+  }).catch(() => null);
   if (answer?.redirected || answer?.status === 401) loadAnew();
   if (!answer?.ok || answer.redirected) return null;
   const text = await answer.text().catch(() => null);
-  return text === null ? null : new DOMParser().parseFromString(text, "text/html");
+  const page = text === null ? null : new DOMParser().parseFromString(text, "text/html");
+  return page?.getElementById("unsigned") ? page : null; // what stands between may answer with a page of its own
 }
 
 function queryAfter(page) {

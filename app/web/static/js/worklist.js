@@ -4,7 +4,7 @@ import { loadAnew } from "./anew.js";
 import { setHead, setText, setUnsigned } from "./head.js";
 import { keepList } from "./lastlist.js";
 import { Pace } from "./pace.js";
-import { Pages } from "./paging.js";
+import { ANSWERS_WITHIN, Pages } from "./paging.js";
 import { isTyping, listen } from "./shared.js";
 import { settle, steadily } from "./steady.js";
 import { _, ngettext } from "./texts.js";
@@ -41,6 +41,8 @@ let timer = null;
 let quiet = null;
 let lastTouched = 0;
 let looked = false; // the last question was for the whole list
+let isMissed = false; // something happened of which no news came
+let isOver = false; // the session or the right to listen has ended
 let isTakingIn = false;
 let isWanted = false; // it is taken in by hand
 const listening = new Set(); // for what is heard while pages are on their way, which may be too old for it
@@ -56,13 +58,26 @@ function rowOf(id) {
 function heard(id) {
   waiting.add(id);
   for (const meanwhile of listening) meanwhile.add(id);
-  timer ??= setTimeout(renew, renewing.rest);
+  ask(FETCH_AFTER);
 }
 
+function ask(after) {
+  timer ??= setTimeout(renew, Math.max(after, renewing.until - performance.now()));
+}
+
+// What cannot be had is asked for again, for as long as this page may ask.
 async function renew() {
-  looked = waiting.size > MOST_WAITING && !looked;
-  const answered = await renewing.asking(looked ? resync : fetchRows);
-  timer = waiting.size > 0 ? setTimeout(renew, answered ? renewing.rest : AGAIN_AFTER) : null;
+  looked = isMissed || (waiting.size > MOST_WAITING && !looked);
+  isMissed = false;
+  const answered = await renewing.asking(() => (looked ? resync() : fetchRows()).catch(failed));
+  isMissed ||= looked && !answered;
+  timer = null;
+  if (!isOver && (isMissed || waiting.size > 0)) ask(answered ? FETCH_AFTER : AGAIN_AFTER);
+}
+
+function failed(error) {
+  console.error(error);
+  return false;
 }
 
 /** True once the rows of some that were heard of are as they are now; false where that cannot be had. */
@@ -74,10 +89,11 @@ async function fetchRows() {
   for (const id of ids) asked.append("id", id);
   const answer = await fetch(`/worklist/rows?${asked}`, {
     headers: { Accept: "application/json" },
+    signal: AbortSignal.timeout(ANSWERS_WITHIN),
   }).catch(() => null);
   if (answer?.status === 401) loadAnew();
   const body = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (!body) {
+  if (!body?.rows) {
     ids.forEach((id) => waiting.add(id));
     return false;
   }
@@ -206,20 +222,21 @@ function setLive(state, words) {
   live.textContent = words;
 }
 
+function lookAnew() {
+  isMissed = true;
+  ask(0);
+}
+
 listen({
   study: heard,
-  resync: () => void catchUp(),
+  resync: lookAnew,
   open: () => setLive("on", _("live")),
   lost: ({ forGood }) => {
     setLive("off", forGood ? _("not live") : _("reconnecting"));
-    if (forGood) void resync();
+    isOver = forGood;
+    if (forGood) lookAnew();
   },
 });
-
-// For as long as what was missed cannot be had though news comes.
-async function catchUp() {
-  if (!(await resync()) && live.dataset.live === "on") setTimeout(catchUp, AGAIN_AFTER);
-}
 
 /** Something was missed: look whether the list differs before saying so. False where that cannot be had. */
 async function resync() {
