@@ -8,11 +8,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.commands import opening, review, takeover
-from app.domain.roles import Caller, Permission
+from app.domain.roles import Actor, Caller, Permission
 from app.errors import BadRequest, Conflict, Unprocessable
 from app.records.engine import transaction
 from app.settings import settings
@@ -56,35 +57,36 @@ def opened(study_id: UUID, caller: Annotated[Caller, require(Permission.REVIEW)]
 
 
 @router.post("/left")
-async def left(
-    study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]
-) -> Response:
+def left(study_id: UUID, form: Posted, caller: Annotated[Caller, require(Permission.REVIEW)]) -> Response:
     """The caller has left the study with nothing done; the hold that opening it began has ended. Whoever left
     before they were told until when they hold it says since when the page was shown.
     """
     held_until, shown_at = form.moment("held_until"), form.moment("shown_at")
     if held_until is None and shown_at is None:
         raise BadRequest("The request does not say until when the study was held.")
-    for _ in range(_LOOKS):
-        if await run_in_threadpool(_leave, study_id, caller, held_until=held_until, shown_at=shown_at):
-            break
-        await asyncio.sleep(_BETWEEN_SECONDS)
-    return Response(status_code=204)
-
-
-def _leave(study_id: UUID, caller: Caller, *, held_until: datetime | None, shown_at: datetime | None) -> bool:
-    with transaction() as session:
-        if held_until is not None:
+    if held_until is not None:
+        with transaction() as session:
             opening.leave_study(session, study_id=study_id, by=caller.actor, held_until=held_until)
-        elif shown_at is not None:
-            return opening.leave_unheard(
-                session,
-                study_id=study_id,
-                by=caller.actor,
-                shown_at=shown_at,
-                minutes=settings().claim_minutes,
-            )
-    return True
+    if held_until is not None or shown_at is None or _leave_unheard(study_id, caller.actor, shown_at):
+        return Response(status_code=204)
+    return Response(
+        status_code=204, background=BackgroundTask(_leave_once_held, study_id, caller.actor, shown_at)
+    )
+
+
+async def _leave_once_held(study_id: UUID, by: Actor, shown_at: datetime) -> None:
+    """Nobody waits for it, and no sender for the reader who has left."""
+    for _ in range(_LOOKS):
+        await asyncio.sleep(_BETWEEN_SECONDS)
+        if await run_in_threadpool(_leave_unheard, study_id, by, shown_at):
+            return
+
+
+def _leave_unheard(study_id: UUID, by: Actor, shown_at: datetime) -> bool:
+    with transaction() as session:
+        return opening.leave_unheard(
+            session, study_id=study_id, by=by, shown_at=shown_at, minutes=settings().claim_minutes
+        )
 
 
 @router.post("/take-over")
