@@ -118,12 +118,14 @@ class Syslog:
         """A connection to the first of the server's addresses that answers; they share the time."""
         places = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         for left, (family, kind, protocol, _, address) in zip(range(len(places), 0, -1), places, strict=True):
-            out = socket.socket(family, kind, protocol)
+            out = None
             try:
+                out = socket.socket(family, kind, protocol)  # of a kind that this machine may not have
                 out.settimeout(deadline.left() / left)
                 out.connect(address)
             except OSError:
-                out.close()
+                if out is not None:
+                    out.close()
                 if left == 1:
                     raise
             else:
