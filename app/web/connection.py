@@ -25,8 +25,10 @@ PATIENCE_SECONDS = 30.0
 LEAST_UNWANTED = 1024 * 1024
 MOST_WAITING = 16
 """Requests of a connection that came before the one ahead of them was answered."""
-READER_PATIENCE_SECONDS = 60.0
-"""Who has taken nothing of an answer for so long, and up to twice that, is gone."""
+READER_PATIENCE_SECONDS = 300.0
+"""Who has taken nothing of an answer for so long, and up to twice that, is gone. What the system
+and a proxy hold for a slow one is taken in one piece, a minute or two after the last.
+"""
 
 MOST_CONNECTIONS = 4096
 """Of a process, where its limit of open files allows twice as many."""
@@ -134,13 +136,20 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """The connection that has been idle longest ends; this one, where all are at work."""
-        idle = [each for each in self.connections if isinstance(each, BoundedConnection) and each._is_idle()]
+        idle = [
+            each
+            for each in self.connections
+            if isinstance(each, BoundedConnection) and each._is_idle() and each._has_sent_all()
+        ]
         longest = min(idle, key=lambda each: each._idle_since, default=self)
         _log.warning("connections_full", idle=len(idle))
         longest.transport.abort()
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _has_sent_all(self) -> bool:
+        return not self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """Called by the transport when the other end has taken most of what it was sent."""

@@ -218,9 +218,12 @@ def test_a_body_that_nobody_wants_is_not_listened_to_for_ever(server: uvicorn.Se
         assert time.monotonic() - began < 3 * connections.PATIENCE_SECONDS
 
 
-def test_a_large_body_that_nobody_wants_may_come_to_its_end(sent: Send) -> None:
-    pieces = [b"x" * 500_000] * 12
-    head = b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 6000000\r\n\r\n"
+def test_a_large_body_that_nobody_wants_may_come_to_its_end(
+    sent: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 1.5)
+    pieces = [b"x" * 500_000] * 24
+    head = b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 12000000\r\n\r\n"
     last = b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     answer = sent(head, *pieces, last, pause=0.1)
     assert answer.endswith(b"/b 0")
@@ -267,6 +270,25 @@ def test_the_connection_that_was_idle_longest_makes_room(
         assert at_work.recv(1000).endswith(b"/a 2")
 
 
+def test_an_answer_that_is_still_being_taken_makes_no_room(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "READER_PATIENCE_SECONDS", 20.0)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 2)
+    with connected(server) as slow, connected(server) as idle:
+        slow.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        length = len(slow.recv(1000))
+        eventually(lambda: not server.server_state.tasks, seconds=5)  # answered, and most of it not taken
+        with connected(server) as one_more:
+            with suppress(ConnectionResetError):
+                assert idle.recv(1) == b""
+            one_more.sendall(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert one_more.recv(1000).endswith(b"/b 0")
+        while more := slow.recv(1_000_000):
+            length += len(more)
+        assert length > 30_000_000
+
+
 def test_where_all_are_at_work_one_more_is_turned_away(
     server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +297,7 @@ def test_where_all_are_at_work_one_more_is_turned_away(
     with connected(server) as one, connected(server) as two:
         for each in (one, two):
             each.sendall(begun)
-        time.sleep(0.1)
+        eventually(lambda: len(server.server_state.tasks) == 2, seconds=5)
         with connected(server) as third, suppress(ConnectionResetError):
             assert third.recv(1) == b""
         for each in (one, two):
