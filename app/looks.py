@@ -149,7 +149,7 @@ def ask_for_counts(*, by: UUID | None, datasets: Sequence[UUID], reviews: bool) 
             client.delete(wish)
     try:
         _enqueue(question)
-    except TooManyRequests:
+    except Exception:
         with queue.minutes() as client:
             client.delete(wish, _LOOK + question.look_id)
         raise
