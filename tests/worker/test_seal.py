@@ -96,7 +96,7 @@ def test_sealing_goes_on_beside_a_server_that_hangs_and_what_waited_is_sent_in_o
             record_events(1)
             began = time.monotonic()
             assert sealer.round(stop=_NEVER) == 1
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 4.5  # the server is waited for five seconds
         hanging.join(10)
         assert not hanging.is_alive()
     with transaction() as session:

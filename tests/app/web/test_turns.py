@@ -130,7 +130,7 @@ def test_a_body_that_drips_is_given_up_on(
 def test_an_upload_by_a_slow_line_is_taken_however_long_it_takes(
     database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(security, "PATIENCE_SECONDS", 1.5)
     with transaction() as session:
         headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
     with (
