@@ -232,3 +232,21 @@ def test_a_page_that_is_gone_back_to_signs_once_it_has_been_on_the_screen_again(
     page.keyboard.press("1")
     page.wait_for_url("**/?signed=*")
     assert len(stored(Review)) == 1
+
+
+def test_a_preview_whose_full_depth_never_came_is_signed_by_the_button_and_by_no_key(
+    signed_in: SignIn, blobs: Blobs
+) -> None:
+    study = a_screened_study(blobs).study_id
+    page = signed_in("alice", Role.RADIOLOGIST)
+    page.route("**/pixels", lambda route: route.abort())
+    page.goto(f"/studies/{study}")
+    page.wait_for_selector("#viewer[data-main=preview-only]")
+    page.wait_for_selector("#confirm button:not([aria-disabled])")
+    page.wait_for_timeout(700)
+    page.keyboard.press("1")
+    page.wait_for_timeout(500)
+    assert stored(Review) == []
+    page.click("#confirm button")
+    page.wait_for_url("**/?signed=*")
+    assert len(stored(Review)) == 1

@@ -8,6 +8,7 @@
   const wasAhead = () => document.getElementById("content")?.dataset.ahead !== undefined;
   const afterHalfASecond = (then) => setTimeout(then, SEEN_MS);
   let ready = false;
+  let isSeen = false;
   let moved = null;
 
   function mark() {
@@ -15,6 +16,12 @@
       if (ready && !moved) button.removeAttribute("aria-disabled");
       else button.setAttribute("aria-disabled", "true");
     }
+  }
+
+  // The keys that sign go by this alone. A preview whose full depth never came is signed by the button, knowingly.
+  function wakeKeys() {
+    const isWhole = document.getElementById("viewer").dataset.main !== "preview-only";
+    document.getElementById("content").toggleAttribute("data-seen", isSeen && isWhole);
   }
 
   function letSign() {
@@ -45,14 +52,18 @@
       else viewer.addEventListener("radiograph-painted", resolve, { once: true });
     });
     const failed = new Promise((resolve) => {
-      const look = () => viewer.dataset.main === "failed" && resolve();
+      const look = () => {
+        wakeKeys();
+        if (viewer.dataset.main === "failed") resolve();
+      };
       new MutationObserver(look).observe(viewer, { attributeFilter: ["data-main"] });
       look();
     });
     // What was painted on a page that was made ahead of time is on the screen from the first frame after it is shown.
     const onScreen = () => (shown ? new Promise(requestAnimationFrame) : null);
     void Promise.all([painted, shown]).then(onScreen).then(() => afterHalfASecond(() => {
-      document.getElementById("content").dataset.seen = ""; // the keys that sign go by this alone
+      isSeen = true;
+      wakeKeys();
       letSign();
     }));
     void Promise.all([failed, shown]).then(() => afterHalfASecond(letSign));
@@ -62,13 +73,13 @@
   // What comes back as it was left, because its reader went back to it, is on the screen from now on and not since then.
   window.addEventListener("pageshow", ({ persisted }) => {
     if (!persisted || !ready) return;
-    const { dataset } = document.getElementById("content");
-    const { seen } = dataset;
-    delete dataset.seen;
-    ready = false;
+    const wasSeen = isSeen;
+    isSeen = ready = false;
+    wakeKeys();
     mark();
     requestAnimationFrame(() => afterHalfASecond(() => {
-      if (seen !== undefined) dataset.seen = seen;
+      isSeen = wasSeen;
+      wakeKeys();
       letSign();
     }));
   });
