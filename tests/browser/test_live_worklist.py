@@ -184,6 +184,7 @@ def test_a_page_that_loads_itself_anew_does_not_call_off_the_way_to_another(
     page.wait_for_selector("#live[data-live=on]")
     held: list[Any] = []
     page.route("**/account", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks the handler)
+    page.wait_for_timeout(3000)  # the list has looked what it missed before it listened
     page.evaluate("location.assign('/account')")
     with page.expect_response("**/worklist/rows*"):  # the empty list gets a table
         an_admitted_study(blobs)
@@ -358,6 +359,7 @@ def test_a_page_out_of_sight_holds_no_connection_and_catches_up(signed_in: SignI
       Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
       document.dispatchEvent(new Event('visibilitychange'));
     }"""
+    page.wait_for_timeout(3000)  # the list has looked what it missed before it listened
     page.evaluate(see, True)
     an_admitted_study(blobs)
     page.wait_for_timeout(800)

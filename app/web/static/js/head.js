@@ -23,7 +23,7 @@ export function setUnsigned(number) {
 /** As another page of the list says it. */
 export function setHead(page) {
   document.getElementById("stalled").hidden = page.getElementById("stalled").hidden;
-  setUnsigned(Number(page.getElementById("unsigned").textContent));
+  setUnsigned(Number(page.getElementById("unsigned").textContent.replace(/\D/g, "")));
   for (const id of ["unread", "due", "not-due"]) {
     const theirs = page.getElementById(id);
     if (theirs) setText(id, theirs.textContent);

@@ -1,12 +1,12 @@
-// A page asks of a busy server less often: its questions of one kind take a tenth of the time, and rest ten seconds at most.
-
-const RESTS = 9; // times as long as the last answer took
-const LONGEST = 10_000;
+// A page asks of a busy server less often: after each answer it rests for several times as long as that took.
 
 export class Pace {
-  /** `least`: milliseconds between two questions of a server that answers at once. */
-  constructor(least) {
-    this.least = least;
+  /**
+   * `least`: milliseconds between two questions of a server that answers at once; of others a rest is `rests` times as
+   * long as the answer took, and `longest` at most.
+   */
+  constructor(least, { rests = 9, longest = 10_000 } = {}) {
+    Object.assign(this, { least, rests, longest });
     this.until = 0;
   }
 
@@ -17,7 +17,7 @@ export class Pace {
       return await question();
     } finally {
       const ended = performance.now();
-      this.until = ended + Math.min(Math.max(this.least, RESTS * (ended - began)), LONGEST);
+      this.until = ended + Math.min(Math.max(this.least, this.rests * (ended - began)), this.longest);
     }
   }
 }

@@ -38,6 +38,8 @@ const waiting = new Set();
 const arrived = new Set();
 let moved = false;
 let timer = null;
+let due = Infinity; // when the timer ends
+let isAsking = false;
 let quiet = null;
 let lastTouched = 0;
 let looked = false; // the last question was for the whole list
@@ -47,6 +49,7 @@ let isTakingIn = false;
 let isWanted = false; // it is taken in by hand
 const listening = new Set(); // for what is heard while pages are on their way, which may be too old for it
 const renewing = new Pace(FETCH_AFTER);
+const looking = new Pace(0, { rests: 3, longest: 5000 }); // at all pages of the list
 const takingIn = new Pace(0);
 
 function rowOf(id) {
@@ -61,18 +64,26 @@ function heard(id) {
   ask(FETCH_AFTER);
 }
 
-function ask(after) {
-  timer ??= setTimeout(renew, Math.max(after, renewing.until - performance.now()));
+function ask(after, pace = renewing) {
+  const at = Math.max(performance.now() + after, pace.until);
+  if (isAsking || at >= due) return;
+  clearTimeout(timer);
+  due = at;
+  timer = setTimeout(renew, at - performance.now());
 }
 
 // What cannot be had is asked for again, for as long as this page may ask.
 async function renew() {
-  looked = isMissed || (waiting.size > MOST_WAITING && !looked);
-  isMissed = false;
-  const answered = await renewing.asking(() => (looked ? resync() : fetchRows()).catch(failed));
+  isAsking = true;
+  looked = performance.now() >= looking.until && (isMissed || (waiting.size > MOST_WAITING && !looked));
+  if (looked) isMissed = false;
+  const answered = await (looked ? looking : renewing).asking(() => (looked ? resync() : fetchRows()).catch(failed));
   isMissed ||= looked && !answered;
-  timer = null;
-  if (!isOver && (isMissed || waiting.size > 0)) ask(answered ? FETCH_AFTER : AGAIN_AFTER);
+  isAsking = false;
+  due = Infinity;
+  const after = answered ? FETCH_AFTER : AGAIN_AFTER;
+  if (!isOver && waiting.size > 0) ask(after);
+  if (!isOver && isMissed) ask(after, looking);
 }
 
 function failed(error) {
@@ -224,7 +235,7 @@ function setLive(state, words) {
 
 function lookAnew() {
   isMissed = true;
-  ask(0);
+  ask(0, looking);
 }
 
 listen({
