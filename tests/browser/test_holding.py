@@ -173,7 +173,8 @@ def test_a_key_goes_through_all_studies_without_signing_any(signed_in: SignIn, b
     page = signed_in("alice", Role.RADIOLOGIST)
     open_painted(page, studies[0])
     for study in (*studies[1:], studies[0]):
-        page.wait_for_function(  # of a page that was made ahead: once it is shown and has heard where the key leads
+        # A page that was made ahead is shown first, and hears where the key leads.
+        page.wait_for_function(
             "(study) => document.getElementById('content').dataset.ahead === undefined"
             " && document.getElementById('following-study')?.pathname.endsWith(study)",
             arg=str(study),
