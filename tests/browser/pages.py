@@ -26,6 +26,14 @@ def open_painted(page: Any, study_id: Any) -> None:
     page.wait_for_timeout(600)  # signing keys sleep for half a second after the first paint
 
 
+def listens(page: Any) -> None:
+    """The list is live and has looked at what it missed; a hand is on it, so that it stays as it is."""
+    page.wait_for_selector("#live[data-live=on]")
+    page.wait_for_timeout(4000)
+    page.mouse.move(400, 300)
+    page.mouse.move(401, 300)
+
+
 def hold_nothing(page: Any) -> None:
     """What this page opens is not held: its claims never arrive, as those of two who open a study at once."""
     page.route("**/opened", lambda route: route.abort())

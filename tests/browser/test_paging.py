@@ -14,7 +14,7 @@ from app.records import Study
 from app.records.base import now
 from app.records.engine import transaction
 from tests.browser.conftest import SignIn
-from tests.browser.pages import rows
+from tests.browser.pages import listens, rows
 from tests.builders import a_screened_study, an_admitted_study, sign
 
 _COPIES = """
@@ -98,7 +98,7 @@ def test_appended_rows_are_live_and_stay_when_the_list_renews_itself(signed_in: 
 def test_a_list_that_grows_past_its_end_goes_on(signed_in: SignIn, blobs: Blobs) -> None:
     many(blobs, 50)
     page = signed_in("ada", Role.RADIOLOGIST)
-    page.wait_for_selector("#live[data-live=on]")
+    listens(page)
     shown(page, 50)
     assert page.locator(".pager a[rel=next]").count() == 0
     page.mouse.move(300, 300)
@@ -117,7 +117,7 @@ def test_a_list_that_grows_past_its_end_goes_on(signed_in: SignIn, blobs: Blobs)
 def test_a_list_that_renews_itself_while_it_grows_loses_no_row(signed_in: SignIn, blobs: Blobs) -> None:
     many(blobs, 170)
     page = signed_in("ada", Role.RADIOLOGIST)
-    page.wait_for_selector("#live[data-live=on]")
+    listens(page)
     shown(page, 50)
     held: list[Any] = []
     page.route(
@@ -157,7 +157,7 @@ def test_a_long_list_that_has_looked_what_it_missed_rests_and_is_live(
         page.wait_for_function(
             "(count) => document.querySelectorAll('#rows tr[data-study]').length >= count", arg=count
         )
-    page.wait_for_timeout(500)
+    listens(page)
     asked: list[str] = []
     page.on("request", lambda request: "/worklist/" in request.url and asked.append(request.url))
     page.evaluate("() => dispatchEvent(new Event('online'))")  # the stream is made anew
@@ -167,6 +167,7 @@ def test_a_long_list_that_has_looked_what_it_missed_rests_and_is_live(
         page.wait_for_timeout(20)
     page.wait_for_timeout(3000)
     assert len(asked) == 5, asked
+    page.mouse.move(300, 300)
     sign(last)
     page.wait_for_selector(f"#s-{last}.gone")
 
@@ -196,7 +197,7 @@ def is_asked_for(page: Any, late: list[Any]) -> None:
 def test_what_comes_while_the_list_renews_itself_is_announced(signed_in: SignIn, blobs: Blobs) -> None:
     a_screened_study(blobs)
     page = signed_in("ada", Role.RADIOLOGIST)
-    page.wait_for_selector("#live[data-live=on]")
+    listens(page)
     page.mouse.move(400, 300)
     first = an_admitted_study(blobs).study_id
     page.wait_for_selector("#news:visible")
@@ -218,7 +219,7 @@ def test_a_list_that_renews_itself_slowly_stays_once_a_hand_is_back(signed_in: S
     a_screened_study(blobs)
     page = signed_in("ada", Role.RADIOLOGIST)
     page.wait_for_selector("#live[data-live=on]")
-    page.wait_for_timeout(500)  # it has looked what it missed
+    page.wait_for_timeout(4000)  # it has looked what it missed
     late = late_pages(page)
     an_admitted_study(blobs)  # nobody has touched mouse or keyboard: it is taken in at once
     is_asked_for(page, late)
@@ -236,13 +237,13 @@ def test_a_blind_row_at_the_edge_of_the_list_hides_no_arrival_and_tells_nothing(
 ) -> None:
     many(blobs, 170)
     page = signed_in("ada", Role.RADIOLOGIST)
-    page.wait_for_selector("#live[data-live=on]")
+    listens(page)
     with transaction() as session:
         order = session.scalars(select(Study.id).order_by(Study.rank_at, Study.id)).all()
         edges = [order[at] for at in (0, 49, 99, 149, 169)]
         session.execute(update(Study).where(Study.id.in_(edges)).values(blind=True))
     page.reload()
-    page.wait_for_selector("#live[data-live=on]")
+    listens(page)
     assert page.locator("#rows").get_attribute("data-last") == "no"
     assert page.locator("#rows tr[data-study]").last.get_attribute("data-lane") == "hidden"
     page.mouse.move(300, 300)
