@@ -82,18 +82,19 @@ def _head_of(request: httpx.Request) -> bytes:
     return f"{request.method} {request.url.path} HTTP/1.1\r\n{head}\r\n".encode()
 
 
+def _sender(listener: socket.socket) -> httpx.Client:
+    with transaction() as session:
+        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
+    return httpx.Client(base_url=address_of(listener), headers=headers, timeout=20)
+
+
 def test_a_sender_that_falls_silent_is_answered_and_another_has_its_place(
     database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setenv("FIRSTREAD_UPLOADS_WAITING", "1")
     settings.cache_clear()
-    with transaction() as session:
-        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
-    with (
-        _served() as listener,
-        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
-    ):
+    with _served() as listener, _sender(listener) as client:
         whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
         with socket.create_connection(listener.getsockname(), timeout=20) as silent:
             silent.sendall(_head_of(whole) + whole.read()[:1000])
@@ -107,12 +108,7 @@ def test_a_body_that_drips_is_given_up_on(
     database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setattr(security, "PATIENCE_SECONDS", 0.8)
-    with transaction() as session:
-        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
-    with (
-        _served() as listener,
-        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
-    ):
+    with _served() as listener, _sender(listener) as client:
         whole = client.build_request("POST", address, files={"files": ("a.dcm", a_dicom())})
         with socket.create_connection(listener.getsockname(), timeout=20) as dripping:
             dripping.sendall(_head_of(whole))
@@ -131,12 +127,7 @@ def test_an_upload_by_a_slow_line_is_taken_however_long_it_takes(
     database: str, broker: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(security, "PATIENCE_SECONDS", 1.5)
-    with transaction() as session:
-        headers = {"Authorization": f"Bearer {a_key(session, 'ct', Scope.INTAKE)}"}
-    with (
-        _served() as listener,
-        httpx.Client(base_url=address_of(listener), headers=headers, timeout=20) as client,
-    ):
+    with _served() as listener, _sender(listener) as client:
         whole = client.build_request("POST", "/api/v1/studies", files={"files": ("a.dcm", a_dicom())})
         body = whole.read()
         piece = len(body) // 10
